@@ -1,0 +1,11 @@
+//! To be written.
+use crate::{Fault, Look, Metric, Probe, Sink};
+pub const METRICS: &[Metric] = &[];
+pub const LABELS: &[&str] = &[];
+#[derive(Default)]
+pub struct Process;
+impl Probe for Process {
+    fn read(&mut self, _look: &mut Look<'_>, _out: &mut Sink<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+}
