@@ -1,1 +1,5 @@
-fn main() {}
+//! Hands the arguments to the command they name.
+
+fn main() -> std::process::ExitCode {
+    watchd::cli::main()
+}

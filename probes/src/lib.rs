@@ -19,6 +19,10 @@ pub use fault::Fault;
 pub use host::{Buffer, Host, Look, Now, Pace, Source};
 pub use metric::{Kind, Metric, MetricId, Unit};
 pub use sample::{Object, ObjectId, ProbeState, Row, Sample, Sink, Value, View};
+/// How much one sample can hold.
+pub mod sample_limits {
+    pub use crate::sample::{OBJECTS, PROBE_COUNT, ROWS, TEXT};
+}
 pub use text::{Cursor, Fields, lines};
 
 /// Declares the probes: module, place in every table, and the struct that owns their state.

@@ -8,10 +8,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Fault, MetricId, PROBES, ProbeId};
 
-/// 300 CPUs × 10 states, 500 services × 9 and 500 objects of other kinds fit.
-pub const ROWS: usize = 16 << 10;
-pub const OBJECTS: usize = 4 << 10;
-pub const TEXT: usize = 128 << 10;
+/// 300 CPUs × 10 states, 128 services × 6 and 500 objects of other kinds fit.
+pub const ROWS: usize = 8 << 10;
+pub const OBJECTS: usize = 2 << 10;
+pub const TEXT: usize = 48 << 10;
 
 /// A measured value, or the fact that there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +122,11 @@ impl ProbeState {
     /// Whether the last read worked. A source that this kernel does not have counts as worked, with no rows.
     pub fn is_up(&self) -> bool {
         self.up == 1
+    }
+
+    /// Where the probe's rows begin among all rows.
+    pub fn first(&self) -> u32 {
+        self.first
     }
 
     pub fn took_us(&self) -> u32 {

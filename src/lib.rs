@@ -1,0 +1,20 @@
+//! watchd watches one Linux host: it looks, remembers, names, judges, acts and tells.
+//!
+//! ```text
+//!  /proc /sys                                               munin   http   status
+//!      |                                                       ^      ^      ^
+//!      v                                                       |      |      |
+//!   probes --> store --> classes --> agent --> supervisor      +--- export --+
+//!    look     remember    name       judge       act          (reads the board)
+//! ```
+//!
+//! `engine` turns the crank, `sys` is the only door to the kernel, `model` is the vocabulary, `cli` is what people type.
+//! Who may import whom is kept by `tests/layering.rs`.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod model;
+pub mod store;
+#[allow(unsafe_code)]
+pub mod sys;

@@ -1,0 +1,77 @@
+//! What is worth a line in the journal.
+
+super::words! {
+    /// What happened.
+    EventKind {
+        DaemonStarted = "daemon-started",
+        DaemonStopped = "daemon-stopped",
+        ConfigLoaded = "config-loaded",
+        ConfigRefused = "config-refused",
+        ServiceStarting = "service-starting",
+        ServiceReady = "service-ready",
+        ServiceAdopted = "service-adopted",
+        ServiceDied = "service-died",
+        ServiceStopped = "service-stopped",
+        ServiceFailed = "service-failed",
+        ServiceFlapping = "service-flapping",
+        ServicePaused = "service-paused",
+        ServiceResumed = "service-resumed",
+        ServiceUnknown = "service-unknown",
+        PromiseChanged = "promise-changed",
+        ClassSet = "class-set",
+        ClassCleared = "class-cleared",
+        Report = "report",
+        CommandRan = "command-ran",
+        DoorStarted = "door-started",
+        DoorDied = "door-died",
+        ProbeFailed = "probe-failed",
+        ProbeRecovered = "probe-recovered",
+        StateDamaged = "state-damaged",
+        StateUnwritable = "state-unwritable",
+        StateWritable = "state-writable",
+        Trouble = "trouble",
+    }
+}
+
+super::words! {
+    /// How much an event matters to a person.
+    Severity {
+        Info = "info",
+        Notice = "notice",
+        Warning = "warning",
+        Error = "error",
+    }
+}
+
+impl EventKind {
+    /// How much this kind matters.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::ServiceStarting
+            | Self::ServiceReady
+            | Self::ServiceAdopted
+            | Self::ClassSet
+            | Self::ClassCleared
+            | Self::CommandRan
+            | Self::DoorStarted
+            | Self::PromiseChanged => Severity::Info,
+            Self::DaemonStarted
+            | Self::DaemonStopped
+            | Self::ConfigLoaded
+            | Self::ServiceStopped
+            | Self::ServicePaused
+            | Self::ServiceResumed
+            | Self::ProbeRecovered
+            | Self::StateWritable
+            | Self::Report => Severity::Notice,
+            Self::ServiceDied | Self::ServiceUnknown | Self::ProbeFailed | Self::DoorDied | Self::StateDamaged => {
+                Severity::Warning
+            }
+            Self::ConfigRefused
+            | Self::ServiceFailed
+            | Self::ServiceFlapping
+            | Self::StateUnwritable
+            | Self::Trouble => Severity::Error,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The words everyone shares: plain data, no I/O.
+
+mod classes;
+mod event;
+mod limits;
+mod outcome;
+mod places;
+mod service;
+
+pub use classes::ClassKind;
+pub use event::{EventKind, Severity};
+pub use limits::{CLASSES, PROMISES, SERVICES};
+pub use outcome::{Outcome, PromiseKind};
+pub use places::Places;
+pub use service::{Command, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceSpec, ServiceState, StopStep};
+pub use watchd_probes::Now;
+
+/// An enum of plain words that also stands as one byte on the board: its names are written once.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[repr(u8)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// All of them, in the order of their bytes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word for people and programs.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The byte that stands for it on the board.
+            pub const fn byte(self) -> u8 {
+                self as u8
+            }
+
+            /// Back from the byte; none for a byte of another build.
+            pub fn from_byte(byte: u8) -> Option<Self> {
+                Self::ALL.get(usize::from(byte)).copied()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.pad(self.word())
+            }
+        }
+    };
+}
+pub(crate) use words;

@@ -1,0 +1,118 @@
+//! A supervised service: what the policy says about it, which process it is, and what state it is in.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// One `[process.ID]` table, decoded and checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    pub id: String,
+    pub form: Form,
+    /// How a daemon of its own is started; none means that watchd only watches.
+    pub start: Option<Launch>,
+    /// How it is stopped; none means `signals` alone.
+    pub stop: Option<Launch>,
+    /// What follows when `stop` is none or did not end it, in order.
+    pub signals: Vec<StopStep>,
+    /// Waiting time after the first early death, and the longest.
+    pub backoff: (Duration, Duration),
+    /// How many starts in which time; spent means flapping.
+    pub limit: Limit,
+    /// How long it has to live to count as well, and to be looked for after `start`.
+    pub settle: Duration,
+    /// How long `start` and `stop` commands may take.
+    pub timeout: Duration,
+    /// What happens to it when watchd is asked to stop.
+    pub on_exit: OnExit,
+}
+
+/// How the process is found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Form {
+    /// A child of ours that stays in the foreground.
+    Run(Launch),
+    /// A daemon that writes its pid into this file.
+    Pidfile(String),
+    /// A daemon found in the process table.
+    Match(Pattern),
+}
+
+/// What a process in the table must look like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pattern {
+    /// The name of its program: argv[0], with or without its directory.
+    pub name: String,
+    /// The account it runs as.
+    pub user: Option<String>,
+}
+
+/// A program to start, and the surroundings it is started in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    pub command: Command,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub cwd: Option<String>,
+    pub env: Vec<(String, String)>,
+}
+
+/// A list is started as it is; a text goes through `/bin/sh -c`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    Exec(Vec<String>),
+    Shell(String),
+}
+
+/// One step of stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StopStep {
+    Signal(i32),
+    Wait(Duration),
+}
+
+/// So many in such a time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    pub count: u32,
+    pub window: Duration,
+}
+
+/// What a clean stop of watchd does to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OnExit {
+    Leave,
+    Stop,
+}
+
+/// Which process, beyond doubt within one boot: a pid is used again, a pid with its start time is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat.
+    pub start_ticks: u64,
+}
+
+super::words! {
+    /// The state of a service.
+    ServiceState {
+        /// Down, and meant to be.
+        Stopped = "stopped",
+        /// Started, not yet seen alive for `settle`.
+        Starting = "starting",
+        /// Alive.
+        Ready = "ready",
+        /// Asked to end.
+        Stopping = "stopping",
+        /// Died early; waits before the next start.
+        Backoff = "backoff",
+        /// Died too often; tried again slowly.
+        Flapping = "flapping",
+        /// Left alone on request.
+        Paused = "paused",
+        /// Nothing can be said about it; nothing is done.
+        Unknown = "unknown",
+        /// Down, and nothing says how to start it.
+        Down = "down",
+    }
+}
