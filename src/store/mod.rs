@@ -1,5 +1,9 @@
-//! What is remembered: the newest readings with their rates, and the board that shows them to other processes.
+//! What is remembered: readings and their rates, and the board that shows all there is to know to other processes.
 
+pub mod board;
 mod rates;
+mod snapshot;
 
+pub use board::{Board, BoardError, ClassRow, EventRow, Header, PromiseRow, ServiceRow};
 pub use rates::{Rates, Readings};
+pub use snapshot::{Reader, Snapshot};

@@ -1,0 +1,195 @@
+//! The reader's side of the board: a private copy of one published page.
+//!
+//! A reader copies the words, looks at the sequence number before and after, and tries again when it moved. It never stores, never
+//! locks, and costs the daemon nothing. Buffers are kept between reads.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use watchd_probes::sample_limits::{OBJECTS, PROBE_COUNT, ROWS, TEXT};
+use watchd_probes::{Object, ProbeState, Row, View};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use super::board::{self, BoardError, ClassRow, EVENTS, EventRow, Header, PromiseRow, SECTIONS, ServiceRow};
+use crate::model::{CLASSES, PROMISES, SERVICES};
+use crate::store::Readings;
+use crate::sys::shared::Mapping;
+
+/// A page takes microseconds to write; so many failed tries mean that its writer is gone or stopped.
+const TRIES: u32 = 10_000;
+
+/// A board opened for reading.
+pub struct Reader {
+    mapping: Mapping,
+}
+
+impl Reader {
+    pub fn open(path: &Path) -> Result<Self, BoardError> {
+        let file = File::open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => BoardError::Absent,
+            _ => BoardError::Io(error),
+        })?;
+        Self::map(&file)
+    }
+
+    /// Maps an already open board.
+    pub fn map(file: &File) -> Result<Self, BoardError> {
+        if file.metadata().map_err(BoardError::Io)?.len() != (SECTIONS.end * 8) as u64 {
+            return Err(BoardError::Foreign);
+        }
+        Ok(Self { mapping: Mapping::open(file).map_err(BoardError::Io)? })
+    }
+
+    /// Changes with every published page.
+    pub fn generation(&self) -> u64 {
+        board::sequence(self.mapping.words())
+    }
+
+    /// Copies the newest page.
+    pub fn read(&self, snapshot: &mut Snapshot) -> Result<(), BoardError> {
+        let words = self.mapping.words();
+        for attempt in 0..TRIES {
+            let before = board::sequence(words);
+            if before == 0 {
+                return Err(BoardError::Absent);
+            }
+            if before.is_multiple_of(2) {
+                if !board::is_ours(words) {
+                    return Err(BoardError::Foreign);
+                }
+                snapshot.copy(words);
+                fence(Ordering::Acquire);
+                if board::sequence(words) == before {
+                    return Ok(());
+                }
+            }
+            if attempt > 100 {
+                crate::sys::clock::give_way();
+            }
+        }
+        Err(BoardError::Torn)
+    }
+}
+
+/// A private copy of one page.
+#[derive(Default)]
+pub struct Snapshot {
+    pub header: Header,
+    rows: Vec<Row>,
+    rates: Vec<f32>,
+    objects: Vec<Object>,
+    text: Vec<u8>,
+    probes: Vec<ProbeState>,
+    pub services: Vec<ServiceRow>,
+    pub classes: Vec<ClassRow>,
+    pub promises: Vec<PromiseRow>,
+    /// Oldest first.
+    pub events: Vec<EventRow>,
+}
+
+impl Snapshot {
+    pub fn readings(&self) -> Readings<'_> {
+        let view = View { rows: &self.rows, objects: &self.objects, text: &self.text, probes: &self.probes };
+        Readings { view, rates: &self.rates }
+    }
+
+    pub fn service(&self, id: &str) -> Option<&ServiceRow> {
+        self.services.iter().find(|row| board::text(&row.id) == id)
+    }
+
+    fn copy(&mut self, words: &[AtomicU64]) {
+        load(words, 0, self.header.as_mut_bytes());
+        let header = self.header;
+        section(words, SECTIONS.rows, &mut self.rows, header.rows, ROWS);
+        section(words, SECTIONS.rates, &mut self.rates, header.rows, ROWS);
+        section(words, SECTIONS.objects, &mut self.objects, header.objects, OBJECTS);
+        section(words, SECTIONS.text, &mut self.text, header.text, TEXT);
+        section(words, SECTIONS.probes, &mut self.probes, u32::try_from(PROBE_COUNT).unwrap_or(0), PROBE_COUNT);
+        section(words, SECTIONS.services, &mut self.services, header.services, SERVICES);
+        section(words, SECTIONS.classes, &mut self.classes, header.classes, CLASSES);
+        section(words, SECTIONS.promises, &mut self.promises, header.promises, PROMISES);
+        section(words, SECTIONS.events, &mut self.events, header.events, EVENTS);
+    }
+}
+
+fn section<T: FromBytes + IntoBytes + FromZeros + Clone>(
+    words: &[AtomicU64],
+    start: usize,
+    rows: &mut Vec<T>,
+    count: u32,
+    capacity: usize,
+) {
+    rows.resize(usize::try_from(count).unwrap_or(0).min(capacity), T::new_zeroed());
+    load(words, start, rows.as_mut_slice().as_mut_bytes());
+}
+
+fn load(words: &[AtomicU64], start: usize, bytes: &mut [u8]) {
+    let Some(section) = words.get(start..) else { return };
+    for (word, chunk) in section.iter().zip(bytes.chunks_mut(8)) {
+        let value = word.load(Ordering::Relaxed).to_ne_bytes();
+        for (slot, byte) in chunk.iter_mut().zip(value) {
+            *slot = byte;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::board::{Board, Page, fixed, text};
+    use watchd_probes::{ProbeId, Sample, load};
+
+    fn path(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("watchd-board-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+        dir.join("board")
+    }
+
+    fn page<'a>(header: &'a Header, sample: &'a Sample, rates: &'a [f32], services: &'a [ServiceRow]) -> Page<'a> {
+        let readings = Readings { view: sample.view(), rates };
+        Page { header, readings, services, classes: &[], promises: &[], events: &[] }
+    }
+
+    #[test]
+    fn what_is_published_is_read() {
+        let path = path("read");
+        let mut board = Board::create(&path).expect("the board is made");
+        let mut sample = Sample::default();
+        sample.begin();
+        sample.sink(ProbeId::Load).host(load::TASKS, 42);
+        sample.finish(ProbeId::Load, Ok(()), 5);
+        let service = ServiceRow { id: fixed("web"), ..ServiceRow::new_zeroed() };
+        let header = Header { cycles: 7, host: fixed("näme"), ..Header::default() };
+        board.beat(99);
+        board.publish(&page(&header, &sample, &[f32::NAN], &[service]));
+
+        let reader = Reader::open(&path).expect("the board opens");
+        let mut snapshot = Snapshot::default();
+        reader.read(&mut snapshot).expect("the page is whole");
+        assert_eq!((snapshot.header.cycles, text(&snapshot.header.host)), (7, "näme"));
+        assert_eq!(snapshot.header.heartbeat_ms, 99, "the heartbeat is not overwritten by a page");
+        assert_eq!(snapshot.readings().view.host(load::TASKS).int(), Some(42));
+        assert!(snapshot.service("web").is_some());
+    }
+
+    #[test]
+    fn a_board_of_another_layout_is_refused() {
+        let path = path("foreign");
+        let board = Board::create(&path).expect("the board is made");
+        let reader = Reader::open(&path).expect("the board opens");
+        assert!(matches!(reader.read(&mut Snapshot::default()), Err(BoardError::Absent)), "nothing published yet");
+        drop(board);
+        std::fs::write(&path, vec![2; SECTIONS.end * 8]).expect("the file can be written");
+        let reader = Reader::open(&path).expect("the board opens");
+        assert!(matches!(reader.read(&mut Snapshot::default()), Err(BoardError::Foreign)));
+        std::fs::write(&path, b"short").expect("the file can be written");
+        assert!(matches!(Reader::open(&path), Err(BoardError::Foreign)));
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character() {
+        assert_eq!(text(&fixed::<4>("aäöü")), "aä");
+        assert_eq!(text(b"ab\xff\0"), "ab");
+    }
+}
