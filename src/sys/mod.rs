@@ -1,5 +1,8 @@
 //! The only room with system calls and `unsafe`. Raw descriptors never leave it.
 
 pub mod clock;
+pub mod epoll;
 pub mod files;
+pub mod memory;
 pub mod shared;
+pub mod signals;
