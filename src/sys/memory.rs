@@ -13,8 +13,8 @@ unsafe extern "C" {
 /// Gives back the pages of program text and constants.
 pub fn trim_text() {
     let page = page_size();
-    // SAFETY: linker symbols, of which only the addresses are taken.
-    let (start, end) = unsafe { (&raw const __ehdr_start as usize, &raw const etext as usize) };
+    // Linker symbols, of which only the addresses are taken.
+    let (start, end) = (&raw const __ehdr_start as usize, &raw const etext as usize);
     let (start, end) = (start & !(page - 1), end & !(page - 1));
     if end > start {
         // SAFETY: the range holds the ELF header, constants and text: private file mappings that are never written to, so the
