@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod epoll;
 pub mod files;
+pub mod fork;
 pub mod memory;
 pub mod shared;
 pub mod signals;
