@@ -3,6 +3,7 @@
 mod classes;
 mod event;
 mod limits;
+mod network;
 mod outcome;
 mod places;
 mod service;
@@ -10,6 +11,7 @@ mod service;
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};
 pub use limits::{CLASSES, PROMISES, SERVICES};
+pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
 pub use service::{Command, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceSpec, ServiceState, StopStep};
