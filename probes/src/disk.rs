@@ -1,11 +1,186 @@
-//! To be written.
-use crate::{Fault, Look, Metric, Probe, Sink};
-pub const METRICS: &[Metric] = &[];
-pub const LABELS: &[&str] = &[];
-#[derive(Default)]
-pub struct Disk;
+//! Block devices and partitions from /proc/diskstats: `254 0 vda 5520 1812 610450 2180 9302 12075 389112 6320 0 5510 9890`.
+//!
+//! Behind major, minor and name stand eleven numbers, fifteen since 4.18 (discards), seventeen since 5.5 (flushes);
+//! before 2.6.25 a partition has four. A sector is 512 bytes here whatever the device says. Times are milliseconds
+//! and given in seconds; multiplied by 1,000 and rounded they are the kernel's again. Device names keep their slashes.
+
+use crate::metric::metrics;
+use crate::{Fault, Fields, Look, MetricId, ObjectId, Probe, Sink, Source, Value, lines};
+
+metrics! { Disk:
+    READS: "reads", Count, Counter, "node_disk_reads_completed_total", "", "Reads completed.";
+    READS_MERGED: "reads_merged", Count, Counter, "node_disk_reads_merged_total", "", "Reads merged with another before they were sent.";
+    READ_BYTES: "read_bytes", Bytes, Counter, "node_disk_read_bytes_total", "", "Bytes read.";
+    READ_TIME: "read_time", Seconds, Counter, "node_disk_read_time_seconds_total", "", "Time all reads took together.";
+    WRITES: "writes", Count, Counter, "node_disk_writes_completed_total", "", "Writes completed.";
+    WRITES_MERGED: "writes_merged", Count, Counter, "node_disk_writes_merged_total", "", "Writes merged with another before they were sent.";
+    WRITTEN_BYTES: "written_bytes", Bytes, Counter, "node_disk_written_bytes_total", "", "Bytes written.";
+    WRITE_TIME: "write_time", Seconds, Counter, "node_disk_write_time_seconds_total", "", "Time all writes took together.";
+    IN_FLIGHT: "in_flight", Count, Gauge, "node_disk_io_now", "", "Requests the device works on, now.";
+    IO_TIME: "io_time", Seconds, Counter, "node_disk_io_time_seconds_total", "", "Time with at least one request in flight.";
+    IO_TIME_WEIGHTED: "io_time_weighted", Seconds, Counter, "node_disk_io_time_weighted_seconds_total", "", "Time all requests were in flight, added up.";
+    DISCARDS: "discards", Count, Counter, "node_disk_discards_completed_total", "", "Discards completed.";
+    DISCARDS_MERGED: "discards_merged", Count, Counter, "node_disk_discards_merged_total", "", "Discards merged with another before they were sent.";
+    DISCARDED_SECTORS: "discarded_sectors", Count, Counter, "node_disk_discarded_sectors_total", "", "Sectors of 512 bytes discarded.";
+    DISCARD_TIME: "discard_time", Seconds, Counter, "node_disk_discard_time_seconds_total", "", "Time all discards took together.";
+    FLUSHES: "flushes", Count, Counter, "node_disk_flush_requests_total", "", "Flushes completed.";
+    FLUSH_TIME: "flush_time", Seconds, Counter, "node_disk_flush_requests_time_seconds_total", "", "Time all flushes took together.";
+    MAJOR: "major", Count, Gauge, "watchd_disk_major", "", "Major number of the device.";
+    MINOR: "minor", Count, Gauge, "watchd_disk_minor", "", "Minor number of the device.";
+}
+pub const LABELS: &[&str] = &["device"];
+
+const PATH: &str = "proc/diskstats";
+
+/// How a number of the file becomes a value.
+#[derive(Clone, Copy)]
+enum Column {
+    Plain,
+    Sectors,
+    Millis,
+}
+
+/// In the order of the file.
+static COLUMNS: [(MetricId, Column); 17] = [
+    (READS, Column::Plain),
+    (READS_MERGED, Column::Plain),
+    (READ_BYTES, Column::Sectors),
+    (READ_TIME, Column::Millis),
+    (WRITES, Column::Plain),
+    (WRITES_MERGED, Column::Plain),
+    (WRITTEN_BYTES, Column::Sectors),
+    (WRITE_TIME, Column::Millis),
+    (IN_FLIGHT, Column::Plain),
+    (IO_TIME, Column::Millis),
+    (IO_TIME_WEIGHTED, Column::Millis),
+    (DISCARDS, Column::Plain),
+    (DISCARDS_MERGED, Column::Plain),
+    (DISCARDED_SECTORS, Column::Plain),
+    (DISCARD_TIME, Column::Millis),
+    (FLUSHES, Column::Plain),
+    (FLUSH_TIME, Column::Millis),
+];
+
+/// What an old kernel tells of a partition.
+static PARTITION: [(MetricId, Column); 4] = [
+    (READS, Column::Plain),
+    (READ_BYTES, Column::Sectors),
+    (WRITES, Column::Plain),
+    (WRITTEN_BYTES, Column::Sectors),
+];
+
+pub struct Disk {
+    source: Source,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { source: Source::new(PATH) }
+    }
+}
+
 impl Probe for Disk {
-    fn read(&mut self, _look: &mut Look<'_>, _out: &mut Sink<'_>) -> Result<(), Fault> {
-        Ok(())
+    fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
+        give(self.source.read(look)?, out)
+    }
+}
+
+fn give(text: &[u8], out: &mut Sink<'_>) -> Result<(), Fault> {
+    for (number, line) in lines(text) {
+        give_device(line, out).ok_or_else(|| Fault::malformed(PATH, number, line))?;
+    }
+    Ok(())
+}
+
+fn give_device(line: &[u8], out: &mut Sink<'_>) -> Option<()> {
+    let mut fields = Fields::new(line);
+    let (major, minor) = (fields.number()?, fields.number()?);
+    let name = fields.next()?;
+    let columns = match fields.clone().count() {
+        4 => &PARTITION[..],
+        11.. => &COLUMNS[..],
+        _ => return None,
+    };
+    let Some(device) = out.object(&[name]) else { return Some(()) };
+    for (metric, column) in columns {
+        if fields.rest().is_empty() {
+            break;
+        }
+        out.put(device, *metric, column.value(fields.number()?)?);
+    }
+    give_number(device, (major, minor), out);
+    Some(())
+}
+
+fn give_number(device: ObjectId, (major, minor): (u64, u64), out: &mut Sink<'_>) {
+    out.put(device, MAJOR, Value::Int(major));
+    out.put(device, MINOR, Value::Int(minor));
+}
+
+impl Column {
+    #[allow(clippy::cast_precision_loss)]
+    fn value(self, number: u64) -> Option<Value> {
+        Some(match self {
+            Self::Plain => Value::Int(number),
+            Self::Sectors => Value::Int(number.checked_mul(512)?),
+            Self::Millis => Value::Float(number as f64 / 1e3),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ProbeId;
+    use crate::trial::{read_fixture, readings, survives_every_cut, text_of, value};
+
+    #[test]
+    fn all_columns_of_every_device_are_given() {
+        let rows = read_fixture("big", ProbeId::Disk, &mut Disk::default()).expect("readable");
+        assert_eq!(rows.len(), 15 * 19);
+        for (field, device, expect) in [
+            ("reads", "sda", Value::Int(1_003_000)),
+            ("read_bytes", "sda", Value::Int(80_240_000 * 512)),
+            ("read_time", "sda", Value::Float(4015.0)),
+            ("io_time", "nvme0n1", Value::Float(7021.0)),
+            ("in_flight", "nvme0n1", Value::Int(3)),
+            ("flush_time", "sda", Value::Float(0.0)),
+            ("writes", "cciss/c0d0", Value::Int(10)),
+            ("major", "mmcblk0boot0", Value::Int(179)),
+            ("minor", "mmcblk0boot0", Value::Int(8)),
+        ] {
+            assert_eq!(value(&rows, field, device), Some(expect), "{field} {device}");
+        }
+    }
+
+    #[test]
+    fn short_lines_of_an_old_kernel_give_what_they_have() {
+        let rows = read_fixture("old", ProbeId::Disk, &mut Disk::default()).expect("readable");
+        assert_eq!(value(&rows, "io_time_weighted", "sda"), Some(Value::Float(0.48)));
+        assert_eq!(value(&rows, "discards", "sda"), None);
+        assert_eq!(value(&rows, "written_bytes", "mmcblk0p1"), Some(Value::Int(1600 * 512)));
+        assert_eq!(value(&rows, "read_time", "mmcblk0p1"), None);
+    }
+
+    #[test]
+    fn a_strange_line_is_refused() {
+        for text in [
+            "8 0\n",
+            "8 0 sda\n",
+            "8 0 sda 1 2 3 4 5\n",
+            "8 0 sda 1 2 3 4 5 6 7 8 9 10 x\n",
+            "8 0 sda 1 2 18446744073709551615 4 5 6 7 8 9 10 11\n",
+            "x 0 sda 1 2 3 4\n",
+            "\n",
+        ] {
+            assert!(readings(ProbeId::Disk, |out| give(text.as_bytes(), out)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_cut_gives_a_wrong_number() {
+        for host in ["vm", "old"] {
+            survives_every_cut(ProbeId::Disk, &text_of(host, "proc/diskstats"), give);
+        }
     }
 }

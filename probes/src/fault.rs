@@ -19,8 +19,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What the system's answer means: "no such file" and "not supported" (pressure files of a kernel that was told
+    /// `psi=0` can be opened but not read) are absence.
     pub fn io(path: &'static str, error: rustix::io::Errno) -> Self {
-        if error == rustix::io::Errno::NOENT || error == rustix::io::Errno::NOTDIR {
+        use rustix::io::Errno;
+        if matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::OPNOTSUPP) {
             Self::Absent { path }
         } else {
             Self::Io { path, errno: error.raw_os_error() }
@@ -35,6 +38,15 @@ impl Fault {
     /// Absence is a fact about the host, not a failure of the probe.
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Absent { .. })
+    }
+}
+
+/// For probes with several sources: a source that is not there gives none, a source that failed is still a failure.
+pub(crate) fn if_present<T>(result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(fault) if fault.is_absence() => Ok(None),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A read goes to the end of the file before anything is parsed, into one shared buffer that grows at most to
 //! `BUFFER_MAX`. A source keeps its descriptor open and re-reads it from the start; /proc makes the text anew at offset 0.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
@@ -44,11 +44,41 @@ impl Host {
         rustix::fs::openat(&self.root, path, flags, Mode::empty())
     }
 
+    /// Reads a small file in one go; its path is made at run time. What does not fit is an error, not a cut text.
+    pub fn read_small<'t>(&self, path: &[u8], text: &'t mut [u8]) -> Result<&'t [u8], rustix::io::Errno> {
+        read_small_at(&self.root, path, text)
+    }
+
+    /// The directory all paths start from.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     /// Opens a directory to list it.
     pub fn open_dir(&self, path: &str) -> Result<OwnedFd, rustix::io::Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
         rustix::fs::openat(&self.root, path, flags, Mode::empty())
     }
+}
+
+/// Takes a line and its number from 1.
+pub type TakeLine<'t> = dyn FnMut(u32, &[u8]) -> Result<(), Fault> + 't;
+
+/// Reads a small file below an open directory in one call. The kernel gives a file of one record whole or not at all,
+/// so a read that leaves room in the text has seen the end.
+pub(crate) fn read_small_at<'t>(
+    dir: impl AsFd,
+    path: &[u8],
+    text: &'t mut [u8],
+) -> Result<&'t [u8], rustix::io::Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = rustix::fs::openat(dir, path, flags, Mode::empty())?;
+    let room = text.len();
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *text))?;
+    if read == room {
+        return Err(rustix::io::Errno::FBIG);
+    }
+    Ok(text.get(..read).unwrap_or_default())
 }
 
 /// The one read buffer, shared by all probes of a turn.
@@ -66,10 +96,7 @@ impl Buffer {
         let mut len = 0;
         loop {
             if len == self.0.len() {
-                if len >= BUFFER_MAX {
-                    return Err(Fault::TooLong { path });
-                }
-                self.0.resize(len * 2, 0);
+                self.grow(path)?;
             }
             let free = self.0.get_mut(len..).unwrap_or_default();
             match rustix::io::pread(file, free, len as u64) {
@@ -80,6 +107,45 @@ impl Buffer {
             }
         }
         Ok(self.0.get(..len).unwrap_or_default())
+    }
+}
+
+impl Buffer {
+    /// Gives the complete lines of a file one after the other without ever holding all of it: the buffer grows only
+    /// for a line that is longer than it. A last line without its newline is refused.
+    pub fn each_line(&mut self, file: &OwnedFd, path: &'static str, give: &mut TakeLine<'_>) -> Result<(), Fault> {
+        let (mut kept, mut offset, mut number) = (0, 0, 0);
+        loop {
+            if kept == self.0.len() {
+                self.grow(path)?;
+            }
+            let free = self.0.get_mut(kept..).unwrap_or_default();
+            let read = match rustix::io::pread(file, free, offset) {
+                Ok(read) => read,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(errno) => return Err(Fault::io(path, errno)),
+            };
+            let text = self.0.get(..kept + read).unwrap_or_default();
+            if read == 0 {
+                return if kept == 0 { Ok(()) } else { Err(Fault::malformed(path, number + 1, text)) };
+            }
+            offset += read as u64;
+            let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+            for (_, line) in crate::lines(text.get(..end).unwrap_or_default()) {
+                number += 1;
+                give(number, line)?;
+            }
+            self.0.copy_within(end..kept + read, 0);
+            kept = kept + read - end;
+        }
+    }
+
+    fn grow(&mut self, path: &'static str) -> Result<(), Fault> {
+        if self.0.len() >= BUFFER_MAX {
+            return Err(Fault::TooLong { path });
+        }
+        self.0.resize(self.0.len() * 2, 0);
+        Ok(())
     }
 }
 
@@ -106,19 +172,44 @@ impl Source {
         self.path
     }
 
-    /// The whole text. An empty text, or one that does not end its last line, is refused: half a number is a wrong number.
-    pub fn read<'b>(&mut self, look: &'b mut Look<'_>) -> Result<&'b [u8], Fault> {
+    /// Whatever the file holds, text or not.
+    pub fn read_bytes<'b>(&mut self, look: &'b mut Look<'_>) -> Result<&'b [u8], Fault> {
         let file = match self.file.take() {
             Some(file) => file,
             None => look.host.open_file(self.path).map_err(|errno| Fault::io(self.path, errno))?,
         };
         // A failed read drops the descriptor, so that the next turn opens the file anew.
-        let text = look.buffer.fill(&file, self.path)?;
+        let bytes = look.buffer.fill(&file, self.path)?;
         self.file = Some(file);
+        Ok(bytes)
+    }
+
+    /// The whole text. An empty text, or one that does not end its last line, is refused: half a number is a wrong number.
+    pub fn read<'b>(&mut self, look: &'b mut Look<'_>) -> Result<&'b [u8], Fault> {
+        let path = self.path;
+        let text = self.read_bytes(look)?;
         if text.last() != Some(&b'\n') {
-            return Err(Fault::malformed(self.path, 0, text));
+            return Err(Fault::malformed(path, 0, text));
         }
         Ok(text)
+    }
+
+    /// The one number that a file of /sys or /proc/sys holds.
+    pub fn single(&mut self, look: &mut Look<'_>) -> Result<u64, Fault> {
+        let path = self.path;
+        let text = self.read(look)?;
+        crate::Fields::new(text).number().ok_or_else(|| Fault::malformed(path, 1, text))
+    }
+
+    /// The lines of a file that is too long to be held, one after the other; see [`Buffer::each_line`].
+    pub fn each_line(&mut self, look: &mut Look<'_>, give: &mut TakeLine<'_>) -> Result<(), Fault> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => look.host.open_file(self.path).map_err(|errno| Fault::io(self.path, errno))?,
+        };
+        look.buffer.each_line(&file, self.path, give)?;
+        self.file = Some(file);
+        Ok(())
     }
 }
 
@@ -136,8 +227,25 @@ impl Pace {
         now.mono >= self.next
     }
 
+    /// Does the work if it is due and remembers how long it took.
+    pub fn run<T>(&mut self, now: Now, work: impl FnOnce() -> T) -> Option<T> {
+        if !self.is_due(now) {
+            return None;
+        }
+        let start = stopwatch();
+        let result = work();
+        self.took(now, stopwatch().saturating_sub(start));
+        Some(result)
+    }
+
     /// Says how long the work took that was begun at `now`.
     pub fn took(&mut self, now: Now, took: Duration) {
         self.next = now.mono + took * Self::SHARE;
     }
+}
+
+/// A clock for measuring how long work takes; not for telling the time, which is [`Now`]'s.
+pub(crate) fn stopwatch() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -8,9 +8,13 @@
 
 mod fault;
 mod host;
+mod keys;
 mod metric;
+mod path;
 mod sample;
 mod text;
+#[cfg(test)]
+mod trial;
 
 pub mod inventory;
 pub mod table;
@@ -92,9 +96,8 @@ pub trait Probe {
 }
 
 fn run<P: Probe>(probe: &mut P, id: ProbeId, look: &mut Look<'_>, sample: &mut Sample) {
-    let start = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let start = host::stopwatch();
     let result = probe.read(look, &mut sample.sink(id));
-    let end = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let took = (end.tv_sec - start.tv_sec) * 1_000_000 + (end.tv_nsec - start.tv_nsec) / 1_000;
-    sample.finish(id, result, u32::try_from(took).unwrap_or(u32::MAX));
+    let took = host::stopwatch().saturating_sub(start);
+    sample.finish(id, result, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
 }
