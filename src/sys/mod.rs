@@ -4,6 +4,8 @@ pub mod clock;
 pub mod epoll;
 pub mod files;
 pub mod fork;
+pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod shared;
 pub mod signals;

@@ -1,0 +1,181 @@
+//! The control socket: a handful of local clients, one request each, checked by their credentials.
+//!
+//! Only root and the account that runs watchd are heard. A client that is slow, silent or too long is dropped at its deadline;
+//! when all places are taken the oldest client makes room.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::sys::listen;
+
+/// How many clients may be connected at once.
+const CLIENTS: usize = 8;
+/// The longest request, with its newline.
+const REQUEST_MAX: usize = 1024;
+/// How long a client may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The listening socket and its clients.
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    clients: heapless::Vec<Client, CLIENTS>,
+    next_id: u64,
+}
+
+/// Somebody who asks. The id is never used twice.
+struct Client {
+    id: u64,
+    stream: UnixStream,
+    request: heapless::Vec<u8, REQUEST_MAX>,
+    deadline: Duration,
+}
+
+/// What a client's bytes came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing complete yet, or the client is gone.
+    Nothing,
+    /// One whole request, without its newline.
+    Request(heapless::Vec<u8, REQUEST_MAX>),
+}
+
+impl ControlSocket {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let listener = listen::unix(path)?;
+        Ok(Self { listener, path: path.to_owned(), clients: heapless::Vec::new(), next_id: 1 })
+    }
+
+    pub fn source(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Lets one client in; gives its id and its descriptor to wait for.
+    pub fn accept(&mut self, mono: Duration) -> Option<(u64, BorrowedFd<'_>)> {
+        let (stream, _) = self.listener.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        let uid = listen::peer_uid(&stream).ok()?;
+        if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
+            let _ = (&stream).write_all(b"failed cannot obey: only root and the account that runs watchd may ask\n");
+            return None;
+        }
+        if self.clients.is_full() {
+            self.clients.remove(0);
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let client = Client { id, stream, request: heapless::Vec::new(), deadline: mono + PATIENCE };
+        self.clients.push(client).ok()?;
+        self.clients.last().map(|client| (id, client.stream.as_fd()))
+    }
+
+    /// Takes what a client has sent.
+    pub fn hear(&mut self, id: u64) -> Heard {
+        let Some(place) = self.clients.iter().position(|client| client.id == id) else { return Heard::Nothing };
+        let Some(client) = self.clients.get_mut(place) else { return Heard::Nothing };
+        let mut chunk = [0; 256];
+        loop {
+            match client.stream.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => {
+                    if client.request.extend_from_slice(chunk.get(..read).unwrap_or_default()).is_err() {
+                        break;
+                    }
+                    if let Some(end) = client.request.iter().position(|byte| *byte == b'\n') {
+                        let mut request = std::mem::take(&mut client.request);
+                        request.truncate(end);
+                        return Heard::Request(request);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Heard::Nothing,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.clients.remove(place);
+        Heard::Nothing
+    }
+
+    /// Answers and lets the client go. An answer fits the socket's buffer; a client that does not take it loses it.
+    pub fn answer(&mut self, id: u64, answer: &[u8]) {
+        if let Some(place) = self.clients.iter().position(|client| client.id == id) {
+            let mut client = self.clients.remove(place);
+            let _ = client.stream.write_all(answer);
+        }
+    }
+
+    /// When the most impatient deadline is.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.clients.iter().map(|client| client.deadline).min()
+    }
+
+    /// Drops the clients whose time is over.
+    pub fn expire(&mut self, mono: Duration) {
+        self.clients.retain(|client| client.deadline > mono);
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(name: &str) -> ControlSocket {
+        let dir = std::env::temp_dir().join(format!("watchd-control-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+        ControlSocket::open(&dir.join("control.sock")).expect("the socket opens")
+    }
+
+    #[test]
+    fn a_request_is_heard_whole_and_answered_once() {
+        let mut socket = open("whole");
+        let mut client = UnixStream::connect(&socket.path).expect("it listens");
+        let (id, _) = socket.accept(Duration::ZERO).expect("we may ask");
+        client.write_all(b"restart ").expect("it takes bytes");
+        assert_eq!(socket.hear(id), Heard::Nothing);
+        client.write_all(b"web\nrest").expect("it takes bytes");
+        assert!(matches!(socket.hear(id), Heard::Request(request) if request == b"restart web"));
+        socket.answer(id, b"ok\n");
+        socket.answer(id, b"twice\n");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it is answered");
+        assert_eq!(answer, "ok\n");
+    }
+
+    #[test]
+    fn a_client_that_says_too_much_or_nothing_is_dropped() {
+        let mut socket = open("flood");
+        let mut flood = UnixStream::connect(&socket.path).expect("it listens");
+        let (id, _) = socket.accept(Duration::ZERO).expect("we may ask");
+        flood.write_all(&[b'x'; REQUEST_MAX + 300]).expect("it takes bytes");
+        assert_eq!(socket.hear(id), Heard::Nothing);
+        assert!(socket.clients.is_empty());
+        let _silent = UnixStream::connect(&socket.path).expect("it listens");
+        socket.accept(Duration::ZERO).expect("we may ask");
+        assert_eq!(socket.deadline(), Some(PATIENCE));
+        socket.expire(PATIENCE);
+        assert!(socket.clients.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_client_makes_room() {
+        let mut socket = open("room");
+        let clients: Vec<_> = (0..=CLIENTS)
+            .map(|_| {
+                let client = UnixStream::connect(&socket.path).expect("it listens");
+                socket.accept(Duration::ZERO).expect("we may ask");
+                client
+            })
+            .collect();
+        assert_eq!(socket.clients.len(), CLIENTS);
+        assert_eq!((&clients[0]).read(&mut [0; 1]).ok(), Some(0), "the first was closed");
+    }
+}

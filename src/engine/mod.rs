@@ -1,0 +1,5 @@
+//! The loop: joins the rooms, owns the descriptors and the deadlines, holds no policy.
+
+pub mod config_watch;
+pub mod control_socket;
+pub mod sight;

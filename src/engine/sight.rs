@@ -1,0 +1,57 @@
+//! Looking: the probes, the last two samples, and the rates between them.
+
+use std::time::Duration;
+
+use watchd_probes::{Buffer, Fault, Host, Look, Probes, Sample};
+
+use crate::model::{Now, Places};
+use crate::store::{Rates, Readings};
+
+/// Everything that is needed to look at the host once.
+pub struct Sight {
+    pub host: Host,
+    pub buffer: Buffer,
+    pub probes: Probes,
+    newest: Sample,
+    before: Sample,
+    rates: Rates,
+    taken: Option<Now>,
+}
+
+impl Sight {
+    pub fn open(places: &Places) -> Result<Self, Fault> {
+        Ok(Self {
+            host: Host::open(&places.root)?,
+            buffer: Buffer::default(),
+            probes: Probes::default(),
+            newest: Sample::default(),
+            before: Sample::default(),
+            rates: Rates::default(),
+            taken: None,
+        })
+    }
+
+    /// Reads every probe and computes the rates since the last time.
+    pub fn look(&mut self, now: Now) {
+        std::mem::swap(&mut self.newest, &mut self.before);
+        let mut look = Look { host: &self.host, buffer: &mut self.buffer, now };
+        self.probes.read_all(&mut look, &mut self.newest);
+        let apart = self.taken.map_or(Duration::ZERO, |taken| now.mono.saturating_sub(taken.mono));
+        self.rates.update(&self.before, &self.newest, apart);
+        self.taken = Some(now);
+    }
+
+    pub fn readings(&self) -> Readings<'_> {
+        Readings { view: self.newest.view(), rates: self.rates.as_slice() }
+    }
+
+    /// The newest sample, with the faults of its probes.
+    pub fn sample(&self) -> &Sample {
+        &self.newest
+    }
+
+    /// When the newest sample was taken.
+    pub fn taken(&self) -> Now {
+        self.taken.unwrap_or_default()
+    }
+}
