@@ -71,6 +71,8 @@ pub struct Header {
     /// 0 when there is no listener.
     pub door_pid: u32,
     pub boot_id: [u8; 40],
+    /// Start time of `pid`, field 22 of its stat file: pid, boot and start together are the writer beyond doubt.
+    pub start_ticks: u64,
     pub started_wall_ms: u64,
     pub started_mono_ms: u64,
     /// When the readings were taken.

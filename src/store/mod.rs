@@ -1,6 +1,8 @@
 //! What is remembered: readings and their rates, and the board that shows all there is to know to other processes.
 
 pub mod board;
+pub mod journal;
+pub mod marker;
 mod rates;
 mod snapshot;
 
