@@ -9,12 +9,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::control::LINE;
 use crate::sys::listen;
 
 /// How many clients may be connected at once.
 const CLIENTS: usize = 8;
-/// The longest request, with its newline.
-const REQUEST_MAX: usize = 1024;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,18 +29,12 @@ pub struct ControlSocket {
 struct Client {
     id: u64,
     stream: UnixStream,
-    request: heapless::Vec<u8, REQUEST_MAX>,
+    request: Line,
     deadline: Duration,
 }
 
-/// What a client's bytes came to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Nothing complete yet, or the client is gone.
-    Nothing,
-    /// One whole request, without its newline.
-    Request(heapless::Vec<u8, REQUEST_MAX>),
-}
+/// One request with its newline, or as much as fits of a line that is too long.
+pub type Line = heapless::Vec<u8, LINE>;
 
 impl ControlSocket {
     pub fn open(path: &Path) -> io::Result<Self> {
@@ -72,31 +65,27 @@ impl ControlSocket {
         self.clients.last().map(|client| (id, client.stream.as_fd()))
     }
 
-    /// Takes what a client has sent.
-    pub fn hear(&mut self, id: u64) -> Heard {
-        let Some(place) = self.clients.iter().position(|client| client.id == id) else { return Heard::Nothing };
-        let Some(client) = self.clients.get_mut(place) else { return Heard::Nothing };
-        let mut chunk = [0; 256];
+    /// Takes what a client has sent; gives its line once it is complete or can never be.
+    pub fn hear(&mut self, id: u64) -> Option<Line> {
+        let place = self.clients.iter().position(|client| client.id == id)?;
+        let client = self.clients.get_mut(place)?;
+        let mut byte = [0];
         loop {
-            match client.stream.read(&mut chunk) {
+            match client.stream.read(&mut byte) {
                 Ok(0) => break,
-                Ok(read) => {
-                    if client.request.extend_from_slice(chunk.get(..read).unwrap_or_default()).is_err() {
-                        break;
-                    }
-                    if let Some(end) = client.request.iter().position(|byte| *byte == b'\n') {
-                        let mut request = std::mem::take(&mut client.request);
-                        request.truncate(end);
-                        return Heard::Request(request);
+                Ok(_) => {
+                    let _ = client.request.extend_from_slice(&byte);
+                    if byte == *b"\n" || client.request.is_full() {
+                        return Some(std::mem::take(&mut client.request));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Heard::Nothing,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         self.clients.remove(place);
-        Heard::Nothing
+        None
     }
 
     /// Answers and lets the client go. An answer fits the socket's buffer; a client that does not take it loses it.
@@ -140,9 +129,9 @@ mod tests {
         let mut client = UnixStream::connect(&socket.path).expect("it listens");
         let (id, _) = socket.accept(Duration::ZERO).expect("we may ask");
         client.write_all(b"restart ").expect("it takes bytes");
-        assert_eq!(socket.hear(id), Heard::Nothing);
+        assert_eq!(socket.hear(id), None);
         client.write_all(b"web\nrest").expect("it takes bytes");
-        assert!(matches!(socket.hear(id), Heard::Request(request) if request == b"restart web"));
+        assert_eq!(socket.hear(id).as_deref(), Some(&b"restart web\n"[..]));
         socket.answer(id, b"ok\n");
         socket.answer(id, b"twice\n");
         let mut answer = String::new();
@@ -155,8 +144,9 @@ mod tests {
         let mut socket = open("flood");
         let mut flood = UnixStream::connect(&socket.path).expect("it listens");
         let (id, _) = socket.accept(Duration::ZERO).expect("we may ask");
-        flood.write_all(&[b'x'; REQUEST_MAX + 300]).expect("it takes bytes");
-        assert_eq!(socket.hear(id), Heard::Nothing);
+        flood.write_all(&[b'x'; LINE + 300]).expect("it takes bytes");
+        assert_eq!(socket.hear(id).map(|line| line.len()), Some(LINE), "as much as is read of it");
+        socket.answer(id, b"bad-request\n");
         assert!(socket.clients.is_empty());
         let _silent = UnixStream::connect(&socket.path).expect("it listens");
         socket.accept(Duration::ZERO).expect("we may ask");
