@@ -93,6 +93,8 @@ impl ControlSocket {
         if let Some(place) = self.clients.iter().position(|client| client.id == id) {
             let mut client = self.clients.remove(place);
             let _ = client.stream.write_all(answer);
+            // What is left unread would reset the connection before the answer is taken.
+            let _ = client.stream.read(&mut [0; LINE]);
         }
     }
 
