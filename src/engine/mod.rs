@@ -3,4 +3,5 @@
 pub mod config_watch;
 pub mod control;
 pub mod control_socket;
+pub mod notes;
 pub mod sight;

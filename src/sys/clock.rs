@@ -1,4 +1,4 @@
-//! The clocks, and local time.
+//! The clocks, and what they say in the calendar.
 
 use std::time::Duration;
 
@@ -15,4 +15,74 @@ pub fn now() -> Now {
 /// Lets another process run.
 pub fn give_way() {
     let _ = nix::sched::sched_yield();
+}
+
+/// A point of time in the calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Civil {
+    pub year: i32,
+    /// From 1.
+    pub month: u8,
+    /// From 1.
+    pub day: u8,
+    /// From Monday, which is 0.
+    pub weekday: u8,
+    pub hour: u8,
+    pub minute: u8,
+    pub second: u8,
+}
+
+impl Civil {
+    /// Where the host is. The zone comes from `TZ` or /etc/localtime.
+    pub fn local(wall: Duration) -> Self {
+        // SAFETY: localtime_r writes only to the structure it is given, and there is one thread.
+        Self::convert(wall, |seconds, parts| unsafe { libc::localtime_r(seconds, parts) })
+    }
+
+    /// In universal time.
+    pub fn utc(wall: Duration) -> Self {
+        // SAFETY: as above.
+        Self::convert(wall, |seconds, parts| unsafe { libc::gmtime_r(seconds, parts) })
+    }
+
+    fn convert(wall: Duration, convert: impl FnOnce(&libc::time_t, &mut libc::tm) -> *mut libc::tm) -> Self {
+        let seconds = libc::time_t::try_from(wall.as_secs()).unwrap_or_default();
+        // SAFETY: a tm is plain numbers and a pointer that may be null.
+        let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+        if convert(&seconds, &mut parts).is_null() {
+            return Self::default();
+        }
+        let small = |part: i32| u8::try_from(part).unwrap_or_default();
+        Self {
+            year: parts.tm_year.saturating_add(1900),
+            month: small(parts.tm_mon + 1),
+            day: small(parts.tm_mday),
+            weekday: small((parts.tm_wday + 6) % 7),
+            hour: small(parts.tm_hour),
+            minute: small(parts.tm_min),
+            second: small(parts.tm_sec),
+        }
+    }
+}
+
+/// As RFC 3339 writes it, without an offset: `2026-03-01T07:00:59`.
+impl std::fmt::Display for Civil {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_is_right() {
+        let leap = Civil::utc(Duration::from_secs(951_827_696));
+        assert_eq!(leap.to_string(), "2000-02-29T12:34:56");
+        assert_eq!(leap.weekday, 1, "a Tuesday");
+        assert_eq!(Civil::utc(Duration::ZERO).to_string(), "1970-01-01T00:00:00");
+        assert_eq!(Civil::utc(Duration::from_secs(4_102_444_800)).to_string(), "2100-01-01T00:00:00");
+    }
 }
