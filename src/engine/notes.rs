@@ -2,15 +2,16 @@
 //!
 //! A journal that cannot be written stops nothing: the event is on the board and in the log, and `is_writable` says so.
 
-use std::fmt::Display;
-use std::io::Write;
+use std::fmt::{Display, Write as _};
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use zerocopy::FromZeros;
 
 use crate::model::{EventKind, Now};
 use crate::store::EventRow;
-use crate::store::board::{EVENTS, fixed};
+use crate::store::board::{self, EVENTS, fixed};
 use crate::store::journal::{Found, Journal};
 use crate::sys::clock::Civil;
 
@@ -54,15 +55,8 @@ impl Notes {
 
     /// Says that something happened to `subject` (the id of a service or promise, a class, or nothing).
     pub fn add(&mut self, kind: EventKind, subject: &str, text: &str) {
-        let mut row = EventRow {
-            wall_ms: u64::try_from(self.now.wall.as_millis()).unwrap_or(u64::MAX),
-            mono_ms: u64::try_from(self.now.mono.as_millis()).unwrap_or(u64::MAX),
-            kind: kind.byte(),
-            subject: fixed(subject),
-            text: fixed(text),
-            ..EventRow::new_zeroed()
-        };
-        self.log(kind, subject, text);
+        let mut row = self.row(kind, subject, text);
+        log(&row);
         match self.journal.as_mut().map(|journal| journal.append(&mut row)) {
             Some(Ok(())) if !self.writable => {
                 self.writable = true;
@@ -93,16 +87,9 @@ impl Notes {
     fn lose(&mut self, error: &dyn Display) {
         self.writable = false;
         let mut text = heapless::String::<160>::new();
-        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("cannot write the journal: {error}"));
-        let row = EventRow {
-            wall_ms: u64::try_from(self.now.wall.as_millis()).unwrap_or(u64::MAX),
-            mono_ms: u64::try_from(self.now.mono.as_millis()).unwrap_or(u64::MAX),
-            kind: EventKind::StateUnwritable.byte(),
-            subject: fixed("events"),
-            text: fixed(&text),
-            ..EventRow::new_zeroed()
-        };
-        self.log(EventKind::StateUnwritable, "events", &text);
+        let _ = write!(text, "cannot write the journal: {error}");
+        let row = self.row(EventKind::StateUnwritable, "events", &text);
+        log(&row);
         self.push(row);
     }
 
@@ -117,15 +104,25 @@ impl Notes {
         self.rows.push(row);
     }
 
-    /// One line, written at once. A log that is gone or full loses the line, never the daemon.
-    fn log(&self, kind: EventKind, subject: &str, text: &str) {
-        let mut line = heapless::String::<320>::new();
-        let time = Civil::utc(self.now.wall);
-        let colon = if subject.is_empty() { "" } else { ": " };
-        let severity = kind.severity();
-        let _ =
-            std::fmt::Write::write_fmt(&mut line, format_args!("{time}Z {severity:<7} {kind} {subject}{colon}{text}"));
-        let _ = line.push('\n').or_else(|_| line.pop().map_or(Ok(()), |_| line.push('\n')));
-        let _ = std::io::stderr().write_all(line.as_bytes());
+    fn row(&self, kind: EventKind, subject: &str, text: &str) -> EventRow {
+        EventRow {
+            wall_ms: u64::try_from(self.now.wall.as_millis()).unwrap_or(u64::MAX),
+            mono_ms: u64::try_from(self.now.mono.as_millis()).unwrap_or(u64::MAX),
+            kind: kind.byte(),
+            subject: fixed(subject),
+            text: fixed(text),
+            ..EventRow::new_zeroed()
+        }
     }
+}
+
+/// One line, written at once. A log that is gone or full loses the line, never the daemon.
+fn log(row: &EventRow) {
+    let mut line = heapless::String::<320>::new();
+    let time = Civil::utc(Duration::from_millis(row.wall_ms));
+    let (kind, subject, text) = (row.kind(), board::text(&row.subject), board::text(&row.text));
+    let colon = if subject.is_empty() { "" } else { ": " };
+    let severity = row.severity();
+    let _ = writeln!(line, "{time}Z {severity:<7} {kind} {subject}{colon}{text}");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
