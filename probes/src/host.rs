@@ -28,14 +28,21 @@ pub struct Now {
 /// The root below which `proc` and `sys` are found, held as an open directory.
 pub struct Host {
     root: OwnedFd,
+    is_native: bool,
 }
 
 impl Host {
     /// Opens the root directory, `/` or that of a fixture.
     pub fn open(root: &std::path::Path) -> Result<Self, Fault> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let is_native = root == std::path::Path::new("/");
         let root = rustix::fs::open(root, flags, Mode::empty()).map_err(|errno| Fault::io("", errno))?;
-        Ok(Self { root })
+        Ok(Self { root, is_native })
+    }
+
+    /// Whether this is the tree we run in, rather than another host's seen from a container, or a fixture.
+    pub fn is_native(&self) -> bool {
+        self.is_native
     }
 
     /// Opens a file for reading by its path from the root, without a leading slash.
@@ -192,6 +199,22 @@ impl Source {
             return Err(Fault::malformed(path, 0, text));
         }
         Ok(text)
+    }
+
+    /// Whether the file is kept open, that is, was read without a failure.
+    pub fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether the kernel says that the file changed since this was asked last. The mount table does that.
+    pub fn has_news(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Some(file) = &self.file else { return true };
+        let mut files = [PollFd::new(file, PollFlags::PRI)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let changed = PollFlags::PRI | PollFlags::ERR;
+        poll(&mut files, Some(&now)).is_ok_and(|ready| ready > 0)
+            && files.iter().any(|file| file.revents().intersects(changed))
     }
 
     /// The one number that a file of /sys or /proc/sys holds.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub use find::{Pattern, find};
 pub use stat::{Comm, Stat, stat};
+pub(crate) use walk::pid_of;
 use walk::{Step, Walk};
 
 use crate::host::{read_small_at, stopwatch};
@@ -199,7 +200,7 @@ mod tests {
             ("traced", 1),
             ("zombie", 2),
             ("dead", 0),
-            ("threads", 121),
+            ("threads", 122),
             ("kernel_threads", 6),
             ("high_priority", 3),
             ("low_priority", 2),

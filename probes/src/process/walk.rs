@@ -55,7 +55,7 @@ impl Walk {
 }
 
 /// The pid a directory is named after; none for `self`, `sys` and the like.
-fn pid_of(name: &[u8]) -> Option<i32> {
+pub(crate) fn pid_of(name: &[u8]) -> Option<i32> {
     i32::try_from(Cursor::new(name).whole_number()?).ok().filter(|pid| *pid > 0)
 }
 
