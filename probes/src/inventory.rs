@@ -30,3 +30,18 @@ impl Inventory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_one_plain_line() {
+        let host = Inventory::take();
+        for text in [&host.distribution, &host.release, &host.kernel, &host.architecture, &host.host_name] {
+            assert!(!text.contains(['\n', '\0']), "{text:?}");
+        }
+        assert!(!host.kernel.is_empty() && !host.architecture.is_empty());
+        assert!(host.cpus > 0);
+    }
+}

@@ -65,4 +65,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn no_two_metrics_are_exported_as_one() {
+        let all: Vec<_> =
+            PROBES.iter().flat_map(|info| info.metrics).map(|metric| (metric.family, metric.labels)).collect();
+        for (place, series) in all.iter().enumerate() {
+            assert!(!all[..place].contains(series), "{series:?}");
+        }
+    }
+
+    #[test]
+    fn a_family_has_one_kind_one_unit_and_the_same_labels() {
+        let names = |labels: &str| -> Vec<String> {
+            labels.split(',').map(|label| label.split('=').next().unwrap_or_default().to_string()).collect()
+        };
+        let all: Vec<_> =
+            PROBES.iter().flat_map(|info| info.metrics.iter().map(move |metric| (info, metric))).collect();
+        for (info, metric) in &all {
+            for (other_info, other) in all.iter().filter(|(_, other)| other.family == metric.family) {
+                let same = (metric.kind, metric.unit, names(metric.labels), info.labels)
+                    == (other.kind, other.unit, names(other.labels), other_info.labels);
+                assert!(same, "{}", metric.family);
+            }
+        }
+    }
 }
