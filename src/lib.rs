@@ -13,7 +13,9 @@
 
 #![deny(unsafe_code)]
 
+pub mod classes;
 pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod model;
 pub mod store;

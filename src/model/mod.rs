@@ -14,7 +14,9 @@ pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
-pub use service::{Command, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceSpec, ServiceState, StopStep};
+pub use service::{
+    Command, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
+};
 pub use watchd_probes::Now;
 
 /// An enum of plain words that also stands as one byte on the board: its names are written once.

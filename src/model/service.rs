@@ -116,3 +116,15 @@ super::words! {
         Down = "down",
     }
 }
+
+/// What those who judge need to know about a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceFact<'a> {
+    pub state: ServiceState,
+    /// It was started again, and lives, since the last cycle.
+    pub restarted: bool,
+    /// The last attempt to start or stop it did not work.
+    pub failed: bool,
+    /// For people: `exit status 1 after 3.2 s`.
+    pub reason: &'a str,
+}

@@ -1,0 +1,240 @@
+//! Makes the table of classes while a policy is read: first everything that can be true is declared, then the expressions
+//! are compiled.
+//!
+//! A name is looked for among the declared classes, then taken as a name of time, then as `ID_STATE` of a service or
+//! `ID_OUTCOME` of a promise. Whatever is left cannot become true; it is given back as unknown, with the nearest name.
+
+use std::collections::HashMap;
+
+use watchd_probes::inventory::Inventory;
+
+use super::expr::{self, SyntaxError};
+use super::gauge::Gauge;
+use super::table::{Entry, ExprId, OUTCOMES, Side, Source, States, Table, Threshold};
+use super::time::{self, TimeTest};
+use super::{canonify, hard};
+use crate::config::nearest;
+use crate::model::{CLASSES, ClassKind, ServiceState};
+
+/// A name that nothing can make true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    pub name: String,
+    /// In the expression, in characters from 1.
+    pub column: usize,
+    /// What was probably meant.
+    pub nearest: Option<String>,
+}
+
+/// Why the classes make no table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableError {
+    /// Defined classes that need each other: `a -> b -> a`.
+    Cycle(Vec<String>),
+    /// More classes than the board has room for.
+    TooMany(usize),
+}
+
+/// Thresholds of a disk, in percent of its space and of its inodes.
+pub struct DiskLevels {
+    pub full: f32,
+    pub ok: f32,
+    pub inodes: f32,
+}
+
+/// A table in the making.
+pub struct Builder {
+    table: Table,
+    numbers: HashMap<String, u16>,
+    /// Prefixes of state classes.
+    services: HashMap<String, u16>,
+    /// Prefixes of outcome classes.
+    promises: HashMap<String, u16>,
+    defined: Vec<u16>,
+}
+
+impl Builder {
+    /// Begins with what the host is and what can be measured on it.
+    pub fn new(inventory: &Inventory) -> Self {
+        let mut builder = Self {
+            table: Table::default(),
+            numbers: HashMap::new(),
+            services: HashMap::new(),
+            promises: HashMap::new(),
+            defined: Vec::new(),
+        };
+        for name in hard::names(inventory) {
+            builder.intern(&name, Source::Hard);
+        }
+        let cpus = f32::from(u16::try_from(inventory.cpus.max(1)).unwrap_or(u16::MAX));
+        builder.above("load_high", Gauge::Load, (2.0 * cpus, 1.5 * cpus));
+        let low = Threshold { gauge: Gauge::Memory, side: Side::Below, enter: 10.0, leave: 15.0 };
+        builder.intern("memory_low", Source::Measured(low));
+        builder.above("swap_high", Gauge::Swap, (80.0, 70.0));
+        // Shares of time in which somebody waited: a busy processor is no trouble, a tenth of the time lost to memory is felt.
+        builder.above("pressure_cpu", Gauge::CpuPressure, (60.0, 40.0));
+        builder.above("pressure_memory", Gauge::MemoryPressure, (10.0, 5.0));
+        builder.above("pressure_io", Gauge::IoPressure, (40.0, 20.0));
+        for (name, gauge) in [
+            ("load_unknown", Gauge::Load),
+            ("memory_unknown", Gauge::Memory),
+            ("swap_unknown", Gauge::Swap),
+            ("pressure_unknown", Gauge::CpuPressure),
+        ] {
+            builder.intern(name, Source::Unread(gauge));
+        }
+        builder
+    }
+
+    /// Declares the classes of a disk and gives its number.
+    pub fn disk(&mut self, id: &str, path: &str, levels: &DiskLevels) -> u16 {
+        let disk = u16::try_from(self.table.disks.len()).unwrap_or(u16::MAX);
+        self.table.disks.push(path.to_owned());
+        let name = |aspect: &str| format!("disk_{}_{aspect}", canonify(id));
+        self.above(&name("full"), Gauge::DiskUsed(disk), (levels.full, levels.ok));
+        let ok = Threshold { gauge: Gauge::DiskUsed(disk), side: Side::Below, enter: levels.ok, leave: levels.ok };
+        self.intern(&name("ok"), Source::Measured(ok));
+        // Inodes come back in small numbers: two points keep the class from flickering.
+        self.above(&name("inodes_full"), Gauge::DiskInodes(disk), (levels.inodes, levels.inodes - 2.0));
+        self.above(&name("read_only"), Gauge::DiskReadOnly(disk), (1.0, 1.0));
+        self.intern(&name("unknown"), Source::Unread(Gauge::DiskUsed(disk)));
+        disk
+    }
+
+    /// Declares `ID_ready`, `ID_down` and so on.
+    pub fn service(&mut self, id: &str, number: u16) {
+        self.services.insert(canonify(id), number);
+    }
+
+    /// Declares `PREFIX_kept`, `PREFIX_repaired` and so on.
+    pub fn promise(&mut self, prefix: &str, number: u16) {
+        self.promises.insert(canonify(prefix), number);
+    }
+
+    /// Declares a class that an expression will define; the kind of the class that has the name already, if one has.
+    pub fn declare(&mut self, id: &str) -> Result<u16, ClassKind> {
+        let name = canonify(id);
+        let taken = self.numbers.get(&name).copied().and_then(|class| self.source(class)?.kind());
+        let derived = self.derived(&name).and_then(|source| source.kind());
+        match taken.or(derived) {
+            Some(kind) => Err(kind),
+            None => Ok(self.intern(&name, Source::Defined(ExprId(u16::MAX)))),
+        }
+    }
+
+    /// Says what a declared class is made of.
+    pub fn define(&mut self, class: u16, expr: ExprId) {
+        if let Some(entry) = self.table.entries.get_mut(usize::from(class)) {
+            entry.source = Source::Defined(expr);
+        }
+        self.defined.push(class);
+    }
+
+    /// Compiles an expression. Names that nothing can make true are not errors: they are false, and pushed to `unknown`.
+    pub fn compile(&mut self, text: &str, unknown: &mut Vec<UnknownName>) -> Result<ExprId, SyntaxError> {
+        let ops = expr::compile(text, &mut |name, column| self.resolve(name, column, unknown))?;
+        self.table.ops.extend(ops);
+        self.table.ends.push(u32::try_from(self.table.ops.len()).unwrap_or(u32::MAX));
+        Ok(ExprId(u16::try_from(self.table.ends.len() - 1).unwrap_or(u16::MAX)))
+    }
+
+    /// Puts the defined classes into their order.
+    pub fn finish(mut self) -> Result<Table, TableError> {
+        if self.table.entries.len() > CLASSES {
+            return Err(TableError::TooMany(self.table.entries.len()));
+        }
+        let mut done = vec![false; self.table.entries.len()];
+        for class in std::mem::take(&mut self.defined) {
+            self.order(class, &mut done, &mut Vec::new())?;
+        }
+        Ok(self.table)
+    }
+
+    /// Puts a defined class behind those it is made of. `path` is what needs it.
+    fn order(&mut self, class: u16, done: &mut [bool], path: &mut Vec<u16>) -> Result<(), TableError> {
+        let Some(Source::Defined(expr)) = self.source(class) else { return Ok(()) };
+        if done.get(usize::from(class)).copied().unwrap_or(true) {
+            return Ok(());
+        }
+        let first = path.iter().position(|other| *other == class);
+        path.push(class);
+        if let Some(first) = first {
+            let names = path.iter().skip(first).map(|class| self.table.name(usize::from(*class)).to_owned()).collect();
+            return Err(TableError::Cycle(names));
+        }
+        for op in self.table.expr(expr).to_vec() {
+            if let expr::Op::Class(other) = op {
+                self.order(other, done, path)?;
+            }
+        }
+        path.pop();
+        if let Some(done) = done.get_mut(usize::from(class)) {
+            *done = true;
+        }
+        self.table.order.push(class);
+        Ok(())
+    }
+
+    fn resolve(&mut self, name: &str, column: usize, unknown: &mut Vec<UnknownName>) -> u16 {
+        if let Some(class) = self.numbers.get(name).copied() {
+            if self.source(class) == Some(Source::Nothing) {
+                unknown.push(self.unknown(name, column));
+            }
+            return class;
+        }
+        if let Some(test) = TimeTest::parse(name) {
+            return self.intern(name, Source::Time(test));
+        }
+        if let Some(source) = self.derived(name) {
+            return self.intern(name, source);
+        }
+        unknown.push(self.unknown(name, column));
+        self.intern(name, Source::Nothing)
+    }
+
+    /// What makes `ID_WORD` true. A state goes before an outcome of the same word.
+    fn derived(&self, name: &str) -> Option<Source> {
+        let (prefix, word) = name.rsplit_once('_')?;
+        let state = ServiceState::ALL.iter().find(|state| state.word() == word);
+        if let (Some(service), Some(state)) = (self.services.get(prefix), state) {
+            return Some(Source::State { service: *service, states: States::one(*state) });
+        }
+        let outcome = OUTCOMES.iter().find(|outcome| outcome.word() == word)?;
+        let promise = self.promises.get(prefix)?;
+        Some(Source::Outcome { promise: *promise, outcome: *outcome })
+    }
+
+    fn unknown(&self, name: &str, column: usize) -> UnknownName {
+        let known = |class: u16| self.source(class).is_some_and(|source| source != Source::Nothing);
+        let words = |prefixes: &HashMap<String, u16>, words: Vec<&str>| -> Vec<String> {
+            prefixes.keys().flat_map(|prefix| words.iter().map(move |word| format!("{prefix}_{word}"))).collect()
+        };
+        let mut all: Vec<String> =
+            self.numbers.iter().filter(|(_, class)| known(**class)).map(|(name, _)| name.clone()).collect();
+        all.extend(words(&self.services, ServiceState::ALL.iter().map(|state| state.word()).collect()));
+        all.extend(words(&self.promises, OUTCOMES.iter().map(|outcome| outcome.word()).collect()));
+        all.extend(time::examples().map(str::to_owned));
+        all.sort();
+        let nearest = nearest(name, all.iter().map(String::as_str)).map(str::to_owned);
+        UnknownName { name: name.to_owned(), column, nearest }
+    }
+
+    fn source(&self, class: u16) -> Option<Source> {
+        self.table.entries.get(usize::from(class)).map(|entry| entry.source)
+    }
+
+    fn above(&mut self, name: &str, gauge: Gauge, (enter, leave): (f32, f32)) {
+        self.intern(name, Source::Measured(Threshold { gauge, side: Side::Above, enter, leave }));
+    }
+
+    fn intern(&mut self, name: &str, source: Source) -> u16 {
+        if let Some(class) = self.numbers.get(name) {
+            return *class;
+        }
+        let class = u16::try_from(self.table.entries.len()).unwrap_or(u16::MAX);
+        self.table.text.push_str(name);
+        self.table.entries.push(Entry { end: u32::try_from(self.table.text.len()).unwrap_or(u32::MAX), source });
+        self.numbers.insert(name.to_owned(), class);
+        class
+    }
+}

@@ -1,0 +1,289 @@
+//! The classes as they are now: one bit each, and since when.
+//!
+//! After construction nothing is allocated. Memory: 16 bytes a class, a service and a promise.
+
+use std::time::Duration;
+
+use watchd_probes::Now;
+
+use super::expr;
+use super::gauge::{Gauge, Level};
+use super::list::Clock;
+use super::table::{ExprId, Source, Table};
+use super::time::Calendar;
+use crate::model::{Outcome, ServiceFact, ServiceState};
+use crate::store::Readings;
+
+/// What one moment looks like.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    pub now: Now,
+    pub local: Calendar,
+    pub utc: Calendar,
+    pub readings: Readings<'a>,
+    /// What is known about a service, by its place in the policy.
+    pub services: &'a dyn Fn(usize) -> Option<ServiceFact<'a>>,
+}
+
+/// Something that has one value at a time, and since when (seconds since 1970).
+#[derive(Clone, Copy)]
+pub(super) struct Timed<T> {
+    pub value: T,
+    since: u64,
+}
+
+impl<T: PartialEq> Timed<T> {
+    pub const fn new(value: T) -> Self {
+        Self { value, since: 0 }
+    }
+
+    /// Takes a new value; says whether it is another.
+    pub fn set(&mut self, value: T, now: u64) -> bool {
+        let changed = self.value != value;
+        if changed {
+            *self = Self { value, since: now };
+        }
+        changed
+    }
+
+    pub fn since(&self) -> Duration {
+        Duration::from_secs(self.since)
+    }
+}
+
+/// All classes of a policy, now.
+pub struct Classes {
+    pub(super) table: Table,
+    pub(super) bits: Vec<Timed<bool>>,
+    pub(super) clock: Clock,
+    pub(super) states: Vec<Timed<Option<ServiceState>>>,
+    pub(super) outcomes: Vec<Timed<Outcome>>,
+}
+
+impl Classes {
+    /// All false, except the hard ones. `services` and `promises` are how many the policy has.
+    pub fn new(table: Table, services: usize, promises: usize) -> Self {
+        Self {
+            bits: table.entries.iter().map(|entry| Timed::new(entry.source == Source::Hard)).collect(),
+            clock: Clock::default(),
+            states: vec![Timed::new(None); services],
+            outcomes: vec![Timed::new(Outcome::Skipped); promises],
+            table,
+        }
+    }
+
+    /// Takes over from the classes of the policy before what has the same name: hysteresis and times go on.
+    pub fn inherit(&mut self, old: &Self) {
+        for (place, bit) in self.bits.iter_mut().enumerate() {
+            let name = self.table.name(place);
+            if let Some(same) = old.place(name).and_then(|other| old.bits.get(other)) {
+                *bit = *same;
+            }
+        }
+        self.clock = old.clock.clone();
+    }
+
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Looks at everything anew; says whether any class that an expression can mention changed.
+    pub fn update(&mut self, scene: &Scene<'_>, outcomes: &[Outcome]) -> bool {
+        let wall = scene.now.wall.as_secs();
+        self.clock.tick(&scene.local, wall);
+        for (place, state) in self.states.iter_mut().enumerate() {
+            state.set((scene.services)(place).map(|fact| fact.state), wall);
+        }
+        for (known, outcome) in self.outcomes.iter_mut().zip(outcomes) {
+            known.set(*outcome, wall);
+        }
+        self.judge(scene, &|gauge, disks| gauge.read(&scene.readings, disks))
+    }
+
+    /// Sets the bits; `read` gives the levels.
+    fn judge(&mut self, scene: &Scene<'_>, read: &dyn Fn(Gauge, &[String]) -> Level) -> bool {
+        let wall = scene.now.wall.as_secs();
+        let mut changed = false;
+        for (entry, bit) in self.table.entries.iter().zip(&mut self.bits) {
+            let on = match &entry.source {
+                Source::Hard => true,
+                Source::Nothing => false,
+                Source::Defined(_) => continue,
+                Source::Time(test) => test.holds(&scene.local, &scene.utc),
+                Source::Measured(threshold) => match read(threshold.gauge, &self.table.disks) {
+                    Level::Is(level) => threshold.holds(level, bit.value),
+                    Level::Unknown | Level::Absent => false,
+                },
+                Source::Unread(gauge) => read(*gauge, &self.table.disks) == Level::Unknown,
+                Source::State { service, states } => {
+                    let state = self.states.get(usize::from(*service)).and_then(|state| state.value);
+                    state.is_some_and(|state| states.contains(state))
+                }
+                Source::Outcome { promise, outcome } => {
+                    self.outcomes.get(usize::from(*promise)).is_some_and(|known| known.value == *outcome)
+                }
+            };
+            changed |= bit.set(on, wall);
+        }
+        for place in 0..self.table.order.len() {
+            changed |= self.conclude(place, wall);
+        }
+        changed
+    }
+
+    /// Evaluates one defined class.
+    fn conclude(&mut self, place: usize, wall: u64) -> bool {
+        let Some(class) = self.table.order.get(place).map(|class| usize::from(*class)) else { return false };
+        let Some(Source::Defined(id)) = self.table.entries.get(class).map(|entry| entry.source) else { return false };
+        let on = self.eval(id);
+        self.bits.get_mut(class).is_some_and(|bit| bit.set(on, wall))
+    }
+
+    /// The value of an expression of the policy, as of the last update.
+    pub fn eval(&self, id: ExprId) -> bool {
+        expr::eval(self.table.expr(id), |class| self.bits.get(usize::from(class)).is_some_and(|bit| bit.value))
+    }
+
+    /// Whether the class with this name is true; false for a name without an entry.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.place(name).and_then(|class| self.bits.get(class)).is_some_and(|bit| bit.value)
+    }
+
+    /// The place of the entry with this name.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        (0..self.bits.len()).find(|class| self.table.name(*class) == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use watchd_probes::View;
+    use watchd_probes::inventory::Inventory;
+
+    use super::super::builder::{Builder, DiskLevels, TableError};
+    use super::*;
+
+    const NOTHING: View<'static> = View { rows: &[], objects: &[], text: &[], probes: &[] };
+
+    fn scene() -> Scene<'static> {
+        let readings = Readings { view: NOTHING, rates: &[] };
+        let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: 12, minute: 4 };
+        Scene { now: Now::default(), local: day, utc: day, readings, services: &|_| None }
+    }
+
+    fn builder() -> Builder {
+        Builder::new(&Inventory { cpus: 2, ..Inventory::default() })
+    }
+
+    #[test]
+    fn levels_have_hysteresis() {
+        let mut builder = builder();
+        builder.disk("root", "/", &DiskLevels { full: 90.0, ok: 80.0, inodes: 90.0 });
+        let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
+        for (level, full, ok, load, memory) in [
+            (1.0, false, true, false, true),
+            (89.9, false, false, true, false),
+            (90.0, true, false, true, false),
+            (80.0, true, false, true, false),
+            (79.9, false, true, true, false),
+            (3.0, false, true, true, true),
+            (2.9, false, true, false, true),
+            (9.9, false, true, true, true),
+            (14.9, false, true, true, true),
+            (15.0, false, true, true, false),
+            (10.0, false, true, true, false),
+        ] {
+            classes.judge(&scene(), &|_, _| Level::Is(level));
+            let names = ["disk_root_full", "disk_root_ok", "load_high", "memory_low"];
+            assert_eq!(names.map(|name| classes.is_on(name)), [full, ok, load, memory], "{level}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_level_makes_only_unknown_true() {
+        let mut builder = builder();
+        builder.disk("data", "/data", &DiskLevels { full: 90.0, ok: 80.0, inodes: 90.0 });
+        let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
+        classes.judge(&scene(), &|_, _| Level::Is(95.0));
+        assert!(classes.is_on("disk_data_full") && !classes.is_on("disk_data_unknown"));
+        assert!(classes.judge(&scene(), &|_, _| Level::Unknown));
+        let on = |classes: &Classes, name: &str| classes.is_on(name);
+        for name in ["disk_data_full", "disk_data_ok", "load_high", "swap_high", "pressure_io"] {
+            assert!(!on(&classes, name), "{name}");
+        }
+        for name in ["disk_data_unknown", "load_unknown", "memory_unknown", "swap_unknown", "pressure_unknown"] {
+            assert!(on(&classes, name), "{name}");
+        }
+        classes.judge(&scene(), &|_, _| Level::Absent);
+        assert!(!on(&classes, "disk_data_unknown") && !on(&classes, "swap_high") && !on(&classes, "swap_unknown"));
+    }
+
+    #[test]
+    fn defined_classes_follow_in_any_order_of_writing() {
+        let mut builder = builder();
+        let ids = ["c", "b", "a"].map(|id| builder.declare(id).expect("a new name"));
+        for (class, text) in ids.into_iter().zip(["b & any", "a | false", "load_high"]) {
+            let expr = builder.compile(text, &mut Vec::new()).expect(text);
+            builder.define(class, expr);
+        }
+        let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
+        let high = Cell::new(4.0);
+        for (level, on) in [(4.0, true), (0.0, false)] {
+            high.set(level);
+            assert!(classes.judge(&scene(), &|_, _| Level::Is(high.get())));
+            assert_eq!(["a", "b", "c"].map(|name| classes.is_on(name)), [on; 3]);
+            assert!(!classes.judge(&scene(), &|_, _| Level::Is(high.get())), "nothing changed");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_named_by_its_path() {
+        let mut builder = builder();
+        let ids = ["x", "a", "b"].map(|id| builder.declare(id).expect("a new name"));
+        for (class, text) in ids.into_iter().zip(["a", "b & any", "!a"]) {
+            let expr = builder.compile(text, &mut Vec::new()).expect(text);
+            builder.define(class, expr);
+        }
+        let path = ["a", "b", "a"].map(str::to_owned).to_vec();
+        assert_eq!(builder.finish(), Err(TableError::Cycle(path)));
+    }
+
+    #[test]
+    fn states_and_outcomes_are_classes() {
+        let mut builder = builder();
+        builder.service("web-1", 0);
+        builder.promise("web-1", 0);
+        let mut unknown = Vec::new();
+        let names = ["web_1_ready", "web_1_down", "web_1_flapping", "web_1_kept", "web_1_redy"];
+        for name in names {
+            builder.compile(name, &mut unknown).expect(name);
+        }
+        assert_eq!(unknown.len(), 1);
+        assert_eq!(unknown[0].nearest.as_deref(), Some("web_1_ready"));
+        let mut classes = Classes::new(builder.finish().expect("a table"), 1, 1);
+        for (state, expect) in [
+            (ServiceState::Ready, [true, false, false, true]),
+            (ServiceState::Flapping, [false, true, true, true]),
+            (ServiceState::Backoff, [false, true, false, true]),
+            (ServiceState::Stopped, [false, false, false, true]),
+        ] {
+            let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, reason: "" });
+            let scene = Scene { services: &fact, ..scene() };
+            classes.update(&scene, &[Outcome::Kept]);
+            assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");
+        }
+    }
+
+    #[test]
+    fn hysteresis_outlives_a_new_policy() {
+        let table = || builder().finish().expect("a table");
+        let mut old = Classes::new(table(), 0, 0);
+        old.judge(&scene(), &|_, _| Level::Is(4.0));
+        let mut new = Classes::new(table(), 0, 0);
+        new.inherit(&old);
+        new.judge(&scene(), &|_, _| Level::Is(3.5));
+        assert!(new.is_on("load_high"));
+    }
+}

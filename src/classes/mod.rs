@@ -1,0 +1,40 @@
+//! Names for what is true now, and expressions over them.
+//!
+//! ```text
+//! policy --Builder--> Table (names, thresholds, compiled expressions; handed over as bytes)
+//! Table --Classes::new--> Classes --update(Scene)--> bits --eval(ExprId)--> true or false
+//! ```
+//!
+//! | kind | names | true when |
+//! |---|---|---|
+//! | hard | `any linux debian debian_12 x86_64 HOSTNAME cpus_2 linux_6` | always, on this host |
+//! | time | `Monday Hr07 Hr22_06 Min00_05 Day01 January Yr2026 Q1 Hr07_Q2 Night`, `GMT_…` | the local clock says so |
+//! | measured | `load_high memory_low swap_high pressure_cpu pressure_memory pressure_io`, `disk_ID_full _ok _inodes_full _read_only` | a level is beyond its threshold, with hysteresis |
+//! | state | `ID_ready ID_starting ID_stopped ID_paused ID_flapping …`, `ID_down` | the service is in that state; down is not running although it should |
+//! | outcome | `ID_kept ID_repaired ID_failed ID_timeout ID_denied ID_would`, `disk_ID_kept …` | the promise last came out so |
+//! | defined | `[class.ID]` | its expression holds |
+//!
+//! A measured class whose reading is unknown is false, and `load_unknown`, `memory_unknown`, `swap_unknown`, `pressure_unknown` or
+//! `disk_ID_unknown` is true instead: an action may rest on a level, never on the lack of one. What the host does not have
+//! (no swap space, no pressure information) is not unknown.
+//!
+//! Characters of an id that a name cannot have become `_`. All classes of one update see the same scene; defined classes
+//! come last, each after those it is made of.
+
+mod builder;
+mod expr;
+mod gauge;
+mod hard;
+mod list;
+mod live;
+mod table;
+mod time;
+
+pub use builder::{Builder, DiskLevels, TableError, UnknownName};
+pub use expr::{Op, Reason, SyntaxError, compile, eval};
+pub use gauge::{Gauge, Level};
+pub use hard::canonify;
+pub use list::{Prefix, Row};
+pub use live::{Classes, Scene};
+pub use table::{ExprId, Table};
+pub use time::{Calendar, TimeTest};

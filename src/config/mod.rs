@@ -1,0 +1,28 @@
+//! Text to typed sections, with the position of every value.
+//!
+//! ```text
+//! file -> bytes -> UTF-8 -> TOML tree with spans -> sections of `Option<At<T>>` -> (engine::policy) Policy
+//! ```
+//!
+//! Reading goes on after a fault: each key is decoded on its own, so one look at the list of faults is enough to mend a file.
+//! A section is declared once, by `section!` in `tables.rs`: its fields, their keys and their types; unknown keys and the
+//! nearest valid name follow from that list. What a value may look like is said by its type (`Scalar` in `scalar.rs`).
+//! Nothing here knows what a promise means, and nothing has a side effect beyond reading the named files: each at most
+//! `source::LARGEST` bytes, regular files only, opened without blocking.
+//!
+//! Every fault has the form `file:line:column: key: what; remedy`. Lines and columns count from 1, columns in characters.
+
+mod document;
+mod fault;
+mod include;
+mod nearest;
+mod scalar;
+mod section;
+mod source;
+mod tables;
+
+pub use document::{Document, Named, read, read_text};
+pub use fault::{At, Fault, Findings, Place};
+pub use nearest::nearest;
+pub use scalar::{Memory, Mode, Share, Sink};
+pub use tables::{Class, Command, Common, Disk, Http, Munin, Process, Report, Surroundings, Watchd};

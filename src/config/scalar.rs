@@ -1,0 +1,297 @@
+//! What a single value may look like: times, shares, limits, addresses, paths, words.
+//!
+//! A [`Scalar`] is written as a TOML string. Its name and form are all that a message about it needs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Limit, Network, OnExit, StopStep};
+
+/// A value written as one string.
+pub trait Scalar: Sized {
+    /// With its article: `a time`.
+    const NAME: &'static str;
+    /// How to write it, for `write …`.
+    const FORM: &'static str;
+
+    /// None when the text is anything else.
+    fn parse(text: &str) -> Option<Self>;
+}
+
+impl Scalar for String {
+    const NAME: &'static str = "a text";
+    const FORM: &'static str = "it in quotes, with something in it";
+
+    fn parse(text: &str) -> Option<Self> {
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+}
+
+impl Scalar for Duration {
+    const NAME: &'static str = "a time";
+    const FORM: &'static str = "a number and ms, s, m, h or d: \"500ms\", \"30s\", \"5m\", \"2h\", \"7d\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let end = text.find(|letter: char| !letter.is_ascii_digit())?;
+        let (number, unit) = text.split_at(end);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(millis).map(Self::from_millis)
+    }
+}
+
+/// A part of a whole, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct Share(pub f32);
+
+impl Scalar for Share {
+    const NAME: &'static str = "a share";
+    const FORM: &'static str = "a number above 0 and up to 100 with %: \"90%\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let number = text.strip_suffix('%')?;
+        if !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            return None;
+        }
+        number.parse::<f32>().ok().filter(|share| *share > 0.0 && *share <= 100.0).map(Self)
+    }
+}
+
+impl Scalar for Limit {
+    const NAME: &'static str = "a limit";
+    const FORM: &'static str = "how many in which time: \"3/10m\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (count, window) = text.split_once('/')?;
+        let plain = count.bytes().all(|byte| byte.is_ascii_digit());
+        let count = count.parse().ok().filter(|count| plain && (1..=1000).contains(count))?;
+        let window = Duration::parse(window).filter(|window| (1_000..=2_592_000_000).contains(&window.as_millis()))?;
+        Some(Self { count, window })
+    }
+}
+
+impl Scalar for SocketAddr {
+    const NAME: &'static str = "an address with a port";
+    const FORM: &'static str = "it in numbers: \"127.0.0.1:4949\" or \"[::1]:4949\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl Scalar for Network {
+    const NAME: &'static str = "a network";
+    const FORM: &'static str = "it in numbers, nothing set behind its length: \"10.0.0.0/8\", \"192.0.2.7\", \"::1\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// A path from the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absolute(pub String);
+
+impl Scalar for Absolute {
+    const NAME: &'static str = "an absolute path";
+    const FORM: &'static str = "the whole path, beginning with /";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.starts_with('/').then(|| Self(text.to_owned()))
+    }
+}
+
+/// The name or number of an account or a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account(pub String);
+
+impl Scalar for Account {
+    const NAME: &'static str = "an account or group name";
+    const FORM: &'static str = "letters, digits, `_`, `.` and `-`, at most 32, or a number";
+
+    fn parse(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-$".contains(&byte);
+        let whole = !text.is_empty() && text.len() <= 32 && !text.starts_with('-') && text.bytes().all(plain);
+        whole.then(|| Self(text.to_owned()))
+    }
+}
+
+/// A class expression; its syntax is checked where the names are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expression(pub String);
+
+impl Scalar for Expression {
+    const NAME: &'static str = "a class expression";
+    const FORM: &'static str = "names joined by & | ! and parentheses: \"disk_root_full & !night\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+}
+
+impl Scalar for StopStep {
+    const NAME: &'static str = "a signal or a time";
+    const FORM: &'static str = "term, int, quit, hup, usr1, usr2, abrt, kill, or a time such as \"10s\" of at most 10m";
+
+    fn parse(text: &str) -> Option<Self> {
+        let signal = match text {
+            "term" => libc::SIGTERM,
+            "int" => libc::SIGINT,
+            "quit" => libc::SIGQUIT,
+            "hup" => libc::SIGHUP,
+            "usr1" => libc::SIGUSR1,
+            "usr2" => libc::SIGUSR2,
+            "abrt" => libc::SIGABRT,
+            "kill" => libc::SIGKILL,
+            _ => {
+                let wait = Duration::parse(text)?;
+                return (wait <= Duration::from_secs(600)).then_some(Self::Wait(wait));
+            }
+        };
+        Some(Self::Signal(signal))
+    }
+}
+
+/// A scalar that is one of a few words.
+macro_rules! choice {
+    ($type:ty, $name:literal, $form:literal, { $($word:literal => $value:expr,)* }) => {
+        impl Scalar for $type {
+            const NAME: &'static str = $name;
+            const FORM: &'static str = $form;
+
+            fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($word => Some($value),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// What a promise may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Judge and act.
+    Fix,
+    /// Judge and say what would be done.
+    Warn,
+    /// Do nothing at all.
+    Off,
+}
+choice!(Mode, "a mode", "\"fix\", \"warn\" or \"off\"", { "fix" => Mode::Fix, "warn" => Mode::Warn, "off" => Mode::Off, });
+
+/// What is done with the memory of the program's own text between cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Memory {
+    /// Given back after each cycle.
+    Trim,
+    /// Kept, for the shortest answer.
+    Keep,
+}
+choice!(Memory, "a way with memory", "\"trim\" or \"keep\" (\"lock\" is not in this version)", {
+    "trim" => Memory::Trim, "keep" => Memory::Keep,
+});
+
+choice!(OnExit, "a way to end", "\"leave\" or \"stop\"", { "leave" => OnExit::Leave, "stop" => OnExit::Stop, });
+
+/// Where a report goes besides its own program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sink {
+    Log,
+}
+choice!(Sink, "a receiver", "\"log\"; for anything else give a program in `run`, it gets the text on its standard input", {
+    "log" => Sink::Log,
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_whole_number_and_a_unit() {
+        let ms = |count| Some(Duration::from_millis(count));
+        for (text, expect) in [
+            ("500ms", ms(500)),
+            ("30s", ms(30_000)),
+            ("5m", ms(300_000)),
+            ("2h", ms(7_200_000)),
+            ("7d", ms(604_800_000)),
+            ("0s", ms(0)),
+            ("10", None),
+            ("s", None),
+            ("", None),
+            ("1.5h", None),
+            ("-1s", None),
+            ("+1s", None),
+            ("1 s", None),
+            (" 1s", None),
+            ("1S", None),
+            ("99999999999999999999d", None),
+            ("18446744073709551615d", None),
+        ] {
+            assert_eq!(Duration::parse(text), expect, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn shares_are_above_nothing_and_up_to_all() {
+        for (text, expect) in [
+            ("90%", Some(90.0)),
+            ("0.5%", Some(0.5)),
+            ("100%", Some(100.0)),
+            ("0%", None),
+            ("101%", None),
+            ("90", None),
+            ("%", None),
+            ("-5%", None),
+            ("inf%", None),
+            ("1e1%", None),
+            (".%", None),
+        ] {
+            assert_eq!(Share::parse(text), expect.map(Share), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_say_how_many_in_which_time() {
+        let limit = |count, secs| Some(Limit { count, window: Duration::from_secs(secs) });
+        for (text, expect) in [
+            ("3/10m", limit(3, 600)),
+            ("1/6h", limit(1, 21_600)),
+            ("0/1m", None),
+            ("1001/1m", None),
+            ("+3/1m", None),
+            ("3/", None),
+            ("/1m", None),
+            ("3", None),
+            ("3/0s", None),
+            ("3/31d", None),
+            ("3/10m/2", None),
+        ] {
+            assert_eq!(Limit::parse(text), expect, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn accounts_and_signals_are_plain_words() {
+        for (text, good) in
+            [("www-data", true), ("0", true), ("-x", false), ("a b", false), ("", false), ("a:b", false)]
+        {
+            assert_eq!(Account::parse(text).is_some(), good, "{text:?}");
+        }
+        for (text, good) in
+            [("term", true), ("10s", true), ("TERM", false), ("sigterm", false), ("stop", false), ("11m", false)]
+        {
+            assert_eq!(StopStep::parse(text).is_some(), good, "{text:?}");
+        }
+    }
+}

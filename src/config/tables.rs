@@ -1,0 +1,128 @@
+//! The sections of a policy. One line per key; everything about a key is said here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fault::{At, Findings};
+use super::scalar::{Absolute, Account, Expression, Memory, Mode, Share, Sink};
+use super::section::{Node, refuse_unknown, section, take};
+use crate::model::{self, Limit, Network, OnExit, Pattern, StopStep};
+
+section! {
+    /// `[watchd]`
+    Watchd {
+        /// Sample and judge this often.
+        cycle: Duration = "cycle",
+        /// What the door runs as.
+        user: Account = "user",
+        memory: Memory = "memory",
+        include: String = "include",
+    }
+}
+
+section! {
+    /// `[munin]`
+    Munin {
+        listen: Vec<SocketAddr> = "listen",
+        /// Who may ask.
+        allow: Vec<Network> = "allow",
+        /// The name the node goes by.
+        host_name: Account = "host-name",
+    }
+}
+
+section! {
+    /// `[http]`
+    Http {
+        listen: Vec<SocketAddr> = "listen",
+    }
+}
+
+section! {
+    /// What every promise may have.
+    Common {
+        guard: Expression = "if",
+        every: Duration = "every",
+        mode: Mode = "mode",
+        limit: Limit = "limit",
+        timeout: Duration = "timeout",
+        /// For people; not kept.
+        comment: String = "comment",
+    }
+}
+
+section! {
+    /// Who a program runs as, and where.
+    Surroundings {
+        user: Account = "user",
+        group: Account = "group",
+        cwd: Absolute = "cwd",
+        env: Vec<(String, String)> = "env",
+    }
+}
+
+section! {
+    /// `[process.ID]`
+    Process with common: Common, surroundings: Surroundings {
+        run: model::Command = "run",
+        pidfile: Absolute = "pidfile",
+        pattern: Pattern = "match",
+        start: model::Command = "start",
+        stop: model::Command = "stop",
+        signals: Vec<StopStep> = "signals",
+        backoff: (Duration, Duration) = "backoff",
+        settle: Duration = "settle",
+        on_exit: OnExit = "on-exit",
+    }
+}
+
+section! {
+    /// The table form of `match`.
+    Match {
+        name: String = "name",
+        user: Account = "user",
+    }
+}
+
+section! {
+    /// `[disk.ID]`
+    Disk with common: Common {
+        path: Absolute = "path",
+        full: Share = "full",
+        ok: Share = "ok",
+        inodes: Share = "inodes",
+    }
+}
+
+section! {
+    /// `[command.ID]`
+    Command with common: Common, surroundings: Surroundings {
+        run: model::Command = "run",
+        /// Exit statuses that mean: nothing was to be done.
+        kept: Vec<u8> = "kept",
+        /// Exit statuses that mean: done.
+        repaired: Vec<u8> = "repaired",
+    }
+}
+
+section! {
+    /// `[report.ID]`
+    Report with common: Common, surroundings: Surroundings {
+        text: String = "text",
+        to: Vec<Sink> = "to",
+        /// A program that gets the text on its standard input.
+        run: model::Command = "run",
+        /// Only when the condition begins, and when it ends.
+        changes: bool = "changes",
+        /// Not again within this time.
+        quiet: Duration = "quiet",
+    }
+}
+
+section! {
+    /// `[class.ID]`
+    Class {
+        when: Expression = "when",
+        comment: String = "comment",
+    }
+}
