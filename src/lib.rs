@@ -17,5 +17,6 @@ pub mod cli;
 pub mod engine;
 pub mod model;
 pub mod store;
+pub mod supervisor;
 #[allow(unsafe_code)]
 pub mod sys;

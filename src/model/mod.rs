@@ -6,6 +6,7 @@ mod limits;
 mod network;
 mod outcome;
 mod places;
+mod record;
 mod service;
 
 pub use classes::ClassKind;
@@ -14,7 +15,10 @@ pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
-pub use service::{Command, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceSpec, ServiceState, StopStep};
+pub use record::{Errand, Pause, Record, Wish};
+pub use service::{
+    Command, Ending, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceSpec, ServiceState, StopStep,
+};
 pub use watchd_probes::Now;
 
 /// An enum of plain words that also stands as one byte on the board: its names are written once.
