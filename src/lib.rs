@@ -19,5 +19,6 @@ pub mod config;
 pub mod engine;
 pub mod model;
 pub mod store;
+pub mod supervisor;
 #[allow(unsafe_code)]
 pub mod sys;

@@ -6,6 +6,7 @@ mod limits;
 mod network;
 mod outcome;
 mod places;
+mod record;
 mod service;
 
 pub use classes::ClassKind;
@@ -14,8 +15,9 @@ pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
+pub use record::{Errand, Pause, Record, Wish};
 pub use service::{
-    Command, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
+    Command, Ending, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
 };
 pub use watchd_probes::Now;
 

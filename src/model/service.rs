@@ -27,6 +27,13 @@ pub struct ServiceSpec {
     pub on_exit: OnExit,
 }
 
+impl ServiceSpec {
+    /// The policy says how to start it.
+    pub fn can_start(&self) -> bool {
+        self.start.is_some() || matches!(self.form, Form::Run(_))
+    }
+}
+
 /// How the process is found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Form {
@@ -91,6 +98,36 @@ pub struct Identity {
     pub pid: i32,
     /// Field 22 of /proc/PID/stat.
     pub start_ticks: u64,
+}
+
+impl Identity {
+    /// Time since boot at which it began. The kernel counts in hundredths of a second on every processor family that
+    /// Rust has a Linux target for.
+    pub fn born(self) -> Duration {
+        Duration::from_millis(self.start_ticks.saturating_mul(10))
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Exit(i32),
+    Signal(i32),
+}
+
+impl Ending {
+    pub fn is_success(self) -> bool {
+        self == Self::Exit(0)
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exit(status) => write!(out, "exit status {status}"),
+            Self::Signal(signal) => write!(out, "killed by signal {signal}"),
+        }
+    }
 }
 
 super::words! {

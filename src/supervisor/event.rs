@@ -1,0 +1,100 @@
+//! What can happen to a service, and what can be done about it.
+
+use std::time::Duration;
+
+use crate::model::{Ending, Errand, EventKind, Identity};
+
+use super::Text;
+
+/// What people may ask of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Start,
+    Stop,
+    Restart,
+    /// Forget back-off and spent budget.
+    Reset,
+    /// Leave it alone, for a while or until resumed.
+    Pause(Option<Duration>),
+    Resume,
+}
+
+/// What a look at the host said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sighting {
+    /// It runs, since `born`.
+    Found { identity: Identity, born: Duration },
+    /// It does not run; why we think so.
+    NotFound(Text),
+    /// Something else runs in its place: it does not run.
+    Stranger(Text),
+    /// Neither can be said.
+    CannotTell(Text),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A deadline may have passed.
+    Tick,
+    /// One cycle of looking is over.
+    Cycle,
+    /// The answer to [`Action::Look`].
+    Seen(Sighting),
+    /// The answers to [`Action::Spawn`].
+    Spawned(Identity),
+    SpawnFailed(Text),
+    /// The process ended; `trouble` when it never got as far as its program.
+    Died {
+        identity: Identity,
+        ending: Option<Ending>,
+        trouble: Option<Text>,
+    },
+    /// The answers to [`Action::Run`].
+    CommandStarted(Identity),
+    CommandFailed(Text),
+    CommandEnded {
+        identity: Identity,
+        ending: Option<Ending>,
+        trouble: Option<Text>,
+    },
+    Control(Verb),
+    /// Whether the condition of the promise holds.
+    Guard(bool),
+    ConfigChanged,
+    /// watchd is going to end.
+    Leave,
+}
+
+/// Whom a signal goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Process,
+    /// The process group it leads.
+    Group,
+}
+
+/// What has to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Start the child and answer.
+    Spawn,
+    /// Run the start or the stop command and answer.
+    Run(Errand),
+    /// End the running command with its whole group.
+    KillCommand,
+    Signal {
+        identity: Identity,
+        signal: i32,
+        reach: Reach,
+    },
+    /// Look for the service and answer.
+    Look,
+    /// It lived through `settle`.
+    Settled,
+    /// Tell people.
+    Note(EventKind, Text),
+}
+
+/// One step's worth of actions.
+pub type Actions = heapless::Vec<Action, 8>;

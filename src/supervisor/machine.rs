@@ -1,0 +1,311 @@
+//! The state of one service and what each event does to it.
+//!
+//! `step` is total: every event has an answer in every phase, and an event that comes too late (about a process that is
+//! no longer the one we know) changes nothing. The phases carry what they need, so that a state without its process
+//! cannot be written down. Nothing here reads a clock, a file or the process table.
+
+use std::time::Duration;
+
+use crate::model::{Errand, EventKind, Form, Identity, OnExit, ServiceSpec, ServiceState, Wish};
+
+use super::budget::Budget;
+use super::{Action, Actions, Event, Reach, Sighting, Text, text};
+
+/// A process that is known to be the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Daemon {
+    pub identity: Identity,
+    pub born: Duration,
+    /// It leads a session that watchd made for it.
+    pub own: bool,
+}
+
+impl Daemon {
+    /// When it counts as well.
+    pub fn settles(&self, spec: &ServiceSpec) -> Duration {
+        self.born.saturating_add(spec.settle)
+    }
+
+    pub fn reach(&self) -> Reach {
+        if self.own { Reach::Group } else { Reach::Process }
+    }
+}
+
+/// Where the service is on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// Nothing is known; a look is due at `next`.
+    Unsure { next: Duration, gap: Duration },
+    /// It does not run and may not start before `wait`.
+    Down { wait: Duration },
+    /// The last look before a start was asked for.
+    Checking,
+    /// The child was asked for.
+    Spawning,
+    /// The start command runs; `overdue` once it was ended by us.
+    Commanding { command: Option<Identity>, until: Duration, overdue: bool },
+    /// The start command has ended; its daemon is looked for. `failed` when the command said so.
+    Seeking { next: Duration, gap: Duration, until: Duration, failed: bool },
+    /// It runs; `settled` once it has lived long enough.
+    Alive { daemon: Daemon, settled: bool },
+    /// The stop command runs; without a daemon when that has ended already.
+    Unwinding { daemon: Option<Daemon>, command: Option<Identity>, until: Duration },
+    /// Signals are being sent; `step` is the next one, due at `next`.
+    Signalling { daemon: Daemon, step: usize, next: Duration },
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(super) phase: Phase,
+    pub(super) wish: Wish,
+    /// Whatever of it is found has to end.
+    pub(super) halting: bool,
+    /// Until when it is left alone.
+    pub(super) pause: Option<Duration>,
+    pub(super) guard: bool,
+    pub(super) leaving: bool,
+    /// It was started in this boot: what follows are restarts.
+    pub(super) started: bool,
+    /// The next start was asked for by a person and costs nothing.
+    pub(super) free: bool,
+    pub(super) attempt: Duration,
+    /// The process it was when it was last known; kept while nothing can be told.
+    pub(super) last: Option<Daemon>,
+    /// A wait that was remembered and still stands when the service turns out to be down.
+    pub(super) earliest: Duration,
+    pub(super) budget: Budget,
+    pub(super) level: u8,
+    pub(super) strikes: u8,
+    pub(super) restarts: u32,
+    pub(super) since: Duration,
+    pub(super) reason: Text,
+    pub(super) random: u64,
+}
+
+/// What a step works with besides the machine.
+pub(super) struct Turn<'a> {
+    pub now: Duration,
+    pub spec: &'a ServiceSpec,
+    pub out: Actions,
+}
+
+impl Turn<'_> {
+    /// A step gives at most a handful of actions; the longest list is a stop's signals, which ask for room first.
+    pub fn push(&mut self, action: Action) {
+        let full = self.out.push(action).is_err();
+        debug_assert!(!full, "a step gives at most eight actions");
+    }
+
+    /// The moment so much later.
+    pub fn after(&self, span: Duration) -> Duration {
+        self.now.saturating_add(span)
+    }
+
+    pub fn note(&mut self, kind: EventKind, what: &Text) {
+        self.push(Action::Note(kind, what.clone()));
+    }
+
+    pub fn is_child(&self) -> bool {
+        matches!(self.spec.form, Form::Run(_))
+    }
+}
+
+impl Machine {
+    /// A service about which nothing is remembered. `seed` makes the back-off's jitter.
+    pub fn new(now: Duration, seed: u64) -> Self {
+        Self {
+            phase: Phase::Unsure { next: now, gap: Self::FIRST_GAP },
+            wish: Wish::Up,
+            halting: false,
+            pause: None,
+            guard: true,
+            leaving: false,
+            started: false,
+            free: false,
+            attempt: now,
+            last: None,
+            earliest: Duration::ZERO,
+            budget: Budget::default(),
+            level: 0,
+            strikes: 0,
+            restarts: 0,
+            since: now,
+            reason: text(format_args!("not looked for yet")),
+            random: seed | 1,
+        }
+    }
+
+    /// Takes one event and says what has to be done.
+    pub fn step(&mut self, event: Event, now: Duration, spec: &ServiceSpec) -> Actions {
+        let before = self.state(spec);
+        let mut turn = Turn { now, spec, out: Actions::new() };
+        match event {
+            Event::Tick => self.on_time(&mut turn),
+            Event::Cycle => self.on_cycle(&mut turn),
+            Event::Seen(Sighting::Found { identity, born }) => {
+                let own = self.last.is_some_and(|last| last.own && last.identity == identity);
+                self.on_found(Daemon { identity, born, own }, &mut turn);
+            }
+            Event::Seen(Sighting::NotFound(why)) => self.on_absence(why, false, &mut turn),
+            Event::Seen(Sighting::Stranger(why)) => self.on_absence(why, true, &mut turn),
+            Event::Seen(Sighting::CannotTell(why)) => self.on_doubt(why, &mut turn),
+            Event::Spawned(identity) => self.on_spawned(identity, &mut turn),
+            Event::SpawnFailed(why) => self.on_spawn_failed(why, &mut turn),
+            Event::Died { identity, ending, trouble } => self.on_death(identity, ending, trouble, &mut turn),
+            Event::CommandStarted(identity) => self.on_command_started(identity),
+            Event::CommandFailed(why) => self.on_command_over(None, Some(why), &mut turn),
+            Event::CommandEnded { identity, ending, trouble } => {
+                if self.command().is_some_and(|(_, command)| command == identity) {
+                    self.on_command_over(ending, trouble, &mut turn);
+                }
+            }
+            Event::Control(verb) => self.on_order(verb, &mut turn),
+            Event::Guard(holds) => self.on_guard(holds, &mut turn),
+            Event::ConfigChanged => self.on_config(&mut turn),
+            Event::Leave => self.on_leave(&mut turn),
+        }
+        if self.state(spec) != before {
+            self.since = now;
+        }
+        turn.out
+    }
+
+    fn on_time(&mut self, turn: &mut Turn<'_>) {
+        if self.pause.is_some_and(|until| until <= turn.now) {
+            self.resume("its pause has ended", turn);
+        }
+        match self.phase {
+            Phase::Unsure { next, gap } if next <= turn.now => {
+                self.phase = Phase::Unsure { next: turn.after(gap), gap: (gap * 2).min(Self::LONGEST_GAP) };
+                turn.push(Action::Look);
+            }
+            Phase::Down { wait } if wait <= turn.now => self.pursue(turn),
+            Phase::Commanding { until, .. } if until <= turn.now => self.overdue_start(turn),
+            Phase::Seeking { next, gap, until, failed } if next <= turn.now => {
+                let gap = (gap * 2).min(Self::LONGEST_SEEKING_GAP);
+                self.phase = Phase::Seeking { next: turn.after(gap), gap, until, failed };
+                turn.push(Action::Look);
+            }
+            Phase::Alive { daemon, settled: false } if daemon.settles(turn.spec) <= turn.now => {
+                self.settle(daemon, turn);
+            }
+            Phase::Unwinding { until, .. } if until <= turn.now => self.overdue_stop(turn),
+            Phase::Signalling { next, .. } if next <= turn.now => self.signal(turn),
+            _ => {}
+        }
+    }
+
+    /// Once a cycle a service that is down may have been started by someone else.
+    fn on_cycle(&mut self, turn: &mut Turn<'_>) {
+        self.on_time(turn);
+        if matches!(self.phase, Phase::Down { .. }) && !turn.is_child() {
+            turn.push(Action::Look);
+        }
+    }
+
+    fn on_guard(&mut self, holds: bool, turn: &mut Turn<'_>) {
+        self.guard = holds;
+        self.pursue(turn);
+    }
+
+    fn on_config(&mut self, turn: &mut Turn<'_>) {
+        self.budget = Budget::recall(self.budget.full(), turn.now, turn.spec.limit);
+        if let Phase::Down { wait } = self.phase {
+            self.phase = Phase::Down { wait: wait.min(turn.after(turn.spec.backoff.1.max(turn.spec.limit.window))) };
+        }
+        self.pursue(turn);
+    }
+
+    /// The state for people, programs and classes.
+    pub fn state(&self, spec: &ServiceSpec) -> ServiceState {
+        let stopping = self.halting || self.wish == Wish::Stopped;
+        match self.phase {
+            Phase::Unwinding { .. } | Phase::Signalling { .. } => ServiceState::Stopping,
+            Phase::Commanding { .. } | Phase::Seeking { .. } if stopping => ServiceState::Stopping,
+            Phase::Unsure { .. } => ServiceState::Unknown,
+            _ if self.pause.is_some() => ServiceState::Paused,
+            Phase::Checking | Phase::Spawning | Phase::Commanding { .. } | Phase::Seeking { .. } => {
+                ServiceState::Starting
+            }
+            Phase::Alive { settled: false, .. } => ServiceState::Starting,
+            Phase::Alive { settled: true, .. } => ServiceState::Ready,
+            Phase::Down { .. } if self.wish == Wish::Stopped || !self.guard || self.leaving => ServiceState::Stopped,
+            Phase::Down { .. } if !spec.can_start() => ServiceState::Down,
+            Phase::Down { .. } if self.strikes > 0 => ServiceState::Flapping,
+            Phase::Down { .. } => ServiceState::Backoff,
+        }
+    }
+
+    /// When `Event::Tick` is due; none when only an event can change anything.
+    pub fn next_deadline(&self, spec: &ServiceSpec) -> Option<Duration> {
+        let phase = match self.phase {
+            Phase::Unsure { next, .. } | Phase::Seeking { next, .. } | Phase::Signalling { next, .. } => Some(next),
+            Phase::Down { wait } if self.may_start(spec) => Some(wait),
+            Phase::Commanding { until, .. } | Phase::Unwinding { until, .. } => Some(until),
+            Phase::Alive { daemon, settled: false } => Some(daemon.settles(spec)),
+            Phase::Down { .. } | Phase::Checking | Phase::Spawning | Phase::Alive { settled: true, .. } => None,
+        };
+        [phase, self.pause].into_iter().flatten().min().filter(|deadline| *deadline < Duration::MAX)
+    }
+
+    /// The process that is the service, as far as is known.
+    pub fn identity(&self) -> Option<Identity> {
+        self.daemon().map(|daemon| daemon.identity)
+    }
+
+    /// The start or stop command that is running.
+    pub fn command(&self) -> Option<(Errand, Identity)> {
+        match self.phase {
+            Phase::Commanding { command, .. } => command.map(|command| (Errand::Start, command)),
+            Phase::Unwinding { command, .. } => command.map(|command| (Errand::Stop, command)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn daemon(&self) -> Option<Daemon> {
+        match self.phase {
+            Phase::Alive { daemon, .. } | Phase::Signalling { daemon, .. } => Some(daemon),
+            Phase::Unwinding { daemon, .. } => daemon,
+            _ => None,
+        }
+    }
+
+    /// Its start has been asked for and the look for it goes on: what was born since then is its work.
+    pub fn attempt(&self) -> Option<Duration> {
+        matches!(self.phase, Phase::Seeking { .. }).then_some(self.attempt)
+    }
+
+    /// Since when the state is what it is.
+    pub fn since(&self) -> Duration {
+        self.since
+    }
+
+    /// Why the state is what it is, for people.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// How often it was started again.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    pub fn budget_left(&self, now: Duration, spec: &ServiceSpec) -> u32 {
+        self.budget.left(now, spec.limit)
+    }
+
+    pub fn wish(&self) -> Wish {
+        self.wish
+    }
+
+    /// The process it was when it was last known, while that is not known to be over.
+    pub fn last(&self) -> Option<Identity> {
+        self.daemon().or(self.last).map(|daemon| daemon.identity)
+    }
+
+    /// Nothing that a clean end of watchd has to wait for is under way.
+    pub fn is_quiet(&self, spec: &ServiceSpec) -> bool {
+        spec.on_exit == OnExit::Leave || matches!(self.phase, Phase::Down { .. } | Phase::Unsure { .. })
+    }
+}

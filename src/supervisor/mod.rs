@@ -1,0 +1,30 @@
+//! What to do about a service, decided without touching anything.
+//!
+//! A [`Machine`] takes what happened and gives back what should be done; `engine::services` does it and says how it went.
+//! The same machine runs under the engine and under the simulator in `tests/`.
+//!
+//! ```text
+//!   unsure --found--> alive --died--> down --(budget, back-off, guard)--> checking --> starting --found--> alive
+//!     ^ cannot tell     |                ^                                   |
+//!     +-----------------+-- stop --> stopping --died--+     cannot tell <----+   (then nothing is done)
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod budget;
+mod event;
+mod machine;
+mod orders;
+mod recall;
+mod recognise;
+mod starting;
+mod stopping;
+mod text;
+
+#[cfg(test)]
+mod stories;
+
+pub use event::{Action, Actions, Event, Reach, Sighting, Verb};
+pub use machine::Machine;
+pub use recognise::{Known, Pidfile, Process, judge_pidfile, parse_pidfile};
+pub use text::{Span, Text, text};

@@ -1,0 +1,203 @@
+//! Is the process that a pidfile names the service? Decided from evidence that others gathered.
+//!
+//! A pidfile may be stale, empty, garbage, or name a pid that is somebody else's by now. In this order:
+//! 1. the process known from before (pid and start time) is ours, whatever the clocks say;
+//! 2. one born after our start command began is that command's work;
+//! 3. one with another program name than the service last had is a stranger;
+//! 4. one born after the file was written has a recycled pid and is a stranger, unless its program name is the
+//!    service's own: a wall clock that was set forward looks the same, and a second copy would be worse.
+//!
+//! The text of a pidfile (postmaster.pid has more lines, the first counts; the newline may be missing):
+//! ```text
+//! 1234
+//! ```
+
+use std::time::Duration;
+
+use crate::model::{Identity, Now};
+
+use super::Sighting;
+use super::text::{Text, text};
+
+/// The largest pid Linux gives (PID_MAX_LIMIT of a 64-bit kernel).
+const PID_MAX: i32 = 4 << 20;
+
+/// How much later than its pidfile a process may seem to be born: two clocks, and ticks of 10 ms.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// A tick of the kernel's start times, rounded down there and here.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What stands in a pidfile.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pidfile {
+    /// `written` is the wall-clock time of its last change.
+    Names {
+        pid: i32,
+        written: Duration,
+    },
+    Missing,
+    Empty,
+    /// Its first bytes, escaped.
+    Garbage(Text),
+    /// The system's error number.
+    Unreadable(i32),
+}
+
+/// Reads the pid out of a pidfile.
+pub fn parse_pidfile(bytes: &[u8], written: Duration) -> Pidfile {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+    if bytes.trim_ascii().is_empty() {
+        return Pidfile::Empty;
+    }
+    let digits = line.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(line).ok()).flatten();
+    match digits.and_then(|digits| digits.parse().ok()).filter(|pid| (2..=PID_MAX).contains(pid)) {
+        Some(pid) => Pidfile::Names { pid, written },
+        None => Pidfile::Garbage(text(format_args!("{}", line.get(..40).unwrap_or(line).escape_ascii()))),
+    }
+}
+
+/// A process in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub identity: Identity,
+    pub comm: [u8; 16],
+    /// It has ended and waits for its parent to notice.
+    pub is_zombie: bool,
+}
+
+/// What is known of the service from before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    pub last: Option<Identity>,
+    /// Zeros when none was seen.
+    pub comm: [u8; 16],
+    /// When our start command began, while its daemon is being looked for.
+    pub attempt: Option<Duration>,
+}
+
+/// Judges the process that a pidfile names. `process` is none when there is none.
+pub fn judge_pidfile(
+    path: &str,
+    file: (i32, Duration),
+    process: Option<&Process>,
+    known: &Known,
+    now: Now,
+) -> Sighting {
+    let (pid, written) = file;
+    let Some(process) = process.filter(|process| !process.is_zombie) else {
+        return Sighting::NotFound(text(format_args!("pidfile {path} names pid {pid}, which does not run")));
+    };
+    let identity = process.identity;
+    let born = identity.born();
+    let found = Sighting::Found { identity, born };
+    if known.last == Some(identity) || known.attempt.is_some_and(|attempt| born + TICK >= attempt) {
+        return found;
+    }
+    let name = comm_text(&process.comm);
+    if known.comm != [0; 16] {
+        if known.comm == process.comm {
+            return found;
+        }
+        return Sighting::Stranger(text(format_args!(
+            "pidfile {path} names pid {pid}, which is '{name}', not this daemon ('{}')",
+            comm_text(&known.comm)
+        )));
+    }
+    let born_wall = now.wall.saturating_sub(now.mono.saturating_sub(born));
+    if born_wall > written.saturating_add(SLACK) {
+        return Sighting::Stranger(text(format_args!(
+            "pidfile {path} names pid {pid}, which is '{name}', born after the file was written"
+        )));
+    }
+    found
+}
+
+fn comm_text(comm: &[u8; 16]) -> impl std::fmt::Display + '_ {
+    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
+    comm.get(..end).unwrap_or_default().escape_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { mono: Duration::from_secs(10_000), wall: Duration::from_secs(1_000_000) };
+
+    fn process(born: u64, comm: &str) -> Process {
+        let mut name = [0; 16];
+        name[..comm.len()].copy_from_slice(comm.as_bytes());
+        Process { identity: Identity { pid: 123, start_ticks: born * 100 }, comm: name, is_zombie: false }
+    }
+
+    #[test]
+    fn a_pidfile_is_a_pid_or_says_what_it_is() {
+        let at = Duration::from_secs(5);
+        for (bytes, pid) in [
+            (&b"1234\n"[..], Some(1234)),
+            (b"1234", Some(1234)),
+            (b"  1234 \nmore\n", Some(1234)),
+            (b"1", None),
+            (b"0\n", None),
+            (b"-5\n", None),
+            (b"+5\n", None),
+            (b"4194305\n", None),
+            (b"99999999999999999999\n", None),
+            (b"12 34\n", None),
+            (b"abc\n", None),
+            (b"\n12\n", None),
+            (b"\0\0\0", None),
+            (b"\xff\xfe", None),
+        ] {
+            match parse_pidfile(bytes, at) {
+                Pidfile::Names { pid: found, .. } => assert_eq!(Some(found), pid, "{bytes:?}"),
+                Pidfile::Garbage(_) => assert_eq!(pid, None, "{bytes:?}"),
+                other => panic!("{bytes:?}: {other:?}"),
+            }
+        }
+        for blank in [&b""[..], b"\n", b" \n \n"] {
+            assert_eq!(parse_pidfile(blank, at), Pidfile::Empty, "{blank:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_told_from_the_daemon() {
+        let daemon = process(500, "served");
+        let known = |last: Option<Identity>, comm: &str, attempt: Option<u64>| Known {
+            last,
+            comm: process(0, comm).comm,
+            attempt: attempt.map(Duration::from_secs),
+        };
+        let before = Duration::from_secs(990_000);
+        let after = Duration::from_secs(990_600);
+        for (claim, file_written, seen, known, ours) in [
+            ("nothing known, file written after its birth", after, daemon, known(None, "", None), true),
+            ("nothing known, file written before its birth", before, daemon, known(None, "", None), false),
+            ("the known process, the clock was set", before, daemon, known(Some(daemon.identity), "", None), true),
+            ("the known process changed its name", after, daemon, known(Some(daemon.identity), "x", None), true),
+            ("another program", after, process(500, "bash"), known(None, "served", None), false),
+            ("the same program, the clock was set forward", before, daemon, known(None, "served", None), true),
+            ("another program, born by our start", after, process(500, "new"), known(None, "served", Some(499)), true),
+            (
+                "another program, older than our start",
+                after,
+                process(400, "bash"),
+                known(None, "served", Some(499)),
+                false,
+            ),
+        ] {
+            let judged = judge_pidfile("/p", (123, file_written), Some(&seen), &known, NOW);
+            assert_eq!(matches!(judged, Sighting::Found { .. }), ours, "{claim}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn a_zombie_or_no_process_is_not_running() {
+        let zombie = Process { is_zombie: true, ..process(500, "served") };
+        for seen in [Some(&zombie), None] {
+            let judged = judge_pidfile("/run/x.pid", (123, NOW.wall), seen, &Known::default(), NOW);
+            let expect = "pidfile /run/x.pid names pid 123, which does not run";
+            assert_eq!(judged, Sighting::NotFound(text(format_args!("{expect}"))));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The way up: when to start, how long to wait, how the start is judged.
+//!
+//! A death after `settle` of life is answered in the same step. Earlier ones wait, `backoff.0` doubling to `backoff.1`.
+//! Every start but the first of a boot, and but those a person asked for, is paid from the budget; with an empty one the
+//! service is flapping and is tried again at growing gaps, never given up, until it outlives the refilling of the budget. Before a start command runs there is a last
+//! look, because the world may have mended itself; when the look cannot tell, nothing is started.
+
+use std::time::Duration;
+
+use crate::model::{Ending, Errand, EventKind, Identity, ServiceSpec, Wish};
+
+use super::Action;
+use super::machine::{Daemon, Machine, Phase, Turn};
+use super::text::{Span, Text, text};
+
+impl Machine {
+    /// The first look after a start command; most daemons have written their pidfile by then.
+    pub(super) const FIRST_GAP: Duration = Duration::from_millis(5);
+    /// The longest wait between two looks for a daemon that is being started.
+    pub(super) const LONGEST_SEEKING_GAP: Duration = Duration::from_millis(200);
+    /// The longest wait between two looks while nothing can be told.
+    pub(super) const LONGEST_GAP: Duration = Duration::from_secs(10);
+    /// How often a command that ignores its end is killed again.
+    const KILL_AGAIN: Duration = Duration::from_secs(5);
+
+    /// Nothing but time may stand between it and a start.
+    pub(super) fn may_start(&self, spec: &ServiceSpec) -> bool {
+        self.wish == Wish::Up && self.guard && self.pause.is_none() && !self.leaving && spec.can_start()
+    }
+
+    /// If it is down and should run: starts it, or leaves it waiting.
+    pub(super) fn pursue(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Down { wait } = self.phase else { return };
+        if wait > turn.now || !self.may_start(turn.spec) {
+            return;
+        }
+        if !self.can_afford(turn) {
+            self.strike(turn);
+        } else if turn.is_child() {
+            self.launch(turn);
+        } else {
+            self.phase = Phase::Checking;
+            turn.push(Action::Look);
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.started && !self.free
+    }
+
+    fn can_afford(&self, turn: &Turn<'_>) -> bool {
+        !self.is_counted() || self.budget.next(turn.spec.limit) <= turn.now
+    }
+
+    /// The budget is spent: waits for it, longer each time it happens in a row.
+    fn strike(&mut self, turn: &mut Turn<'_>) {
+        let (limit, longest) = (turn.spec.limit, turn.spec.backoff.1);
+        let gap = longest.saturating_mul(1 << self.strikes.min(16)).min(limit.window.max(longest));
+        self.strikes = self.strikes.saturating_add(1);
+        self.phase = Phase::Down { wait: self.budget.next(limit).max(turn.after(gap)) };
+        if self.strikes == 1 {
+            let what = text(format_args!("{} starts in {}; {}", limit.count, Span(limit.window), self.reason));
+            turn.note(EventKind::ServiceFlapping, &what);
+        }
+    }
+
+    /// Starts it now, and pays.
+    fn launch(&mut self, turn: &mut Turn<'_>) {
+        if self.is_counted() {
+            self.budget.take(turn.now, turn.spec.limit);
+            self.restarts = self.restarts.saturating_add(1);
+        }
+        (self.started, self.free, self.attempt) = (true, false, turn.now);
+        turn.note(EventKind::ServiceStarting, &self.reason.clone());
+        if turn.is_child() {
+            self.phase = Phase::Spawning;
+            turn.push(Action::Spawn);
+        } else {
+            self.phase = Phase::Commanding { command: None, until: turn.after(turn.spec.timeout), overdue: false };
+            turn.push(Action::Run(Errand::Start));
+        }
+    }
+
+    /// It is down after having lived for so long; `reason` is set. Decides when it comes back.
+    fn fall(&mut self, lived: Duration, turn: &mut Turn<'_>) {
+        if self.budget.is_full(turn.now) {
+            self.strikes = 0;
+        }
+        let mut wait = turn.now;
+        if lived >= turn.spec.settle {
+            self.level = 0;
+        } else {
+            wait = turn.after(self.backoff(turn.spec.backoff));
+            self.level = self.level.saturating_add(1);
+        }
+        self.phase = Phase::Down { wait };
+        let is_spent = self.strikes > 0 || self.budget.next(turn.spec.limit) > wait;
+        if self.may_start(turn.spec) && self.is_counted() && is_spent {
+            self.strike(turn);
+        }
+        self.pursue(turn);
+    }
+
+    /// Doubles with each early death up to the longest, less up to a quarter, so that many do not come back at once.
+    fn backoff(&mut self, (first, longest): (Duration, Duration)) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let whole = first.saturating_mul(1 << self.level.min(20)).min(longest);
+        let percent = u32::try_from(self.random % 26).unwrap_or(0);
+        whole - whole / 100 * percent
+    }
+
+    pub(super) fn on_spawned(&mut self, identity: Identity, turn: &mut Turn<'_>) {
+        let daemon = Daemon { identity, born: turn.now, own: true };
+        if self.phase == Phase::Spawning {
+            if self.halting { self.halt(daemon, turn) } else { self.alive(daemon, turn) }
+        }
+    }
+
+    pub(super) fn on_spawn_failed(&mut self, why: Text, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Spawning {
+            self.fail(why, turn);
+        }
+    }
+
+    fn fail(&mut self, why: Text, turn: &mut Turn<'_>) {
+        self.reason = why;
+        turn.note(EventKind::ServiceFailed, &self.reason.clone());
+        self.fall(Duration::ZERO, turn);
+    }
+
+    /// It runs. Young ones are watched until they have settled.
+    fn alive(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
+        self.phase = Phase::Alive { daemon, settled: false };
+        self.last = Some(daemon);
+        if daemon.settles(turn.spec) <= turn.now {
+            self.settle(daemon, turn);
+        }
+    }
+
+    pub(super) fn settle(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
+        self.phase = Phase::Alive { daemon, settled: true };
+        (self.level, self.free) = (0, false);
+        self.reason = text(format_args!("runs as process {}", daemon.identity.pid));
+        turn.push(Action::Settled);
+        turn.note(EventKind::ServiceReady, &self.reason.clone());
+    }
+
+    pub(super) fn on_found(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
+        let ours = match self.phase {
+            Phase::Seeking { .. } => true,
+            Phase::Unsure { .. } | Phase::Down { .. } | Phase::Checking => false,
+            _ => return,
+        };
+        self.reason = text(format_args!("runs as process {}", daemon.identity.pid));
+        if self.halting {
+            return self.halt(daemon, turn);
+        }
+        if !ours {
+            self.started = true;
+            if self.wish == Wish::Stopped {
+                self.reason = text(format_args!("runs as process {}, started by someone else", daemon.identity.pid));
+            }
+            turn.note(EventKind::ServiceAdopted, &self.reason.clone());
+        }
+        self.alive(daemon, turn);
+    }
+
+    /// It does not run, for this reason; a stranger in its place is worth saying.
+    pub(super) fn on_absence(&mut self, why: Text, is_stranger: bool, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Checking => {
+                if is_stranger {
+                    self.reason = why;
+                }
+                self.phase = Phase::Down { wait: turn.now };
+                self.launch(turn);
+            }
+            Phase::Seeking { until, failed, .. } => {
+                if until > turn.now {
+                    if !failed {
+                        self.reason = why;
+                    }
+                } else if self.halting || self.wish == Wish::Stopped {
+                    self.ended(turn);
+                } else if failed {
+                    self.fail(self.reason.clone(), turn);
+                } else {
+                    let late = Span(turn.now.saturating_sub(self.attempt));
+                    self.fail(text(format_args!("not there {late} after its start: {why}")), turn);
+                }
+            }
+            Phase::Unsure { .. } => {
+                self.last = None;
+                if self.halting {
+                    return self.ended(turn);
+                }
+                self.reason = why;
+                self.phase = Phase::Down { wait: std::mem::take(&mut self.earliest).max(turn.now) };
+                self.pursue_after_look(turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// As `pursue`, without asking for the look that was just had.
+    fn pursue_after_look(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Down { wait } = self.phase else { return };
+        if wait > turn.now || !self.may_start(turn.spec) {
+            return;
+        }
+        if self.can_afford(turn) { self.launch(turn) } else { self.strike(turn) }
+    }
+
+    pub(super) fn on_doubt(&mut self, why: Text, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Seeking { until, .. } if until > turn.now => self.reason = why,
+            Phase::Checking | Phase::Seeking { .. } => {
+                self.reason = why;
+                self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap: Self::LONGEST_SEEKING_GAP };
+                turn.note(EventKind::ServiceUnknown, &self.reason.clone());
+            }
+            Phase::Unsure { .. } if self.reason != why => {
+                self.reason = why;
+                turn.note(EventKind::ServiceUnknown, &self.reason.clone());
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_command_started(&mut self, identity: Identity) {
+        if let Phase::Commanding { command, .. } | Phase::Unwinding { command, .. } = &mut self.phase {
+            *command = Some(identity);
+        }
+    }
+
+    pub(super) fn overdue_start(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Commanding { command, .. } = self.phase else { return };
+        self.reason = text(format_args!(
+            "start command did not end within {}; a program that stays in the foreground needs run",
+            Span(turn.spec.timeout)
+        ));
+        self.phase = Phase::Commanding { command, until: turn.after(Self::KILL_AGAIN), overdue: true };
+        turn.push(Action::KillCommand);
+    }
+
+    /// A start or stop command has ended, or could not be started (`trouble`).
+    pub(super) fn on_command_over(&mut self, ending: Option<Ending>, trouble: Option<Text>, turn: &mut Turn<'_>) {
+        let failed = trouble.is_some() || ending.is_some_and(|ending| !ending.is_success());
+        match self.phase {
+            Phase::Commanding { overdue, .. } => {
+                if let Some(trouble) = trouble {
+                    self.reason = trouble;
+                } else if let Some(ending) = ending.filter(|_| failed && !overdue) {
+                    self.reason = text(format_args!("start command: {ending}"));
+                }
+                let failed = failed || overdue;
+                // What a killed command has left on its way may still turn up.
+                let grace = if self.halting { turn.spec.settle } else { Duration::ZERO };
+                let until = if failed {
+                    turn.after(grace)
+                } else {
+                    turn.after(turn.spec.settle.saturating_add(turn.spec.timeout))
+                };
+                self.phase = Phase::Seeking { next: turn.after(Self::FIRST_GAP), gap: Self::FIRST_GAP, until, failed };
+                turn.push(Action::Look);
+            }
+            Phase::Unwinding { .. } => self.on_stop_command_over(trouble, turn),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_death(
+        &mut self,
+        identity: Identity,
+        ending: Option<Ending>,
+        trouble: Option<Text>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(daemon) = self.daemon().filter(|daemon| daemon.identity == identity) else { return };
+        self.last = None;
+        let lived = turn.now.saturating_sub(daemon.born);
+        self.reason = match (trouble, ending) {
+            (Some(trouble), _) => trouble,
+            (None, Some(ending)) => text(format_args!("{ending} after {}", Span(lived))),
+            (None, None) => text(format_args!("ended after {}; not our child, so how is not known", Span(lived))),
+        };
+        match self.phase {
+            Phase::Alive { .. } => {
+                turn.note(EventKind::ServiceDied, &self.reason.clone());
+                self.fall(lived, turn);
+            }
+            Phase::Unwinding { command: None, .. } => self.after_stop_command(None, turn),
+            Phase::Unwinding { command, until, .. } => self.phase = Phase::Unwinding { daemon: None, command, until },
+            Phase::Signalling { .. } => self.ended(turn),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! Stories: what a service goes through, told with a made-up clock, one rule each.
+
+use std::time::Duration;
+
+use crate::model::{
+    Command, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit, ServiceSpec, ServiceState, StopStep,
+};
+
+use super::{Action, Event, Machine, Reach, Sighting, Text, Verb, text};
+
+fn launch(program: &str) -> Launch {
+    let command = Command::Exec(vec![program.to_owned()]);
+    Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+}
+
+fn child() -> ServiceSpec {
+    ServiceSpec {
+        id: "web".to_owned(),
+        form: Form::Run(launch("/bin/web")),
+        start: None,
+        stop: None,
+        signals: vec![StopStep::Signal(15), StopStep::Wait(ms(10_000)), StopStep::Signal(9)],
+        backoff: (ms(100), ms(60_000)),
+        limit: Limit { count: 3, window: ms(600_000) },
+        settle: ms(1000),
+        timeout: ms(30_000),
+        on_exit: OnExit::Leave,
+    }
+}
+
+fn daemon() -> ServiceSpec {
+    ServiceSpec { form: Form::Pidfile("/run/web.pid".to_owned()), start: Some(launch("/bin/start")), ..child() }
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn why(text_: &str) -> Text {
+    text(format_args!("{text_}"))
+}
+
+struct Story {
+    machine: Machine,
+    spec: ServiceSpec,
+    now: Duration,
+    pid: i32,
+    notes: Vec<EventKind>,
+}
+
+impl Story {
+    fn new(spec: ServiceSpec) -> Self {
+        let now = ms(5_000_000);
+        let mut story = Self { machine: Machine::new(now, 7), spec, now, pid: 100, notes: Vec::new() };
+        assert_eq!(story.step(Event::Tick), [Action::Look]);
+        story
+    }
+
+    /// A child that is up and settled.
+    fn ready(spec: ServiceSpec) -> Self {
+        let mut story = Self::new(spec);
+        story.absent();
+        story.spawn();
+        story.wait(1000);
+        assert_eq!(story.state(), ServiceState::Ready);
+        story
+    }
+
+    /// One step; notes are kept aside.
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        let actions = self.machine.step(event, self.now, &self.spec);
+        let mut doings = Vec::new();
+        for action in actions {
+            match action {
+                Action::Note(kind, _) => self.notes.push(kind),
+                other => doings.push(other),
+            }
+        }
+        doings
+    }
+
+    fn wait(&mut self, millis: u64) -> Vec<Action> {
+        self.now += ms(millis);
+        self.step(Event::Tick)
+    }
+
+    fn identity(&self) -> Identity {
+        let born = u64::try_from(self.now.as_millis()).expect("a story is short") / 10;
+        Identity { pid: self.pid, start_ticks: born }
+    }
+
+    fn absent(&mut self) -> Vec<Action> {
+        self.step(Event::Seen(Sighting::NotFound(why("not there"))))
+    }
+
+    fn found(&mut self, identity: Identity) -> Vec<Action> {
+        self.step(Event::Seen(Sighting::Found { identity, born: identity.born() }))
+    }
+
+    fn spawn(&mut self) -> Vec<Action> {
+        self.pid += 1;
+        self.step(Event::Spawned(self.identity()))
+    }
+
+    fn die(&mut self) -> Vec<Action> {
+        let identity = self.machine.identity().expect("it runs");
+        self.step(Event::Died { identity, ending: Some(Ending::Signal(9)), trouble: None })
+    }
+
+    fn order(&mut self, verb: Verb) -> Vec<Action> {
+        self.step(Event::Control(verb))
+    }
+
+    fn state(&self) -> ServiceState {
+        self.machine.state(&self.spec)
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.machine.next_deadline(&self.spec).map(|at| at.saturating_sub(self.now))
+    }
+}
+
+#[test]
+fn a_death_after_settle_is_answered_in_the_same_step() {
+    let mut story = Story::ready(child());
+    story.now += ms(7_200_000);
+    assert_eq!(story.die(), [Action::Spawn]);
+    assert_eq!(story.machine.reason(), "killed by signal 9 after 2 h");
+    assert_eq!(story.machine.restarts(), 1);
+}
+
+#[test]
+fn early_deaths_wait_longer_each_time_and_a_settled_life_forgives() {
+    let mut story = Story::new(ServiceSpec { limit: Limit { count: 50, window: ms(1000) }, ..child() });
+    assert_eq!(story.absent(), [Action::Spawn]);
+    for longest in [100, 200, 400, 800] {
+        story.spawn();
+        assert_eq!(story.die(), []);
+        assert_eq!(story.state(), ServiceState::Backoff);
+        let wait = story.deadline().expect("it comes back by itself");
+        assert!(wait <= ms(longest) && wait >= ms(longest * 3 / 4), "{wait:?} of {longest} ms");
+        assert_eq!(story.step(Event::Tick), [], "not before its time");
+        assert_eq!(story.wait(longest), [Action::Spawn]);
+    }
+    story.spawn();
+    story.wait(1000);
+    assert_eq!(story.die(), [Action::Spawn]);
+    story.spawn();
+    story.die();
+    assert!(story.deadline().is_some_and(|wait| wait <= ms(100)));
+}
+
+#[test]
+fn a_spent_budget_means_flapping_with_growing_gaps_and_one_report() {
+    let mut story = Story::ready(child());
+    for _ in 0..3 {
+        assert_eq!(story.die(), [Action::Spawn]);
+        story.spawn();
+        story.wait(1000);
+    }
+    story.notes.clear();
+    let mut gaps = Vec::new();
+    for _ in 0..5 {
+        assert_eq!(story.die(), []);
+        assert_eq!(story.state(), ServiceState::Flapping);
+        let gap = story.deadline().expect("it comes back by itself");
+        gaps.push(gap);
+        story.now += gap;
+        assert_eq!(story.step(Event::Tick), [Action::Spawn], "{gaps:?}");
+        story.spawn();
+        story.wait(1000);
+    }
+    assert_eq!(gaps.iter().max(), gaps.last());
+    assert!(gaps.first() < gaps.last(), "{gaps:?}");
+    assert_eq!(story.notes.iter().filter(|kind| **kind == EventKind::ServiceFlapping).count(), 1);
+}
+
+#[test]
+fn the_first_start_and_starts_by_hand_cost_nothing() {
+    let mut story = Story::ready(child());
+    assert_eq!(story.machine.budget_left(story.now, &story.spec), 3);
+    for _ in 0..10 {
+        story.order(Verb::Restart);
+        assert_eq!(story.die(), [Action::Spawn]);
+        story.spawn();
+        story.wait(1000);
+    }
+    assert_eq!(story.machine.budget_left(story.now, &story.spec), 3);
+}
+
+#[test]
+fn reset_ends_flapping_at_once() {
+    let mut story = Story::ready(child());
+    for _ in 0..3 {
+        story.die();
+        story.spawn();
+        story.wait(1000);
+    }
+    assert_eq!(story.die(), []);
+    assert_eq!(story.order(Verb::Reset), [Action::Spawn]);
+}
+
+#[test]
+fn nothing_is_started_while_nobody_can_tell() {
+    let doubt = || Event::Seen(Sighting::CannotTell(why("cannot read /proc")));
+    for spec in [child(), daemon()] {
+        let mut story = Story::new(spec);
+        assert_eq!(story.step(doubt()), []);
+        assert_eq!(story.state(), ServiceState::Unknown);
+        for _ in 0..20 {
+            let deadline = story.deadline().expect("it goes on looking");
+            story.now += deadline;
+            assert_eq!(story.step(Event::Tick), [Action::Look]);
+            assert_eq!(story.step(doubt()), []);
+        }
+        assert_eq!(story.notes, [EventKind::ServiceUnknown]);
+        assert!(matches!(story.absent()[..], [Action::Spawn] | [Action::Run(Errand::Start)]));
+    }
+}
+
+#[test]
+fn a_doubt_right_before_a_start_stops_it() {
+    let mut story = Story::new(daemon());
+    story.found(story.identity());
+    story.wait(1000);
+    assert_eq!(story.die(), [Action::Look]);
+    assert_eq!(story.step(Event::Seen(Sighting::CannotTell(why("?")))), []);
+    assert_eq!(story.state(), ServiceState::Unknown);
+}
+
+#[test]
+fn a_daemon_is_looked_for_after_its_start_command() {
+    let mut story = Story::new(daemon());
+    assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    assert_eq!(story.state(), ServiceState::Starting);
+    let ended = Event::CommandEnded { identity: command, ending: Some(Ending::Exit(0)), trouble: None };
+    assert_eq!(story.step(ended), [Action::Look]);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        story.absent();
+        let wait = story.deadline().expect("it goes on looking");
+        waits.push(wait);
+        story.now += wait;
+        assert_eq!(story.step(Event::Tick), [Action::Look]);
+    }
+    assert_eq!(waits, [5, 10, 20, 40, 80, 160, 200, 200].map(ms));
+    story.found(story.identity());
+    assert_eq!(story.state(), ServiceState::Starting);
+    story.wait(1000);
+    assert_eq!(story.state(), ServiceState::Ready);
+    assert!(!story.notes.contains(&EventKind::ServiceAdopted));
+}
+
+#[test]
+fn a_daemon_that_never_comes_is_started_again_after_a_wait() {
+    let mut story = Story::new(daemon());
+    story.absent();
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    story.step(Event::CommandEnded { identity: command, ending: Some(Ending::Exit(0)), trouble: None });
+    for _ in 0..200 {
+        story.absent();
+        if story.state() != ServiceState::Starting {
+            break;
+        }
+        story.wait(200);
+    }
+    assert_eq!(story.state(), ServiceState::Backoff);
+    assert!(story.machine.reason().contains("not there"), "{}", story.machine.reason());
+    assert_eq!(story.wait(100), [Action::Look], "a last look before the next start");
+    assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+}
+
+#[test]
+fn a_start_command_that_hangs_is_ended() {
+    let mut story = Story::new(daemon());
+    story.absent();
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    assert_eq!(story.wait(29_999), []);
+    assert_eq!(story.wait(1), [Action::KillCommand]);
+    assert_eq!(story.wait(5000), [Action::KillCommand], "and again, should that not help");
+    let ended = Event::CommandEnded { identity: command, ending: Some(Ending::Signal(9)), trouble: None };
+    assert_eq!(story.step(ended), [Action::Look]);
+    story.absent();
+    assert!(story.machine.reason().contains("did not end within 30 s"), "{}", story.machine.reason());
+    assert_eq!(story.state(), ServiceState::Backoff);
+}
+
+#[test]
+fn a_failed_start_command_is_no_failure_when_the_daemon_is_there() {
+    for there in [true, false] {
+        let mut story = Story::new(daemon());
+        story.absent();
+        let command = Identity { pid: 50, start_ticks: 1 };
+        story.step(Event::CommandStarted(command));
+        story.step(Event::CommandEnded { identity: command, ending: Some(Ending::Exit(1)), trouble: None });
+        if there {
+            story.found(story.identity());
+            assert_eq!(story.state(), ServiceState::Starting);
+        } else {
+            story.absent();
+            assert_eq!(story.machine.reason(), "start command: exit status 1");
+        }
+    }
+}
+
+#[test]
+fn a_stop_escalates_with_deadlines_and_stays_a_stop() {
+    let mut story = Story::ready(child());
+    let identity = story.machine.identity().expect("it runs");
+    let signal = |signal| Action::Signal { identity, signal, reach: Reach::Group };
+    assert_eq!(story.order(Verb::Stop), [signal(15)]);
+    assert_eq!(story.order(Verb::Stop), [], "asked twice, done once");
+    assert_eq!(story.wait(9999), []);
+    assert_eq!(story.wait(1), [signal(9)]);
+    assert_eq!(story.state(), ServiceState::Stopping);
+    assert_eq!(story.wait(5000), [signal(9)]);
+    assert_eq!(story.wait(5000), []);
+    assert_eq!(story.notes.last(), Some(&EventKind::ServiceFailed));
+    assert_eq!(story.die(), []);
+    assert_eq!(story.state(), ServiceState::Stopped);
+    assert_eq!(story.deadline(), None);
+    assert_eq!(story.wait(86_400_000), []);
+    assert_eq!(story.order(Verb::Start), [Action::Spawn]);
+}
+
+#[test]
+fn a_stop_command_comes_before_the_signals() {
+    let mut story = Story::new(ServiceSpec { stop: Some(launch("/bin/stop")), ..daemon() });
+    let identity = story.identity();
+    story.found(identity);
+    assert_eq!(story.order(Verb::Restart), [Action::Run(Errand::Stop)]);
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    let ended = Event::CommandEnded { identity: command, ending: Some(Ending::Exit(0)), trouble: None };
+    assert_eq!(story.step(ended), [], "the process may take until the deadline");
+    let term = Action::Signal { identity, signal: 15, reach: Reach::Process };
+    assert_eq!(story.wait(30_000), [term]);
+    assert_eq!(story.die(), [Action::Look]);
+    assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+    assert_eq!(story.machine.restarts(), 0, "asked for");
+}
+
+#[test]
+fn a_stop_during_a_start_ends_what_turns_up() {
+    let mut story = Story::new(daemon());
+    story.absent();
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    assert_eq!(story.order(Verb::Stop), [Action::KillCommand]);
+    assert_eq!(story.state(), ServiceState::Stopping);
+    let ended = Event::CommandEnded { identity: command, ending: Some(Ending::Signal(9)), trouble: None };
+    assert_eq!(story.step(ended), [Action::Look]);
+    story.absent();
+    story.wait(5);
+    let identity = story.identity();
+    assert_eq!(story.found(identity), [Action::Signal { identity, signal: 15, reach: Reach::Process }]);
+    story.die();
+    assert_eq!(story.state(), ServiceState::Stopped);
+}
+
+#[test]
+fn a_stopped_service_that_someone_else_starts_is_left_alone() {
+    let mut story = Story::new(daemon());
+    let first = story.identity();
+    story.found(first);
+    story.order(Verb::Stop);
+    story.die();
+    assert_eq!(story.state(), ServiceState::Stopped);
+    assert_eq!(story.step(Event::Cycle), [Action::Look]);
+    story.now += ms(5000);
+    assert_eq!(story.found(story.identity()), []);
+    story.wait(1000);
+    assert_eq!(story.state(), ServiceState::Ready);
+    assert_eq!(story.die(), []);
+    assert_eq!(story.state(), ServiceState::Stopped);
+}
+
+#[test]
+fn a_pause_ends_by_itself() {
+    let mut story = Story::ready(child());
+    story.order(Verb::Pause(Some(ms(60_000))));
+    assert_eq!(story.state(), ServiceState::Paused);
+    assert_eq!(story.die(), []);
+    assert_eq!(story.wait(59_999), []);
+    assert_eq!(story.deadline(), Some(ms(1)));
+    assert_eq!(story.wait(1), [Action::Spawn]);
+    assert_eq!(story.notes.iter().filter(|kind| **kind == EventKind::ServiceResumed).count(), 1);
+}
+
+#[test]
+fn a_pause_without_an_end_wakes_nobody() {
+    let mut story = Story::ready(child());
+    story.order(Verb::Pause(None));
+    story.die();
+    assert_eq!(story.deadline(), None);
+    assert_eq!(story.order(Verb::Resume), [Action::Spawn]);
+    assert_eq!(story.order(Verb::Resume), []);
+}
+
+#[test]
+fn a_guard_that_does_not_hold_starts_nothing_and_stops_nothing() {
+    let mut story = Story::ready(child());
+    assert_eq!(story.step(Event::Guard(false)), []);
+    assert_eq!(story.state(), ServiceState::Ready);
+    assert_eq!(story.die(), []);
+    assert_eq!(story.state(), ServiceState::Stopped);
+    assert_eq!(story.deadline(), None);
+    assert_eq!(story.step(Event::Guard(true)), [Action::Spawn]);
+}
+
+#[test]
+fn a_watched_daemon_without_a_start_command_is_down_until_it_is_seen() {
+    let mut story = Story::new(ServiceSpec { start: None, ..daemon() });
+    assert_eq!(story.absent(), []);
+    assert_eq!(story.state(), ServiceState::Down);
+    assert_eq!(story.step(Event::Cycle), [Action::Look]);
+    story.found(story.identity());
+    assert_eq!(story.notes.last(), Some(&EventKind::ServiceAdopted));
+}
+
+#[test]
+fn an_event_about_another_process_changes_nothing() {
+    let mut story = Story::ready(child());
+    let other = Identity { pid: 9999, start_ticks: 1 };
+    assert_eq!(story.step(Event::Died { identity: other, ending: None, trouble: None }), []);
+    assert_eq!(story.step(Event::CommandEnded { identity: other, ending: None, trouble: None }), []);
+    assert_eq!(story.step(Event::Spawned(other)), []);
+    assert_eq!(story.found(other), []);
+    assert_eq!(story.state(), ServiceState::Ready);
+}
+
+#[test]
+fn a_failed_start_says_why_and_waits() {
+    let mut story = Story::new(child());
+    story.absent();
+    assert_eq!(story.step(Event::SpawnFailed(why("cannot start a process: EAGAIN"))), []);
+    assert_eq!(story.state(), ServiceState::Backoff);
+    assert_eq!(story.machine.reason(), "cannot start a process: EAGAIN");
+    assert_eq!(story.wait(100), [Action::Spawn]);
+}
+
+#[test]
+fn a_clean_end_stops_what_shall_end_with_it_and_keeps_the_wish() {
+    let mut story = Story::ready(ServiceSpec { on_exit: OnExit::Stop, ..child() });
+    assert!(matches!(story.step(Event::Leave)[..], [Action::Signal { signal: 15, .. }]));
+    assert!(!story.machine.is_quiet(&story.spec));
+    assert_eq!(story.die(), []);
+    assert!(story.machine.is_quiet(&story.spec));
+    assert_eq!(story.machine.wish(), crate::model::Wish::Up);
+    let mut left = Story::ready(child());
+    assert_eq!(left.step(Event::Leave), []);
+    assert!(left.machine.is_quiet(&left.spec));
+}
+
+#[test]
+fn what_is_remembered_brings_back_identity_budget_pause_and_wait() {
+    let mut story = Story::ready(child());
+    story.die();
+    story.spawn();
+    story.die();
+    story.order(Verb::Pause(Some(ms(60_000))));
+    let now = Now { mono: story.now, wall: ms(9_000_000_000) };
+    let record = story.machine.record(now);
+    let mut again = Machine::recall(&record, now, &story.spec, 1);
+    assert_eq!(again.record(now), record);
+    let doings = again.step(Event::Seen(Sighting::NotFound(why("gone"))), story.now, &story.spec);
+    assert!(!doings.contains(&Action::Spawn));
+    assert_eq!(again.next_deadline(&story.spec), Some(story.now + ms(60_000)));
+    assert_eq!(again.budget_left(story.now, &story.spec), story.machine.budget_left(story.now, &story.spec));
+    let booted = Now { mono: ms(10_000), wall: now.wall + ms(59_000) };
+    let other = Machine::recall_over_boot(&record, booted, 1);
+    assert_eq!(other.next_deadline(&story.spec), Some(ms(10_000)), "looks at once");
+    assert_eq!(other.record(booted).pause.map(|pause| pause.mono), Some(ms(11_000)));
+    assert_eq!(other.identity(), None);
+}
+
+#[test]
+fn every_event_has_an_answer_in_every_phase() {
+    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    for spec in [child(), daemon(), ServiceSpec { stop: Some(launch("/bin/stop")), on_exit: OnExit::Stop, ..daemon() }]
+    {
+        let mut story = Story::new(spec);
+        for _ in 0..200_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let identity = story.machine.identity().unwrap_or(story.identity());
+            let command = story.machine.command().map_or(identity, |(_, command)| command);
+            let ending = Some(Ending::Exit(i32::from(random & 64 == 0)));
+            let event = match random % 19 {
+                0 | 1 => Event::Tick,
+                2 => Event::Cycle,
+                3 => Event::Seen(Sighting::Found { identity: story.identity(), born: story.now }),
+                4 => Event::Seen(Sighting::NotFound(why("no"))),
+                5 => Event::Seen(Sighting::Stranger(why("who"))),
+                6 => Event::Seen(Sighting::CannotTell(why("?"))),
+                7 => Event::Spawned(story.identity()),
+                8 => Event::SpawnFailed(why("no")),
+                9 => Event::Died { identity, ending, trouble: None },
+                10 => Event::CommandStarted(story.identity()),
+                11 => Event::CommandFailed(why("no")),
+                12 => Event::CommandEnded { identity: command, ending, trouble: None },
+                13 => Event::Control(Verb::Start),
+                14 => Event::Control(Verb::Stop),
+                15 => Event::Control(Verb::Restart),
+                16 => Event::Control(if random & 32 == 0 { Verb::Reset } else { Verb::Resume }),
+                17 => Event::Control(Verb::Pause(Some(ms(random % 100_000)))),
+                _ => Event::Guard(random & 32 == 0),
+            };
+            story.now += ms(random >> 8 & 0xfff);
+            story.pid = 100 + (story.pid + 1) % 30_000;
+            story.step(event);
+            story.notes.clear();
+        }
+    }
+}
