@@ -37,8 +37,8 @@ pub struct Stat {
     pub comm: String,
     pub state: char,
     pub parent: i32,
-    /// User and system time in clock ticks.
-    pub ticks: u64,
+    /// User and system time of children that were waited for, in clock ticks.
+    pub children_ticks: u64,
 }
 
 pub fn stat(pid: i32) -> Option<Stat> {
@@ -51,7 +51,7 @@ pub fn stat(pid: i32) -> Option<Stat> {
         comm,
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
-        ticks: number(11)? + number(12)?,
+        children_ticks: number(13)? + number(14)?,
     })
 }
 

@@ -107,8 +107,14 @@ impl Scratch {
 
     /// Ends, by pid, every process whose program lies in this directory.
     pub fn end_all(&self) {
+        self.end_all_but("");
+    }
+
+    /// The same, but for one program.
+    pub fn end_all_but(&self, spared: &str) {
         until("the end of what was started here", || {
-            let pids = look::running_from(&self.dir);
+            let mut pids = look::running_from(&self.dir);
+            pids.retain(|pid| look::program(*pid) != Some(self.dir.join(spared)));
             for pid in &pids {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
