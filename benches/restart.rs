@@ -24,40 +24,36 @@ use nix::unistd::Pid;
 const KILLS: usize = 25;
 const SETTLE: Duration = Duration::from_millis(60);
 
+/// What is killed: how its stamps are called, how many of them there are, and what the report calls it.
+const KINDS: [(&str, usize, &str); 3] = [
+    ("own", 3, "watchd: own children"),
+    ("fork", 3, "watchd: pidfile, forking"),
+    ("found", 1, "watchd: found by name"),
+];
+
 fn main() {
-    let mut places: Vec<(String, Vec<f64>)> = Vec::new();
     let home = Home::new("restart", &config());
     let stamp = home.scratch.program("stamp.c", "stamp");
     fs::copy(stamp, home.scratch.path("found-by-name")).expect("a program can be copied");
     home.scratch.program("floor.c", "floor");
     fs::create_dir_all(home.scratch.path("floors")).expect("a directory can be made");
+
     let mut floor = start_floor(&home);
-    let floors: Vec<f64> = (0..3).flat_map(|id| kill_often(&home.scratch.path(&format!("floors/{id}")))).collect();
+    let base = kill_all(&home, "floors/", 3);
     let _ = floor.kill();
     let _ = floor.wait();
-
-    let daemon = home.start();
-    for kind in ["own", "fork", "found"] {
-        let ids = if kind == "found" { 1 } else { 3 };
-        let times = (0..ids).flat_map(|id| kill_often(&home.scratch.path(&format!("{kind}{id}")))).collect();
-        places.push((kind.to_owned(), times));
-    }
-    drop(daemon);
-
-    let base = Spread::of(floors);
-    println!(
-        "{:<26}{:>7}{:>9}{:>9}{:>9}{:>9}   of the floor's median",
-        "kill to first instruction", "kills", "min", "median", "p99", "worst"
-    );
+    println!("kill to first instruction    kills   min ms   median      p99    worst   median of the floor's");
     base.print("floor: pidfd, vfork, exec", &base);
-    for (kind, times) in places {
-        let name = match kind.as_str() {
-            "own" => "watchd: own children",
-            "fork" => "watchd: pidfile, forking",
-            _ => "watchd: found by name",
-        };
-        Spread::of(times).print(name, &base);
+
+    let _daemon = home.start();
+    for (kind, count, name) in KINDS {
+        kill_all(&home, kind, count).print(name, &base);
     }
+}
+
+fn kill_all(home: &Home, kind: &str, count: usize) -> Spread {
+    let places = (0..count).map(|id| home.scratch.path(&format!("{kind}{id}")));
+    Spread::of(places.flat_map(|place| kill_often(&place)).collect())
 }
 
 fn config() -> String {
@@ -120,6 +116,6 @@ impl Spread {
     fn print(&self, name: &str, base: &Self) {
         let (min, median, p99, worst) = (self.at(0), self.at(50), self.at(99), self.at(100));
         let ratio = median / base.at(50);
-        println!("{name:<26}{:>7}{min:>9.2}{median:>9.2}{p99:>9.2}{worst:>9.2}   {ratio:.2} (ms)", self.0.len());
+        println!("{name:<26}{:>8}{min:>9.2}{median:>9.2}{p99:>9.2}{worst:>9.2}{ratio:>9.2}", self.0.len());
     }
 }
