@@ -13,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod classes;
 pub mod cli;
 pub mod config;

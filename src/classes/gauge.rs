@@ -38,6 +38,14 @@ pub enum Level {
 }
 
 impl Gauge {
+    /// The disk it belongs to.
+    pub(super) fn disk(self) -> Option<u16> {
+        match self {
+            Self::DiskUsed(disk) | Self::DiskInodes(disk) | Self::DiskReadOnly(disk) => Some(disk),
+            _ => None,
+        }
+    }
+
     /// Reads it; `disks` are the mount points of the policy's disks.
     pub fn read(self, readings: &Readings<'_>, disks: &[String]) -> Level {
         let host = |metric| readings.view.host(metric);

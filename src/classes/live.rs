@@ -9,7 +9,7 @@ use watchd_probes::Now;
 use super::expr;
 use super::gauge::{Gauge, Level};
 use super::list::Clock;
-use super::table::{ExprId, Source, Table};
+use super::table::{ExprId, Side, Source, Table};
 use super::time::Calendar;
 use crate::model::{Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
@@ -23,6 +23,16 @@ pub struct Scene<'a> {
     pub readings: Readings<'a>,
     /// What is known about a service, by its place in the policy.
     pub services: &'a dyn Fn(usize) -> Option<ServiceFact<'a>>,
+}
+
+/// How a disk fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskState {
+    Fine,
+    /// Full, out of inodes or read-only.
+    Trouble,
+    /// Nothing can be said: not mounted, or it does not answer.
+    Unknown,
 }
 
 /// Something that has one value at a time, and since when (seconds since 1970).
@@ -142,6 +152,23 @@ impl Classes {
     /// The value of an expression of the policy, as of the last update.
     pub fn eval(&self, id: ExprId) -> bool {
         expr::eval(self.table.expr(id), |class| self.bits.get(usize::from(class)).is_some_and(|bit| bit.value))
+    }
+
+    /// How a disk of the policy fares, by its number.
+    pub fn disk(&self, disk: u16) -> DiskState {
+        let mut state = DiskState::Fine;
+        for (entry, _) in self.table.entries.iter().zip(&self.bits).filter(|(_, bit)| bit.value) {
+            match entry.source {
+                Source::Unread(gauge) if gauge.disk() == Some(disk) => return DiskState::Unknown,
+                Source::Measured(threshold)
+                    if threshold.side == Side::Above && threshold.gauge.disk() == Some(disk) =>
+                {
+                    state = DiskState::Trouble;
+                }
+                _ => {}
+            }
+        }
+        state
     }
 
     /// Whether the class with this name is true; false for a name without an entry.

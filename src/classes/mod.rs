@@ -35,6 +35,6 @@ pub use expr::{Op, Reason, SyntaxError, compile, eval};
 pub use gauge::{Gauge, Level};
 pub use hard::canonify;
 pub use list::{Prefix, Row};
-pub use live::{Classes, Scene};
+pub use live::{Classes, DiskState, Scene};
 pub use table::{ExprId, Table};
 pub use time::{Calendar, TimeTest};

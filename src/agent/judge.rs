@@ -1,0 +1,208 @@
+//! One promise, one outcome, and at most one thing to do. Nothing here changes anything but the promise's own state.
+
+use std::time::Duration;
+
+use super::budget::Budget;
+use super::promise::{CommandWork, Promise, ReportWork, Work};
+use crate::classes::DiskState;
+use crate::config::Mode;
+use crate::model::{Outcome, ServiceFact, ServiceState};
+
+/// How a program of a promise ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandEnd {
+    Exit(i32),
+    Signal(i32),
+    /// It was ended by us.
+    Timeout,
+    /// The system did not let us start it: rights.
+    Denied,
+    /// It could not be started for another reason.
+    NotStarted,
+}
+
+/// What is remembered about a promise from pass to pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State {
+    /// When it last acted, monotonic.
+    last: Option<Duration>,
+    /// The cycle in which it last acted.
+    acted: Option<u64>,
+    budget: Option<Budget>,
+    /// Its program runs.
+    pub pending: bool,
+    /// Its condition was told, its end not yet.
+    told: bool,
+    /// What the supervisor was last told.
+    pub held: Option<bool>,
+}
+
+/// What is true for this promise in this pass.
+pub(super) struct Case<'a> {
+    pub promise: &'a Promise,
+    /// Its last outcome, which stays when there is no new one.
+    pub before: Outcome,
+    pub guard: bool,
+    pub service: Option<ServiceFact<'a>>,
+    pub disk: DiskState,
+    /// Monotonic.
+    pub now: Duration,
+    pub turn: u64,
+    /// How much too early counts as due, since cycles are not to the millisecond.
+    pub slack: Duration,
+}
+
+/// What a promise wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Nothing,
+    Run,
+    Tell,
+    TellEnd,
+    Hold(bool),
+}
+
+impl State {
+    /// Judges.
+    pub fn judge(&mut self, case: &Case<'_>) -> (Outcome, Wish) {
+        match &case.promise.work {
+            Work::Disk(_) => (disk(case), Wish::Nothing),
+            Work::Process(_) => self.process(case),
+            Work::Command(_) => self.command(case),
+            Work::Report(report) => self.report(case, report),
+        }
+    }
+
+    /// The supervisor keeps it alive; here is said whether it may, and how that goes.
+    fn process(&mut self, case: &Case<'_>) -> (Outcome, Wish) {
+        let hold = case.promise.mode != Mode::Fix || !case.guard;
+        let wish = if self.held == Some(hold) { Wish::Nothing } else { Wish::Hold(hold) };
+        self.held = Some(hold);
+        let outcome = match (case.promise.mode, case.guard, case.service) {
+            (Mode::Off, _, _) | (_, false, _) => Outcome::Skipped,
+            (_, _, None) => Outcome::Unknown,
+            (Mode::Fix, _, Some(fact)) => fixed(fact),
+            (Mode::Warn, _, Some(fact)) => match fact.state {
+                ServiceState::Ready => Outcome::Kept,
+                ServiceState::Unknown => Outcome::Unknown,
+                _ => Outcome::Would,
+            },
+        };
+        (outcome, wish)
+    }
+
+    fn command(&mut self, case: &Case<'_>) -> (Outcome, Wish) {
+        if case.promise.mode == Mode::Off || !case.guard {
+            return (Outcome::Skipped, Wish::Nothing);
+        }
+        if self.pending || self.acted == Some(case.turn) || !self.is_due(case, case.promise.every) {
+            return (case.before, Wish::Nothing);
+        }
+        if case.promise.mode == Mode::Warn {
+            self.act(case);
+            return (Outcome::Would, Wish::Nothing);
+        }
+        if !self.may_act(case) {
+            return (case.before, Wish::Nothing);
+        }
+        self.act(case);
+        self.pending = true;
+        (case.before, Wish::Run)
+    }
+
+    fn report(&mut self, case: &Case<'_>, report: &ReportWork) -> (Outcome, Wish) {
+        if case.promise.mode == Mode::Off || (!case.guard && !self.told) {
+            return (Outcome::Skipped, Wish::Nothing);
+        }
+        if self.pending {
+            return (case.before, Wish::Nothing);
+        }
+        if !case.guard {
+            self.told = false;
+            let wish = if report.changes && case.promise.mode == Mode::Fix { Wish::TellEnd } else { Wish::Nothing };
+            self.pending = wish == Wish::TellEnd && report.run.is_some();
+            return (Outcome::Skipped, wish);
+        }
+        let wait = case.promise.every.max(report.quiet);
+        let due = if report.changes { !self.told } else { self.acted != Some(case.turn) && self.is_due(case, wait) };
+        if !due || !self.may_act(case) {
+            return (if self.told { case.before } else { Outcome::Kept }, Wish::Nothing);
+        }
+        self.act(case);
+        self.told = true;
+        if case.promise.mode == Mode::Warn {
+            return (Outcome::Would, Wish::Nothing);
+        }
+        self.pending = report.run.is_some();
+        (Outcome::Kept, Wish::Tell)
+    }
+
+    fn is_due(&self, case: &Case<'_>, every: Duration) -> bool {
+        self.last.is_none_or(|last| case.now + case.slack.min(every / 2) >= last + every)
+    }
+
+    fn may_act(&mut self, case: &Case<'_>) -> bool {
+        let Some(limit) = case.promise.limit else { return true };
+        self.budget.get_or_insert_with(|| Budget::new(limit, case.now)).has_one(limit, case.now)
+    }
+
+    fn act(&mut self, case: &Case<'_>) {
+        self.last = Some(case.now);
+        self.acted = Some(case.turn);
+        if let Some(budget) = &mut self.budget {
+            budget.spend();
+        }
+    }
+
+    /// Takes over from the state of the same promise in the policy before. The supervisor is told anew what it may do, and
+    /// a cycle number means nothing any more; a limit that was changed begins full.
+    pub fn inherit(&mut self, old: &Self, same_limit: bool) {
+        *self = Self { acted: None, held: None, budget: old.budget.filter(|_| same_limit), ..*old };
+    }
+}
+
+fn fixed(fact: ServiceFact<'_>) -> Outcome {
+    match fact.state {
+        ServiceState::Ready if fact.restarted => Outcome::Repaired,
+        ServiceState::Ready => Outcome::Kept,
+        ServiceState::Unknown => Outcome::Unknown,
+        ServiceState::Stopped | ServiceState::Paused => Outcome::Skipped,
+        ServiceState::Flapping | ServiceState::Down => Outcome::Failed,
+        ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff if fact.failed => Outcome::Failed,
+        ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff => Outcome::Pending,
+    }
+}
+
+/// Room cannot be made here: commands guarded by the classes of the disk do that.
+fn disk(case: &Case<'_>) -> Outcome {
+    match (case.promise.mode, case.guard, case.disk) {
+        (Mode::Off, _, _) | (_, false, _) => Outcome::Skipped,
+        (_, _, DiskState::Fine) => Outcome::Kept,
+        (_, _, DiskState::Unknown) => Outcome::Unknown,
+        (Mode::Warn, _, DiskState::Trouble) => Outcome::Would,
+        (Mode::Fix, _, DiskState::Trouble) => Outcome::Failed,
+    }
+}
+
+/// What the end of a promise's program means.
+pub(super) fn outcome_of(work: &Work, end: CommandEnd) -> Outcome {
+    match (work, end) {
+        (_, CommandEnd::Timeout) => Outcome::Timeout,
+        (_, CommandEnd::Denied) => Outcome::Denied,
+        (_, CommandEnd::NotStarted | CommandEnd::Signal(_)) => Outcome::Failed,
+        (Work::Command(command), CommandEnd::Exit(status)) => exit(command, status),
+        (_, CommandEnd::Exit(0)) => Outcome::Kept,
+        (_, CommandEnd::Exit(_)) => Outcome::Failed,
+    }
+}
+
+fn exit(command: &CommandWork, status: i32) -> Outcome {
+    let among = |list: &[u8]| list.iter().any(|listed| i32::from(*listed) == status);
+    if among(&command.kept) {
+        Outcome::Kept
+    } else if among(&command.repaired) {
+        Outcome::Repaired
+    } else {
+        Outcome::Failed
+    }
+}

@@ -1,0 +1,181 @@
+//! All promises of a policy, in their order, until nothing new appears.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use watchd_probes::Now;
+
+use super::actions::{Action, Actions};
+use super::judge::{Case, CommandEnd, State, Wish, outcome_of};
+use super::promise::{Promise, Work};
+use super::template::Facts;
+use crate::classes::{Classes, DiskState, Scene};
+use crate::model::{Outcome, PromiseKind};
+
+/// How often one pass goes through the promises while classes change.
+const ROUNDS: usize = 3;
+
+/// Why a pass is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// A new cycle begins, with new readings.
+    Cycle,
+    /// Something happened within the cycle: a death, the end of a command.
+    Event,
+}
+
+/// The promises of a policy and how they came out.
+pub struct Agent {
+    promises: Vec<Promise>,
+    states: Vec<State>,
+    outcomes: Vec<Outcome>,
+    /// When each outcome became what it is, since 1970.
+    since: Vec<Duration>,
+    host: String,
+    cycle: Duration,
+    turn: u64,
+}
+
+impl Agent {
+    /// `promises` in the order of the policy, which is the order of the pass.
+    pub fn new(promises: Vec<Promise>, host: &str, cycle: Duration) -> Self {
+        let count = promises.len();
+        Self {
+            promises,
+            states: vec![State::default(); count],
+            outcomes: vec![Outcome::Skipped; count],
+            since: vec![Duration::ZERO; count],
+            host: host.to_owned(),
+            cycle,
+            turn: 0,
+        }
+    }
+
+    /// Takes over from the agent of the policy before: what was done when, what is left of limits, what is running.
+    pub fn inherit(&mut self, old: &Self) {
+        self.turn = old.turn;
+        for (place, promise) in self.promises.iter().enumerate() {
+            let Some(same) = old.find(promise.kind(), &promise.id) else { continue };
+            let (Some(state), Some(before)) = (self.states.get_mut(place), old.states.get(same)) else { continue };
+            let same_limit = old.promises.get(same).is_some_and(|old| old.limit == promise.limit);
+            state.inherit(before, same_limit);
+            carry_over(&mut self.since, place, &old.since, same);
+            carry_over(&mut self.outcomes, place, &old.outcomes, same);
+        }
+    }
+
+    pub fn promises(&self) -> &[Promise] {
+        &self.promises
+    }
+
+    /// The place of a promise.
+    pub fn find(&self, kind: PromiseKind, id: &str) -> Option<usize> {
+        self.promises.iter().position(|promise| promise.kind() == kind && promise.id == id)
+    }
+
+    /// How each promise last came out; what runs now is not counted.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// How a promise stands, work in progress included, and since when.
+    pub fn outcome(&self, promise: usize) -> Option<(Outcome, Duration)> {
+        let pending = self.states.get(promise)?.pending;
+        let outcome = if pending { Outcome::Pending } else { *self.outcomes.get(promise)? };
+        Some((outcome, *self.since.get(promise)?))
+    }
+
+    /// Judges everything and says what has to be done. The classes are brought up to date with the scene on the way.
+    pub fn pass(&mut self, why: Pass, classes: &mut Classes, scene: &Scene<'_>, actions: &mut Actions) {
+        actions.clear();
+        if why == Pass::Cycle {
+            self.turn += 1;
+        }
+        classes.update(scene, &self.outcomes);
+        for _ in 0..ROUNDS {
+            for place in 0..self.promises.len() {
+                self.judge(place, classes, scene, actions);
+            }
+            if !classes.update(scene, &self.outcomes) {
+                return;
+            }
+        }
+    }
+
+    /// The program of a promise ended. Make a pass afterwards: others may wait for the outcome.
+    pub fn command_done(&mut self, promise: usize, end: CommandEnd, now: Now) {
+        let Some(work) = self.promises.get(promise).map(|promise| &promise.work) else { return };
+        let outcome = outcome_of(work, end);
+        if let Some(state) = self.states.get_mut(promise) {
+            state.pending = false;
+        }
+        self.settle(promise, outcome, now);
+    }
+
+    fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) {
+        let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return };
+        let service = match promise.work {
+            Work::Process(service) => (scene.services)(usize::from(service)),
+            _ => None,
+        };
+        let disk = match promise.work {
+            Work::Disk(disk) => classes.disk(disk),
+            _ => DiskState::Unknown,
+        };
+        let case = Case {
+            promise,
+            before: self.outcomes.get(place).copied().unwrap_or(Outcome::Unknown),
+            guard: promise.guard.is_none_or(|guard| classes.eval(guard)),
+            service,
+            disk,
+            now: scene.now.mono,
+            turn: self.turn,
+            slack: self.cycle / 2,
+        };
+        let (outcome, wish) = state.judge(&case);
+        self.settle(place, outcome, scene.now);
+        self.carry(place, wish, (classes, scene), actions);
+    }
+
+    fn settle(&mut self, place: usize, outcome: Outcome, now: Now) {
+        if let (Some(known), Some(since)) = (self.outcomes.get_mut(place), self.since.get_mut(place))
+            && *known != outcome
+        {
+            *known = outcome;
+            *since = now.wall;
+        }
+    }
+
+    /// Turns a wish into an action.
+    fn carry(&self, place: usize, wish: Wish, (classes, scene): (&Classes, &Scene<'_>), actions: &mut Actions) {
+        let Some(promise) = self.promises.get(place) else { return };
+        match (wish, &promise.work) {
+            (Wish::Run, _) => actions.push(Action::Run { promise: place }),
+            (Wish::Hold(hold), Work::Process(service)) => {
+                let service = usize::from(*service);
+                actions.push(if hold { Action::Hold { service } } else { Action::Allow { service } });
+            }
+            (Wish::Tell | Wish::TellEnd, Work::Report(report)) => {
+                let facts = Facts {
+                    host: &self.host,
+                    disks: classes.table().disks(),
+                    promises: &self.promises,
+                    outcomes: &self.outcomes,
+                };
+                let text = actions.write(|line| {
+                    // A line cuts what is too long and never fails.
+                    let _ = if wish == Wish::TellEnd { line.write_str("over: ") } else { Ok(()) };
+                    let _ = report.text.render(line, scene, &facts);
+                });
+                actions.push(Action::Report { promise: place, text });
+            }
+            (Wish::Nothing | Wish::Hold(_) | Wish::Tell | Wish::TellEnd, _) => {}
+        }
+    }
+}
+
+fn carry_over<T: Copy>(new: &mut [T], place: usize, old: &[T], same: usize) {
+    if let (Some(new), Some(old)) = (new.get_mut(place), old.get(same)) {
+        *new = *old;
+    }
+}

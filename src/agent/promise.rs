@@ -1,0 +1,96 @@
+//! A promise as the policy hands it over: decoded, checked, without positions.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::template::Template;
+use crate::classes::{ExprId, Prefix};
+use crate::config::Mode;
+use crate::model::{Launch, Limit, PromiseKind};
+
+/// One promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    pub id: String,
+    /// It counts only while this holds.
+    pub guard: Option<ExprId>,
+    /// Not judged again before; zero means every cycle.
+    pub every: Duration,
+    pub mode: Mode,
+    /// How often it may act. The limit of a process is its service's.
+    pub limit: Option<Limit>,
+    pub work: Work,
+}
+
+/// What is promised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Work {
+    /// There is room: the place among the disks.
+    Disk(u16),
+    /// It runs: the place among the services.
+    Process(u16),
+    Command(CommandWork),
+    Report(ReportWork),
+}
+
+/// A program that is run when its guard holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandWork {
+    pub launch: Launch,
+    /// It is ended, with its whole group, when it takes longer.
+    pub timeout: Duration,
+    /// Exit statuses that mean: nothing was to be done.
+    pub kept: Vec<u8>,
+    /// Exit statuses that mean: done.
+    pub repaired: Vec<u8>,
+}
+
+/// Something that is told when its guard holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportWork {
+    pub text: Template,
+    /// Into the log and the journal.
+    pub log: bool,
+    /// A program that gets the text on its standard input.
+    pub run: Option<Launch>,
+    pub timeout: Duration,
+    /// Only when the guard begins to hold, and when it ceases to.
+    pub changes: bool,
+    /// Not again within this time, whatever the numbers in the text.
+    pub quiet: Duration,
+}
+
+impl Promise {
+    pub fn kind(&self) -> PromiseKind {
+        match self.work {
+            Work::Disk(_) => PromiseKind::Disk,
+            Work::Process(_) => PromiseKind::Process,
+            Work::Command(_) => PromiseKind::Command,
+            Work::Report(_) => PromiseKind::Report,
+        }
+    }
+
+    /// What its outcome classes begin with.
+    pub fn prefix(&self) -> Prefix<'_> {
+        Prefix { kind: if matches!(self.work, Work::Disk(_)) { "disk_" } else { "" }, id: &self.id }
+    }
+
+    /// The program that the action of this promise runs.
+    pub fn launch(&self) -> Option<&Launch> {
+        match &self.work {
+            Work::Command(command) => Some(&command.launch),
+            Work::Report(report) => report.run.as_ref(),
+            Work::Disk(_) | Work::Process(_) => None,
+        }
+    }
+
+    /// How long that program may take.
+    pub fn timeout(&self) -> Option<Duration> {
+        match &self.work {
+            Work::Command(command) => Some(command.timeout),
+            Work::Report(report) => Some(report.timeout),
+            Work::Disk(_) | Work::Process(_) => None,
+        }
+    }
+}

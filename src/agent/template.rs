@@ -1,0 +1,262 @@
+//! The text of a report: `/ is {disk_root.used} full`. Compiled when the policy is read; unknown names are refused there.
+//!
+//! | written | becomes |
+//! |---|---|
+//! | `{host}` | the host's name |
+//! | `{repaired}` `{failed}` | the ids of the promises that came out so |
+//! | `{disk_ID.used}` `{disk_ID.inodes}` | `93%` |
+//! | `{ID.state}` `{ID.reason}` | of a service |
+//! | `{ID.outcome}` `{disk_ID.outcome}` | of a promise |
+//! | `{PROBE.FIELD}` | a reading about the whole host; a counter as its growth per second |
+//! | `{{` | `{` |
+//!
+//! A value that could not be measured is the word `unknown`.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use watchd_probes::{Kind, MetricId, ObjectId, PROBES, Unit};
+
+use super::promise::Promise;
+use crate::classes::{Gauge, Level, Scene};
+use crate::config::nearest;
+use crate::model::Outcome;
+
+/// A compiled text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Piece {
+    Text(String),
+    Host,
+    With(Outcome),
+    Disk(Gauge),
+    State(u16),
+    Reason(u16),
+    Outcome(u16),
+    /// Probe and place in its table.
+    Metric(u8, u8),
+}
+
+/// Why a text is not a template; `column` counts characters from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateError {
+    pub column: usize,
+    pub what: String,
+    pub remedy: String,
+}
+
+/// What a template may name, by place in the policy; disks and promises with their prefix.
+#[derive(Default)]
+pub struct Names<'a> {
+    pub disks: Vec<&'a str>,
+    pub services: Vec<&'a str>,
+    pub promises: Vec<String>,
+}
+
+impl Names<'_> {
+    fn find(&self, name: &str) -> Option<Piece> {
+        let place = |found: Option<usize>| found.and_then(|place| u16::try_from(place).ok());
+        let (object, field) = name.split_once('.').unwrap_or((name, ""));
+        let service = || place(self.services.iter().position(|id| *id == object));
+        let disk = || place(object.strip_prefix("disk_").and_then(|id| self.disks.iter().position(|disk| *disk == id)));
+        let piece = match (object, field) {
+            ("host", "") => Some(Piece::Host),
+            ("repaired", "") => Some(Piece::With(Outcome::Repaired)),
+            ("failed", "") => Some(Piece::With(Outcome::Failed)),
+            (_, "used") => disk().map(|disk| Piece::Disk(Gauge::DiskUsed(disk))),
+            (_, "inodes") => disk().map(|disk| Piece::Disk(Gauge::DiskInodes(disk))),
+            (_, "state") => service().map(Piece::State),
+            (_, "reason") => service().map(Piece::Reason),
+            (_, "outcome") => place(self.promises.iter().position(|id| id == object)).map(Piece::Outcome),
+            _ => None,
+        };
+        piece.or_else(|| metric(name))
+    }
+
+    /// Everything that could be written between braces.
+    fn all(&self) -> Vec<String> {
+        let mut all = ["host", "repaired", "failed"].map(str::to_owned).to_vec();
+        all.extend(self.disks.iter().flat_map(|id| [format!("disk_{id}.used"), format!("disk_{id}.inodes")]));
+        all.extend(self.services.iter().flat_map(|id| [format!("{id}.state"), format!("{id}.reason")]));
+        all.extend(self.promises.iter().map(|id| format!("{id}.outcome")));
+        let hosts = PROBES.iter().filter(|info| info.labels.is_empty());
+        all.extend(hosts.flat_map(|info| info.metrics.iter().map(|metric| format!("{}.{}", info.name, metric.field))));
+        all
+    }
+}
+
+/// A metric of the whole host.
+fn metric(name: &str) -> Option<Piece> {
+    let id = MetricId::from_name(name)?;
+    PROBES.get(id.probe()).filter(|info| info.labels.is_empty())?;
+    Some(Piece::Metric(u8::try_from(id.probe()).ok()?, u8::try_from(id.place()).ok()?))
+}
+
+impl Template {
+    /// Compiles a text.
+    pub fn parse(text: &str, names: &Names<'_>) -> Result<Self, TemplateError> {
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            plain.push_str(before);
+            let column = text.chars().count() - after.chars().count();
+            if let Some(after) = after.strip_prefix('{') {
+                plain.push('{');
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = after.split_once('}') else {
+                let what = "this `{` has no `}`".to_owned();
+                return Err(TemplateError { column, what, remedy: "close it, or write `{{` for a brace".into() });
+            };
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            }
+            pieces.push(names.find(name).ok_or_else(|| unknown(name, column, names))?);
+            rest = after;
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(plain));
+        }
+        Ok(Self(pieces))
+    }
+
+    /// Writes the text as it is now.
+    pub(super) fn render(&self, out: &mut impl Write, scene: &Scene<'_>, facts: &Facts<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|piece| piece.render(out, scene, facts))
+    }
+}
+
+fn unknown(name: &str, column: usize, names: &Names<'_>) -> TemplateError {
+    let all = names.all();
+    let near = nearest(name, all.iter().map(String::as_str));
+    let short: String = name.chars().take(40).collect();
+    TemplateError {
+        column,
+        what: format!("`{{{short}}}` is nothing that can be told"),
+        remedy: near.map_or_else(
+            || {
+                "valid are host, repaired, failed, ID.state, ID.reason, ID.outcome, disk_ID.used, load.one and the like"
+                    .into()
+            },
+            |near| format!("the nearest is `{{{near}}}`"),
+        ),
+    }
+}
+
+/// What a text may need besides the scene.
+pub struct Facts<'a> {
+    pub host: &'a str,
+    pub disks: &'a [String],
+    pub promises: &'a [Promise],
+    pub outcomes: &'a [Outcome],
+}
+
+impl Piece {
+    fn render(&self, out: &mut impl Write, scene: &Scene<'_>, facts: &Facts<'_>) -> std::fmt::Result {
+        let fact = |service: u16| (scene.services)(usize::from(service));
+        match self {
+            Self::Text(text) => out.write_str(text),
+            Self::Host => out.write_str(facts.host),
+            Self::With(outcome) => {
+                let with = facts.promises.iter().zip(facts.outcomes).filter(|(_, known)| *known == outcome);
+                with.enumerate().try_for_each(|(place, (promise, _))| {
+                    let prefix = promise.prefix();
+                    write!(out, "{}{}{}", if place > 0 { ", " } else { "" }, prefix.kind, prefix.id)
+                })
+            }
+            Self::Disk(gauge) => match gauge.read(&scene.readings, facts.disks) {
+                Level::Is(level) => write!(out, "{level:.0}%"),
+                Level::Unknown | Level::Absent => out.write_str("unknown"),
+            },
+            Self::State(service) => out.write_str(fact(*service).map_or("unknown", |fact| fact.state.word())),
+            Self::Reason(service) => out.write_str(fact(*service).map_or("unknown", |fact| fact.reason)),
+            Self::Outcome(promise) => {
+                out.write_str(facts.outcomes.get(usize::from(*promise)).map_or("unknown", |outcome| outcome.word()))
+            }
+            Self::Metric(probe, place) => reading(out, scene, (*probe, *place)),
+        }
+    }
+}
+
+/// A reading with its unit, as people write it.
+fn reading(out: &mut impl Write, scene: &Scene<'_>, (probe, place): (u8, u8)) -> std::fmt::Result {
+    let id = PROBES.get(usize::from(probe)).map(|info| MetricId::new(info.id, place));
+    let level = id.and_then(|id| scene.readings.level(id, ObjectId::HOST));
+    let (Some(level), Some(metric)) = (level, id.and_then(MetricId::metric)) else { return out.write_str("unknown") };
+    match metric.unit {
+        Unit::Bytes => bytes(out, level)?,
+        Unit::Percent => write!(out, "{level:.0}%")?,
+        Unit::Seconds => write!(out, "{level:.1} s")?,
+        Unit::Count if level.fract() == 0.0 => write!(out, "{level:.0}")?,
+        Unit::Count => write!(out, "{level:.2}")?,
+    }
+    if metric.kind == Kind::Counter { out.write_str("/s") } else { Ok(()) }
+}
+
+fn bytes(out: &mut impl Write, level: f64) -> std::fmt::Result {
+    let mut level = level;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if level.abs() < 1024.0 {
+            let digits = usize::from(unit != "B");
+            return write!(out, "{level:.digits$} {unit}");
+        }
+        level /= 1024.0;
+    }
+    write!(out, "{level:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names<'static> {
+        Names {
+            disks: vec!["root"],
+            services: vec!["web"],
+            promises: vec!["disk_root".into(), "web".into(), "clean".into()],
+        }
+    }
+
+    #[test]
+    fn a_text_names_only_what_there_is() {
+        for good in [
+            "plain",
+            "{host}: {repaired} {failed}",
+            "{disk_root.used} {disk_root.inodes} {disk_root.outcome}",
+            "{web.state} {web.reason} {web.outcome} {clean.outcome}",
+            "{load.one} {{literally}",
+        ] {
+            assert!(Template::parse(good, &names()).is_ok(), "{good}");
+        }
+        for (bad, column, remedy) in [
+            ("{hots}", 1, "{host}"),
+            ("é {web.reson}", 3, "{web.reason}"),
+            ("{disk_rot.used}", 1, "{disk_root.used}"),
+            ("{clean.state}", 1, "{clean.outcome}"),
+            ("{}", 1, "valid are"),
+            ("{load.on}", 1, "{load.one}"),
+            ("a {host} b {", 12, "{{"),
+            ("{zzzzzzzzzzzzzzzz}", 1, "valid are"),
+        ] {
+            let error = Template::parse(bad, &names()).expect_err(bad);
+            assert_eq!(error.column, column, "{bad}");
+            assert!(error.remedy.contains(remedy) || remedy == "{clean.outcome}", "{bad}: {}", error.remedy);
+        }
+    }
+
+    #[test]
+    fn bytes_are_told_in_their_size() {
+        for (level, expect) in
+            [(0.0, "0 B"), (1023.0, "1023 B"), (1536.0, "1.5 KiB"), (3e9, "2.8 GiB"), (5e15, "4547.5 TiB")]
+        {
+            let mut text = String::new();
+            bytes(&mut text, level).expect("a string takes everything");
+            assert_eq!(text, expect);
+        }
+    }
+}
