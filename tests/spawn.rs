@@ -2,6 +2,8 @@
 //!
 //! Every wait is a poll with a deadline; nothing sleeps.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
