@@ -1,5 +1,6 @@
 //! The only room with system calls and `unsafe`. Raw descriptors never leave it.
 
+pub mod accounts;
 pub mod clock;
 pub mod daemon;
 pub mod epoll;
@@ -9,5 +10,8 @@ pub mod listen;
 pub mod locks;
 pub mod memory;
 pub mod notify;
+pub mod pidfd;
+pub mod reap;
 pub mod shared;
 pub mod signals;
+pub mod spawn;

@@ -1,0 +1,330 @@
+//! Starting a program in clean surroundings, in two steps: `hold` forks a child that waits at a gate, `release` lets it go on.
+//!
+//! Between the two the caller writes down who the child is. When watchd is killed before it has, the gate closes and the
+//! child ends without having become anything: no program ever runs that nobody knows of.
+//!
+//! The child leads a session of its own; has only descriptors 0 to 2, no signal blocked, ignored or handled, umask 022, its
+//! own account, directory and environment, and watchd's exemption from the OOM killer taken back. Everything it needs is
+//! made before the fork; after it, only system calls. What goes wrong there comes back through a pipe that exec closes.
+
+use std::ffi::{CString, NulError};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+
+use crate::model::{Command, Launch};
+
+use super::accounts::{self, Account};
+
+mod child;
+
+/// What a child finds programs with when the policy does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a program was not started.
+#[derive(Debug)]
+pub enum Fault {
+    Account(accounts::Fault),
+    /// A text has a zero byte in it.
+    Nul(NulError),
+    NoProgram,
+    System {
+        what: &'static str,
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(fault) => fault.fmt(out),
+            Self::Nul(_) => out.write_str("cannot start a program whose words contain a zero byte"),
+            Self::NoProgram => out.write_str("cannot start an empty command"),
+            Self::System { what, error } => write!(out, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<accounts::Fault> for Fault {
+    fn from(fault: accounts::Fault) -> Self {
+        Self::Account(fault)
+    }
+}
+
+impl From<NulError> for Fault {
+    fn from(error: NulError) -> Self {
+        Self::Nul(error)
+    }
+}
+
+/// Where the program's output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Null,
+    /// Into a pipe whose non-blocking end the caller gets.
+    Pipe,
+}
+
+/// The steps of the child that can fail, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    Session,
+    Descriptors,
+    Groups,
+    Group,
+    User,
+    Directory,
+    Execute,
+}
+
+impl Step {
+    const ALL: [Self; 7] =
+        [Self::Session, Self::Descriptors, Self::Groups, Self::Group, Self::User, Self::Directory, Self::Execute];
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Session => "begin a session",
+            Self::Descriptors => "arrange descriptors",
+            Self::Groups => "set supplementary groups",
+            Self::Group => "set the group",
+            Self::User => "set the user",
+            Self::Directory => "change to the directory",
+            Self::Execute => "execute the program",
+        }
+    }
+}
+
+/// A child that never became its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub step: Step,
+    pub errno: i32,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cannot {}: {}", self.step.words(), io::Error::from_raw_os_error(self.errno))
+    }
+}
+
+/// All that a child needs, made ready.
+pub struct Plan {
+    words: Vec<CString>,
+    /// The files to try, in order.
+    programs: Vec<CString>,
+    environment: Vec<CString>,
+    directory: CString,
+    /// None keeps watchd's own.
+    ids: Option<Ids>,
+    output: Output,
+}
+
+/// Whom the child becomes; without a user it keeps watchd's.
+struct Ids {
+    user: Option<u32>,
+    group: u32,
+    groups: Vec<u32>,
+}
+
+impl Plan {
+    /// Looks everything up that can be looked up before a fork.
+    pub fn prepare(launch: &Launch, output: Output) -> Result<Self, Fault> {
+        let words: Vec<&str> = match &launch.command {
+            Command::Exec(words) => words.iter().map(String::as_str).collect(),
+            Command::Shell(line) => vec!["/bin/sh", "-c", line],
+        };
+        let name = words.first().copied().filter(|name| !name.is_empty()).ok_or(Fault::NoProgram)?;
+        let account = launch.user.as_deref().map(accounts::user).transpose()?;
+        let environment = environment(launch, account.as_ref());
+        let path = environment.iter().rev().find(|(key, _)| key == "PATH").map_or(PATH, |(_, value)| value);
+        Ok(Self {
+            programs: programs(name, path)?,
+            words: words.into_iter().map(CString::new).collect::<Result<_, _>>()?,
+            environment: environment
+                .iter()
+                .map(|(key, value)| CString::new(format!("{key}={value}")))
+                .collect::<Result<_, _>>()?,
+            directory: CString::new(launch.cwd.as_deref().unwrap_or("/"))?,
+            ids: ids(launch, account.as_ref())?,
+            output,
+        })
+    }
+}
+
+fn ids(launch: &Launch, account: Option<&Account>) -> Result<Option<Ids>, Fault> {
+    let group = launch.group.as_deref().map(accounts::group).transpose()?;
+    Ok(match (account, group) {
+        (Some(account), group) => {
+            let gid = group.unwrap_or(account.gid);
+            let mine = nix::unistd::geteuid().as_raw() == account.uid && nix::unistd::getegid().as_raw() == gid;
+            // Becoming what one is takes no privilege, and setgroups would.
+            if mine && account.uid != 0 {
+                None
+            } else {
+                let groups = accounts::groups_of(&account.name, gid)?;
+                Some(Ids { user: Some(account.uid), group: gid, groups })
+            }
+        }
+        (None, Some(gid)) => Some(Ids { user: None, group: gid, groups: vec![gid] }),
+        (None, None) => None,
+    })
+}
+
+/// The later of two equal keys wins.
+fn environment(launch: &Launch, account: Option<&Account>) -> Vec<(String, String)> {
+    let mut table = vec![("PATH".to_owned(), PATH.to_owned())];
+    if let Some(account) = account {
+        for (key, value) in
+            [("HOME", &account.home), ("USER", &account.name), ("LOGNAME", &account.name), ("SHELL", &account.shell)]
+        {
+            table.push((key.to_owned(), value.clone()));
+        }
+    }
+    for (key, value) in &launch.env {
+        table.retain(|(known, _)| known != key);
+        table.push((key.clone(), value.clone()));
+    }
+    table
+}
+
+fn programs(name: &str, path: &str) -> Result<Vec<CString>, NulError> {
+    if name.contains('/') {
+        return Ok(vec![CString::new(name)?]);
+    }
+    path.split(':')
+        .filter(|place| place.starts_with('/'))
+        .map(|place| CString::new(format!("{place}/{name}")))
+        .collect()
+}
+
+/// A child at the gate. Dropped, the gate closes, and the child ends without a trace.
+#[derive(Debug)]
+pub struct Held {
+    pid: i32,
+    gate: OwnedFd,
+    report: OwnedFd,
+    output: Option<OwnedFd>,
+}
+
+/// A child that was let go.
+#[derive(Debug)]
+pub struct Running {
+    /// Says why it did not become its program, once it has ended.
+    pub report: Report,
+    /// What it writes, when that was asked for.
+    pub output: Option<OwnedFd>,
+}
+
+/// The end of the pipe on which a child that fails before its program says so.
+#[derive(Debug)]
+pub struct Report(OwnedFd);
+
+impl Report {
+    /// What went wrong; none when the program was executed, or when that is not known yet. Never blocks.
+    pub fn read(self) -> Option<Trouble> {
+        let mut bytes = [0; 5];
+        let read = std::fs::File::from(self.0).read(&mut bytes).ok()?;
+        let [step, errno @ ..] = bytes;
+        let step = Step::ALL.get(usize::from(step)).copied().filter(|_| read == bytes.len())?;
+        Some(Trouble { step, errno: i32::from_le_bytes(errno) })
+    }
+}
+
+impl Held {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Lets the child go on.
+    pub fn release(self) -> io::Result<Running> {
+        std::fs::File::from(self.gate).write_all(&[1])?;
+        Ok(Running { report: Report(self.report), output: self.output })
+    }
+}
+
+/// Forks a child that has begun its own session and waits at the gate.
+pub fn hold(plan: &Plan) -> Result<Held, Fault> {
+    let failed = |what| move |errno: nix::errno::Errno| Fault::System { what, error: errno.into() };
+    let pipe = |flags| nix::unistd::pipe2(OFlag::O_CLOEXEC | flags).map_err(failed("make a pipe"));
+    let (gate_out, gate) = pipe(OFlag::empty())?;
+    let (report, report_in) = pipe(OFlag::empty())?;
+    let (output, output_in) = match plan.output {
+        Output::Null => (None, None),
+        Output::Pipe => pipe(OFlag::empty()).map(|(reader, writer)| (Some(reader), Some(writer)))?,
+    };
+    for reader in [Some(&report), output.as_ref()].into_iter().flatten() {
+        nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("set up a pipe"))?;
+    }
+    let table = child::Table::new(
+        plan,
+        [gate_out.as_raw_fd(), report_in.as_raw_fd(), output_in.as_ref().map_or(-1, AsRawFd::as_raw_fd)],
+    );
+    let all = nix::sys::signal::SigSet::all();
+    // Until the child has dropped our handlers, a signal to it would look like one to us.
+    let before = all.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).map_err(failed("block signals"))?;
+    // SAFETY: one thread, so no lock can be held by somebody who is not there in the child; `become_program` makes only
+    // async-signal-safe calls and never returns.
+    let forked = unsafe { libc::fork() };
+    if forked == 0 {
+        // SAFETY: this is the child.
+        unsafe { child::become_program(plan, &table) }
+    }
+    let error = io::Error::last_os_error();
+    let restored = before.thread_set_mask();
+    if forked == -1 {
+        return Err(Fault::System { what: "start a process", error });
+    }
+    restored.map_err(failed("restore signals"))?;
+    Ok(Held { pid: forked, gate, report, output })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(words: &[&str]) -> Launch {
+        let command = Command::Exec(words.iter().map(|word| (*word).to_owned()).collect());
+        Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_a_fork() {
+        let unknown = Launch { user: Some("no-such-user-here".to_owned()), ..launch(&["/bin/true"]) };
+        for (claim, launch, expect) in [
+            ("an unknown user", unknown, "cannot find user 'no-such-user-here' in /etc/passwd"),
+            ("no words", launch(&[]), "cannot start an empty command"),
+            ("an empty word", launch(&[""]), "cannot start an empty command"),
+            ("a zero byte", launch(&["/bin/true", "a\0b"]), "cannot start a program whose words contain a zero byte"),
+        ] {
+            let fault = Plan::prepare(&launch, Output::Null).err().map(|fault| fault.to_string());
+            assert_eq!(fault.as_deref(), Some(expect), "{claim}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_clean_and_the_policy_has_the_last_word() {
+        let account = Account {
+            name: "www".to_owned(),
+            uid: 33,
+            gid: 33,
+            home: "/var/www".to_owned(),
+            shell: "/bin/sh".to_owned(),
+        };
+        let mut launch = launch(&["x"]);
+        launch.env = vec![("HOME".to_owned(), "/srv".to_owned()), ("A".to_owned(), "1".to_owned())];
+        let table = environment(&launch, Some(&account));
+        let text: Vec<String> = table.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(text, [&format!("PATH={PATH}"), "USER=www", "LOGNAME=www", "SHELL=/bin/sh", "HOME=/srv", "A=1"]);
+    }
+
+    #[test]
+    fn a_program_without_a_slash_is_looked_for_in_absolute_places_only() {
+        let found = programs("x", "/a:b::/c").expect("no zero byte");
+        assert_eq!(found, [c"/a/x".to_owned(), c"/c/x".to_owned()]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Real processes through the library: started at a gate, held by a pidfd, ended with their group, and reaped.
+//!
+//! Every wait is a poll with a deadline; nothing sleeps.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use watchd::model::{Command, Ending, Launch};
+use watchd::sys::pidfd::Pidfd;
+use watchd::sys::spawn::{self, Held, Output, Plan, Step};
+
+/// Long enough for a slow machine, short enough for a person.
+const DEADLINE_MS: u16 = 20_000;
+
+fn exec(words: &[&str]) -> Launch {
+    let command = Command::Exec(words.iter().map(|word| (*word).to_owned()).collect());
+    Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+}
+
+fn shell(line: &str) -> Launch {
+    Launch { command: Command::Shell(line.to_owned()), ..exec(&[]) }
+}
+
+fn hold(launch: &Launch, output: Output) -> (Held, Pidfd) {
+    let plan = Plan::prepare(launch, output).expect("the launch is sound");
+    let held = spawn::hold(&plan).expect("a process can be started");
+    let pidfd = Pidfd::open(held.pid()).expect("a child can be held");
+    (held, pidfd)
+}
+
+fn wait(fd: impl AsFd) {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    let ready = poll(&mut fds, PollTimeout::from(DEADLINE_MS)).expect("poll works");
+    assert_eq!(ready, 1, "nothing happened before the deadline");
+}
+
+fn read_all(output: OwnedFd) -> String {
+    let mut file = File::from(output);
+    let mut bytes = Vec::new();
+    loop {
+        wait(&file);
+        let mut piece = [0; 4096];
+        match file.read(&mut piece).expect("a pipe can be read") {
+            0 => return String::from_utf8(bytes).expect("the output is text"),
+            read => bytes.extend_from_slice(&piece[..read]),
+        }
+    }
+}
+
+/// Runs to the end; gives the output and how it ended.
+fn run(launch: &Launch) -> (String, Ending) {
+    let (held, pidfd) = hold(launch, Output::Pipe);
+    let running = held.release().expect("the child waits");
+    let text = read_all(running.output.expect("output was asked for"));
+    wait(&pidfd);
+    assert_eq!(running.report.read(), None);
+    (text, pidfd.reap().expect("a child can be reaped"))
+}
+
+fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: only root can become another account");
+    }
+    root
+}
+
+#[test]
+fn nothing_runs_before_the_gate_opens_and_nothing_ever_if_it_closes() {
+    let mark = std::env::temp_dir().join(format!("watchd-spawn-gate-{}", std::process::id()));
+    let line = format!("echo ran > {}", mark.display());
+    let (held, pidfd) = hold(&shell(&line), Output::Null);
+    assert!(!pidfd.has_ended());
+    drop(held);
+    wait(&pidfd);
+    assert_eq!(pidfd.reap(), Some(Ending::Exit(0)));
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_failed_start_names_its_step() {
+    let missing = Launch { cwd: Some("/no/such/directory".to_owned()), ..exec(&["/bin/true"]) };
+    for (claim, launch, step, errno) in [
+        ("no such program", exec(&["/no/such/program"]), Step::Execute, nix::libc::ENOENT),
+        ("not in PATH", exec(&["no-such-program-anywhere"]), Step::Execute, nix::libc::ENOENT),
+        ("a directory", exec(&["/tmp"]), Step::Execute, nix::libc::EACCES),
+        ("no such directory", missing, Step::Directory, nix::libc::ENOENT),
+    ] {
+        let (held, pidfd) = hold(&launch, Output::Null);
+        let running = held.release().expect("the child waits");
+        wait(&pidfd);
+        let trouble = running.report.read().expect("it never became its program");
+        assert_eq!((trouble.step, trouble.errno), (step, errno), "{claim}");
+        assert_eq!(pidfd.reap(), Some(Ending::Exit(127)));
+    }
+}
+
+#[test]
+fn a_child_has_clean_surroundings() {
+    let leaked = File::open("/dev/null").expect("it is always there");
+    nix::fcntl::fcntl(&leaked, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).expect("a flag can be set");
+    let mut launch = shell(
+        "ls /proc/self/fd; grep -E 'Sig(Blk|Ign)' /proc/self/status; pwd; umask; echo $A $PATH; env | wc -l; ps -o sid= -p $$ 2>/dev/null || cut -d' ' -f6 /proc/$$/stat; echo $$",
+    );
+    launch.env.push(("A".to_owned(), "1".to_owned()));
+    let (text, ending) = run(&launch);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert_eq!(ending, Ending::Exit(0));
+    // 3 is the directory that ls reads.
+    assert_eq!(lines[..4], ["0", "1", "2", "3"], "{text}");
+    for line in &lines[4..6] {
+        assert!(line.ends_with("0000000000000000"), "{line}");
+    }
+    assert_eq!(lines[6..8], ["/", "0022"], "{text}");
+    assert!(lines[8].starts_with("1 /"), "{text}");
+    let (session, pid) = (lines[lines.len() - 2], lines[lines.len() - 1]);
+    assert_eq!(session, pid, "it leads its own session");
+}
+
+#[test]
+fn a_child_of_root_becomes_the_account_it_shall_be() {
+    if !is_root() {
+        return;
+    }
+    let launch =
+        Launch { user: Some("nobody".to_owned()), ..shell("id -u; id -g; id -G; echo $USER; cat /etc/shadow") };
+    let (text, ending) = run(&launch);
+    let account = watchd::sys::accounts::user("nobody").expect("every system has it");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], account.uid.to_string(), "{text}");
+    assert_eq!(lines[1], account.gid.to_string(), "{text}");
+    assert!(!lines[2].split(' ').any(|group| group == "0"), "no group of root's is left: {text}");
+    assert_eq!(lines[3], "nobody");
+    assert_ne!(ending, Ending::Exit(0), "the shadow file stays closed");
+    let numeric = Launch { user: Some("12345".to_owned()), group: Some("54321".to_owned()), ..shell("id -u; id -g") };
+    assert_eq!(run(&numeric).0, "12345\n54321\n");
+}
+
+#[test]
+fn a_group_is_ended_whole() {
+    let line = "trap '' TERM; sleep 1000 & echo $!; exec sleep 1000";
+    let (held, pidfd) = hold(&shell(line), Output::Pipe);
+    let running = held.release().expect("the child waits");
+    let mut output = File::from(running.output.expect("output was asked for"));
+    wait(&output);
+    let mut bytes = [0; 32];
+    let read = output.read(&mut bytes).expect("a pipe can be read");
+    let pid = std::str::from_utf8(&bytes[..read]).expect("a number").trim().parse().expect("a number");
+    let grandchild = Pidfd::open(pid).expect("it runs");
+    pidfd.send_group(15).expect("the group is there");
+    assert!(!pidfd.has_ended(), "it ignores SIGTERM");
+    pidfd.send_group(9).expect("the group is there");
+    wait(&grandchild);
+    wait(&pidfd);
+    assert_eq!(pidfd.ending(), Some(Ending::Signal(9)), "looking takes nothing away");
+    assert_eq!(pidfd.reap(), Some(Ending::Signal(9)));
+    assert!(pidfd.send(9).is_err(), "nobody is hit by a late signal");
+}
+
+#[test]
+fn a_dead_leader_still_names_its_group() {
+    let (held, pidfd) = hold(&shell("sleep 1000 & echo $!; exit 3"), Output::Pipe);
+    let running = held.release().expect("the child waits");
+    let mut output = File::from(running.output.expect("output was asked for"));
+    wait(&output);
+    let mut bytes = [0; 32];
+    let read = output.read(&mut bytes).expect("a pipe can be read");
+    let pid = std::str::from_utf8(&bytes[..read]).expect("a number").trim().parse().expect("a number");
+    let left_over = Pidfd::open(pid).expect("it runs");
+    wait(&pidfd);
+    pidfd.send_group(9).expect("a zombie keeps its group");
+    wait(&left_over);
+    assert_eq!(pidfd.reap(), Some(Ending::Exit(3)));
+}
+
+#[test]
+fn a_pid_that_nobody_has_cannot_be_held() {
+    let (held, pidfd) = hold(&exec(&["/bin/true"]), Output::Null);
+    let pid = held.pid();
+    held.release().expect("the child waits");
+    wait(&pidfd);
+    pidfd.reap();
+    assert!(Pidfd::open(pid).is_err());
+    for pid in [0, -1] {
+        assert!(Pidfd::open(pid).is_err(), "{pid}");
+    }
+}
+
+#[test]
+fn a_signal_to_watchd_is_not_taken_by_a_child_at_the_gate() {
+    let held: Vec<(Held, Pidfd)> = (0..20).map(|_| hold(&exec(&["/bin/true"]), Output::Null)).collect();
+    for (held, pidfd) in held {
+        held.release().expect("the child waits");
+        wait(&pidfd);
+        assert_eq!(pidfd.reap(), Some(Ending::Exit(0)));
+    }
+}
+
+#[test]
+fn no_descriptor_is_left_behind() {
+    let count = || std::fs::read_dir(PathBuf::from("/proc/self/fd")).expect("it is there").count();
+    run(&shell("true"));
+    let before = count();
+    for _ in 0..20 {
+        run(&shell("true"));
+    }
+    // Other tests of this file run beside this one and hold a few of their own.
+    assert!(count() <= before + 60, "{} descriptors, {before} before", count());
+}
