@@ -3,5 +3,8 @@
 pub mod config_watch;
 pub mod control;
 pub mod control_socket;
+pub mod errands;
+pub mod mounts;
 pub mod notes;
 pub mod sight;
+pub mod tokens;

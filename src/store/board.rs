@@ -283,9 +283,9 @@ impl Board {
         Ok(Self { file, mapping, sequence: 0 })
     }
 
-    /// The file, for a child that maps it for reading.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// The file opened anew, for reading only: what a child gets that must not write.
+    pub fn reopen(&self) -> io::Result<File> {
+        crate::sys::files::reopen_for_reading(&self.file)
     }
 
     /// Says that the loop turns.
@@ -385,6 +385,11 @@ pub(crate) fn is_ours(words: &[AtomicU64]) -> bool {
 /// The sequence number; odd while the writer works.
 pub(crate) fn sequence(words: &[AtomicU64]) -> u64 {
     words.get(SEQUENCE_WORD).map_or(1, |word| word.load(Ordering::Acquire))
+}
+
+/// Monotonic time of the last turn of the writer's loop.
+pub(crate) fn heartbeat(words: &[AtomicU64]) -> u64 {
+    words.get(HEARTBEAT_WORD).map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
 impl Default for Header {

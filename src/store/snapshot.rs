@@ -46,6 +46,11 @@ impl Reader {
         board::sequence(self.mapping.words())
     }
 
+    /// Monotonic time of the daemon's last turn, which moves without a new page.
+    pub fn heartbeat_ms(&self) -> u64 {
+        board::heartbeat(self.mapping.words())
+    }
+
     /// Copies the newest page.
     pub fn read(&self, snapshot: &mut Snapshot) -> Result<(), BoardError> {
         let words = self.mapping.words();

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod clock;
+pub mod confine;
 pub mod daemon;
 pub mod epoll;
 pub mod files;

@@ -11,6 +11,7 @@ use std::ffi::{CString, NulError};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
@@ -122,6 +123,8 @@ pub struct Plan {
     /// None keeps watchd's own.
     ids: Option<Ids>,
     output: Output,
+    /// Standard input; none is /dev/null.
+    input: Option<OwnedFd>,
 }
 
 /// Whom the child becomes; without a user it keeps watchd's.
@@ -152,7 +155,16 @@ impl Plan {
             directory: CString::new(launch.cwd.as_deref().unwrap_or("/"))?,
             ids: ids(launch, account.as_ref())?,
             output,
+            input: None,
         })
+    }
+
+    /// Gives the program this text as its standard input. The text stands in memory, so neither side ever waits.
+    pub fn set_input(&mut self, text: &[u8]) -> io::Result<()> {
+        let memory = nix::sys::memfd::memfd_create(c"input", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+        std::fs::File::from(memory.try_clone()?).write_all_at(text, 0)?;
+        self.input = Some(memory);
+        Ok(())
     }
 }
 
@@ -262,7 +274,12 @@ pub fn hold(plan: &Plan) -> Result<Held, Fault> {
     }
     let table = child::Table::new(
         plan,
-        [gate_out.as_raw_fd(), report_in.as_raw_fd(), output_in.as_ref().map_or(-1, AsRawFd::as_raw_fd)],
+        [
+            gate_out.as_raw_fd(),
+            report_in.as_raw_fd(),
+            output_in.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            plan.input.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        ],
     );
     let all = nix::sys::signal::SigSet::all();
     // Until the child has dropped our handlers, a signal to it would look like one to us.

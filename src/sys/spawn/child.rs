@@ -17,12 +17,12 @@ const GATE: RawFd = 4;
 pub(super) struct Table {
     words: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
-    /// Gate, report, output; −1 for none.
-    pipes: [RawFd; 3],
+    /// Gate, report, output, input; −1 for none.
+    pipes: [RawFd; 4],
 }
 
 impl Table {
-    pub(super) fn new(plan: &Plan, pipes: [RawFd; 3]) -> Self {
+    pub(super) fn new(plan: &Plan, pipes: [RawFd; 4]) -> Self {
         Self { words: pointers(&plan.words), environment: pointers(&plan.environment), pipes }
     }
 }
@@ -42,8 +42,8 @@ pub(super) unsafe fn become_program(plan: &Plan, table: &Table) -> ! {
         clear_signals();
         libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
         libc::umask(0o022);
-        let [gate, report, output] = table.pipes;
-        if arrange(gate, report, output) == -1 {
+        if arrange(table.pipes) == -1 {
+            let [_, report, ..] = table.pipes;
             fail(report, Step::Descriptors);
         }
         check(libc::setsid(), Step::Session);
@@ -105,19 +105,21 @@ unsafe fn clear_signals() {
     }
 }
 
-/// Puts /dev/null or the output pipe on 0 to 2 and our pipes on 3 and 4, and closes all others. −1 when something failed.
+/// Puts /dev/null or what the plan has for them on 0 to 2 and our pipes on 3 and 4, and closes all others. −1 when something
+/// failed.
 ///
 /// # Safety
 /// As `become_program`.
-unsafe fn arrange(gate: RawFd, report: RawFd, output: RawFd) -> i32 {
+unsafe fn arrange([gate, report, output, input]: [RawFd; 4]) -> i32 {
     const NULL: &CStr = c"/dev/null";
     // SAFETY: descriptor calls; out of the way of 0 to 4 first, so that none is overwritten before it is copied.
     unsafe {
         let null = libc::open(NULL.as_ptr(), libc::O_RDWR);
         let aside = |fd| libc::fcntl(fd, libc::F_DUPFD, GATE + 1);
         let (null, gate, report) = (aside(null), aside(gate), aside(report));
-        let output = if output == -1 { null } else { aside(output) };
-        for (from, to) in [(null, 0), (output, 1), (output, 2), (report, REPORT), (gate, GATE)] {
+        let or_null = |fd| if fd == -1 { null } else { aside(fd) };
+        let (output, input) = (or_null(output), or_null(input));
+        for (from, to) in [(input, 0), (output, 1), (output, 2), (report, REPORT), (gate, GATE)] {
             if libc::dup2(from, to) == -1 {
                 return -1;
             }

@@ -1,0 +1,179 @@
+//! The programs that promises run: commands, and what reports are handed to. Each has a deadline for its whole process group.
+//!
+//! Their output is read as it comes and only its beginning kept, so a program that writes without end fills no memory and
+//! never waits for us.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use crate::agent::CommandEnd;
+use crate::model::{Ending, Launch};
+use crate::sys::epoll::{Interest, Poller};
+use crate::sys::pidfd::Pidfd;
+use crate::sys::spawn::{self, Fault, Output, Plan, Report};
+
+use super::tokens::Token;
+
+/// How much of the output is kept for people.
+const EXCERPT: usize = 160;
+/// Between asking a group to end and ending it.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The programs that run now.
+#[derive(Default)]
+pub struct Errands {
+    running: Vec<Errand>,
+    next_id: u64,
+}
+
+struct Errand {
+    id: u64,
+    promise: usize,
+    process: Pidfd,
+    report: Option<Report>,
+    output: Option<File>,
+    excerpt: heapless::Vec<u8, EXCERPT>,
+    deadline: Duration,
+    /// It was told to end because it took too long.
+    is_late: bool,
+}
+
+/// A program that has ended.
+pub struct Done {
+    pub promise: usize,
+    pub end: CommandEnd,
+    /// Why it could not be started, or the beginning of its output.
+    pub text: String,
+}
+
+/// What to start.
+pub struct Order<'a> {
+    pub promise: usize,
+    pub launch: &'a Launch,
+    pub timeout: Duration,
+    /// What it gets on standard input.
+    pub input: Option<&'a str>,
+}
+
+impl Errands {
+    /// Starts a program; one that cannot be started is done already.
+    pub fn start(&mut self, order: &Order<'_>, poller: &Poller, mono: Duration) -> Option<Done> {
+        match self.try_start(order, poller, mono) {
+            Ok(()) => None,
+            Err(fault) => {
+                let end = if is_denial(&fault) { CommandEnd::Denied } else { CommandEnd::NotStarted };
+                Some(Done { promise: order.promise, end, text: fault.to_string() })
+            }
+        }
+    }
+
+    fn try_start(&mut self, order: &Order<'_>, poller: &Poller, mono: Duration) -> Result<(), Fault> {
+        let system = |what| move |error| Fault::System { what, error };
+        let mut plan = Plan::prepare(order.launch, Output::Pipe)?;
+        if let Some(input) = order.input {
+            plan.set_input(input.as_bytes()).map_err(system("hand over the text"))?;
+        }
+        let held = spawn::hold(&plan)?;
+        let process = Pidfd::open(held.pid()).map_err(system("watch the program"))?;
+        let running = held.release().map_err(system("let the program go"))?;
+        let id = self.next_id;
+        self.next_id += 1;
+        let output = running.output.map(|output: OwnedFd| File::from(output));
+        if let Some(output) = &output {
+            poller.add(output, Token::Errand(id).pack(), Interest::Read).map_err(system("watch the output"))?;
+        }
+        self.running.push(Errand {
+            id,
+            promise: order.promise,
+            process,
+            report: Some(running.report),
+            output,
+            excerpt: heapless::Vec::new(),
+            deadline: mono + order.timeout,
+            is_late: false,
+        });
+        Ok(())
+    }
+
+    /// Takes output.
+    pub fn on_ready(&mut self, id: u64, poller: &Poller) {
+        if let Some(errand) = self.running.iter_mut().find(|errand| errand.id == id) {
+            errand.drain(poller);
+        }
+    }
+
+    /// A child has ended and is not reaped yet; gives what is done with it.
+    pub fn on_child(&mut self, pid: i32, ending: Ending, poller: &Poller) -> Option<Done> {
+        let place = self.running.iter().position(|errand| errand.process.pid() == pid)?;
+        let mut errand = self.running.swap_remove(place);
+        // What it left running in its group ends with it: its time is over.
+        let _ = errand.process.send_group(libc::SIGKILL);
+        errand.drain(poller);
+        if let Some(output) = &errand.output {
+            poller.remove(output);
+        }
+        let trouble = errand.report.take().and_then(Report::read);
+        let end = match (&trouble, errand.is_late, ending) {
+            (Some(trouble), ..) if is_denied(trouble.errno) => CommandEnd::Denied,
+            (Some(_), ..) => CommandEnd::NotStarted,
+            (None, true, _) => CommandEnd::Timeout,
+            (None, false, Ending::Exit(status)) => CommandEnd::Exit(status),
+            (None, false, Ending::Signal(signal)) => CommandEnd::Signal(signal),
+        };
+        let text = trouble.map_or_else(|| String::from_utf8_lossy(&errand.excerpt).into_owned(), |t| t.to_string());
+        Some(Done { promise: errand.promise, end, text })
+    }
+
+    /// When the next program has had enough time.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.running.iter().map(|errand| errand.deadline).min()
+    }
+
+    /// Ends programs that take too long: asks first, then does not ask.
+    pub fn expire(&mut self, mono: Duration) {
+        for errand in self.running.iter_mut().filter(|errand| errand.deadline <= mono) {
+            let signal = if errand.is_late { libc::SIGKILL } else { libc::SIGTERM };
+            let _ = errand.process.send_group(signal);
+            errand.is_late = true;
+            errand.deadline = mono + GRACE;
+        }
+    }
+
+    /// Ends everything that still runs, at once.
+    pub fn end_all(&mut self) {
+        for errand in &self.running {
+            let _ = errand.process.send_group(libc::SIGKILL);
+        }
+    }
+}
+
+impl Errand {
+    fn drain(&mut self, poller: &Poller) {
+        let mut chunk = [0; 1024];
+        while let Some(output) = &mut self.output {
+            match output.read(&mut chunk) {
+                Ok(read) if read > 0 => {
+                    let room = self.excerpt.capacity() - self.excerpt.len();
+                    let kept = chunk.get(..read.min(room)).unwrap_or_default();
+                    let _ = self.excerpt.extend_from_slice(kept);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => {
+                    poller.remove(&*output);
+                    self.output = None;
+                }
+            }
+        }
+    }
+}
+
+fn is_denied(errno: i32) -> bool {
+    matches!(errno, libc::EPERM | libc::EACCES)
+}
+
+fn is_denial(fault: &Fault) -> bool {
+    matches!(fault, Fault::System { error, .. } if error.raw_os_error().is_some_and(is_denied))
+}

@@ -1,0 +1,79 @@
+//! The tokens of the loop's descriptors: what kind it is in the highest byte, which one below.
+
+/// Which descriptor an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// SIGCHLD.
+    Child,
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// The control socket.
+    Control,
+    /// A client of the control socket.
+    Client(u64),
+    /// inotify on the config.
+    Config,
+    /// The child that reads the config.
+    Reading,
+    /// The child that asks file systems.
+    Mounts,
+    /// A descriptor of the services; they know which.
+    Service(u64),
+    /// A descriptor of a running command.
+    Errand(u64),
+}
+
+const KIND: u32 = 56;
+const REST: u64 = (1 << KIND) - 1;
+
+impl Token {
+    pub const fn pack(self) -> u64 {
+        let (kind, rest) = match self {
+            Self::Child => (0, 0),
+            Self::Reload => (1, 0),
+            Self::Stop => (2, 0),
+            Self::Control => (3, 0),
+            Self::Client(id) => (4, id),
+            Self::Config => (5, 0),
+            Self::Reading => (6, 0),
+            Self::Mounts => (7, 0),
+            Self::Service(token) => (8, token),
+            Self::Errand(token) => (9, token),
+        };
+        ((kind as u64) << KIND) | (rest & REST)
+    }
+
+    pub const fn unpack(packed: u64) -> Option<Self> {
+        let rest = packed & REST;
+        Some(match packed >> KIND {
+            0 => Self::Child,
+            1 => Self::Reload,
+            2 => Self::Stop,
+            3 => Self::Control,
+            4 => Self::Client(rest),
+            5 => Self::Config,
+            6 => Self::Reading,
+            7 => Self::Mounts,
+            8 => Self::Service(rest),
+            9 => Self::Errand(rest),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_as_it_went() {
+        for token in
+            [Token::Child, Token::Client(7), Token::Service(u64::from(u32::MAX)), Token::Errand(1), Token::Mounts]
+        {
+            assert_eq!(Token::unpack(token.pack()), Some(token));
+        }
+        assert_eq!(Token::unpack(u64::MAX), None);
+    }
+}
