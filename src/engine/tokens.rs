@@ -30,7 +30,7 @@ const REST: u64 = (1 << KIND) - 1;
 
 impl Token {
     pub const fn pack(self) -> u64 {
-        let (kind, rest) = match self {
+        let (kind, rest): (u64, u64) = match self {
             Self::Child => (0, 0),
             Self::Reload => (1, 0),
             Self::Stop => (2, 0),
@@ -42,7 +42,7 @@ impl Token {
             Self::Service(token) => (8, token),
             Self::Errand(token) => (9, token),
         };
-        ((kind as u64) << KIND) | (rest & REST)
+        (kind << KIND) | (rest & REST)
     }
 
     pub const fn unpack(packed: u64) -> Option<Self> {

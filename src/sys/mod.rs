@@ -2,7 +2,6 @@
 
 pub mod accounts;
 pub mod clock;
-pub mod confine;
 pub mod daemon;
 pub mod epoll;
 pub mod files;

@@ -1,0 +1,296 @@
+//! The crank: one thread, one wait, one turn after the other.
+//!
+//! A turn waits, reads the clock, takes what is ready, does what is due, looks when a cycle is over, judges when something changed,
+//! publishes, and says that it lives. Everything that could hang is in a child with a deadline.
+
+use std::time::Duration;
+
+use super::config_watch::ConfigWatch;
+use super::control_socket::ControlSocket;
+use super::doorkeeper::Doorkeeper;
+use super::errands::Errands;
+use super::judgement::Judgement;
+use super::mounts::Mounts;
+use super::notes::Notes;
+use super::policy::Memory;
+use super::publish::Publisher;
+use super::reader::{Loaded, Reading};
+use super::services::Services;
+use super::sight::Sight;
+use super::start::{Failure, system};
+use super::tokens::Token;
+use crate::model::{EventKind, Now, Places};
+use crate::store::marker;
+use crate::sys::epoll::{Events, Interest, Poller, Ready};
+use crate::sys::notify::Notifier;
+use crate::sys::signals::{Signal, Signals};
+use crate::sys::{clock, daemon, memory, reap};
+
+/// Everything the daemon has.
+pub struct Core {
+    pub(super) places: Places,
+    pub(super) poller: Poller,
+    pub(super) now: Now,
+    pub(super) notes: Notes,
+    pub(super) sight: Sight,
+    pub(super) judgement: Judgement,
+    pub(super) services: Services,
+    pub(super) errands: Errands,
+    pub(super) mounts: Mounts,
+    pub(super) publisher: Publisher,
+    pub(super) door: Doorkeeper,
+    pub(super) control: ControlSocket,
+    pub(super) config_watch: Option<ConfigWatch>,
+    pub(super) reading: Option<Reading>,
+    pub(super) cycle: Duration,
+    pub(super) memory: Memory,
+    signals: Signals,
+    notifier: Notifier,
+    next_cycle: Duration,
+    next_sign: Option<Duration>,
+    /// Something changed since the last judgement.
+    pub(super) is_stirred: bool,
+    stopping: Stopping,
+}
+
+/// How far we are in ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Services that end with us are being stopped.
+    Waiting,
+    Now,
+}
+
+impl Core {
+    pub fn new(places: &Places, loaded: Loaded) -> Result<Self, Failure> {
+        let now = clock::now();
+        let boot_id = daemon::boot_id().map_err(|error| system("read the boot id", &error))?;
+        marker::clear_stopped(&places.stopped()).map_err(|error| system("clear the mark of a stop on purpose", &error))?;
+        let poller = Poller::new().map_err(|error| system("make an epoll", &error))?;
+        let signals = Signals::register().map_err(|error| system("catch signals", &error))?;
+        for (signal, source) in signals.sources() {
+            poller.add(source, signal_token(signal).pack(), Interest::Read).map_err(|error| system("wait for signals", &error))?;
+        }
+        let mut notes = Notes::open(&places.events(), now);
+        let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
+        let (door, missed) = super::reload::open_door(places, &loaded)?;
+        for line in missed {
+            notes.add(EventKind::Trouble, "", &line);
+        }
+        publisher.listening(&door.listening());
+        let control =
+            ControlSocket::open(&places.control()).map_err(|error| system("make the control socket", &error))?;
+        poller.add(control.source(), Token::Control.pack(), Interest::Read).map_err(|error| system("wait for requests", &error))?;
+        let sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
+        let Loaded { policy, host, .. } = loaded;
+        let judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
+        let mut core = Self {
+            places: places.clone(),
+            services: Services::open(policy.services, places, &boot_id, now),
+            poller,
+            now,
+            notes,
+            sight,
+            judgement,
+            errands: Errands::default(),
+            mounts: Mounts::default(),
+            publisher,
+            door,
+            control,
+            config_watch: None,
+            reading: None,
+            cycle: policy.daemon.cycle,
+            memory: policy.daemon.memory,
+            signals,
+            notifier: Notifier::from_environment(),
+            next_cycle: now.mono,
+            next_sign: None,
+            is_stirred: true,
+            stopping: Stopping::No,
+        };
+        core.next_sign = core.notifier.period().map(|_| now.mono);
+        core.watch_config(policy.file.as_deref());
+        Ok(core)
+    }
+
+    /// Turns until asked to stop.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        self.notes.add(EventKind::DaemonStarted, "", concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"));
+        self.look();
+        self.begin_services();
+        self.finish_turn(true);
+        self.open_door();
+        self.greet();
+        self.notifier.say("READY=1");
+        let mut events = Events::default();
+        while self.stopping != Stopping::Now {
+            self.turn(&mut events)?;
+        }
+        self.notifier.say("STOPPING=1");
+        self.end();
+        Ok(())
+    }
+
+    fn turn(&mut self, events: &mut Events) -> Result<(), Failure> {
+        let deadline = self.deadline();
+        self.poller
+            .wait(events, Some(deadline.saturating_sub(clock::now().mono)))
+            .map_err(|error| system("wait for events", &error))?;
+        self.now = clock::now();
+        self.notes.turn(self.now);
+        for ready in events.iter() {
+            self.on_ready(ready);
+        }
+        self.on_deadlines();
+        let is_cycle = self.next_cycle <= self.now.mono;
+        if is_cycle {
+            self.look();
+        }
+        self.finish_turn(is_cycle);
+        Ok(())
+    }
+
+    /// The moment when something is due that nobody will wake us for.
+    fn deadline(&self) -> Duration {
+        let pending = [
+            self.services.deadline(),
+            self.errands.deadline(),
+            self.mounts.deadline(),
+            self.control.deadline(),
+            self.door.deadline(),
+            self.config_watch.as_ref().and_then(ConfigWatch::deadline),
+            self.reading.as_ref().map(Reading::deadline),
+            self.next_sign,
+        ];
+        pending.into_iter().flatten().fold(self.next_cycle, Duration::min)
+    }
+
+    fn on_ready(&mut self, ready: Ready) {
+        match Token::unpack(ready.token) {
+            Some(Token::Child) => self.on_children(),
+            Some(Token::Reload) => {
+                self.signals.drain(Signal::Reload);
+                self.reload();
+            }
+            Some(Token::Stop) => {
+                self.signals.drain(Signal::Stop);
+                self.stop();
+            }
+            Some(Token::Control) => self.on_control(),
+            Some(Token::Client(id)) => self.on_client(id),
+            Some(Token::Config) => {
+                if let Some(watch) = &mut self.config_watch {
+                    watch.drain(self.now.mono);
+                }
+            }
+            Some(Token::Reading) => self.on_reading(),
+            Some(Token::Mounts) => {
+                self.mounts.advance(&mut self.sight.probes.filesystem);
+            }
+            Some(Token::Service(token)) => self.with_services(|services, world| services.on_ready(token, world)),
+            Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
+            None => {}
+        }
+    }
+
+    fn on_children(&mut self) {
+        self.signals.drain(Signal::Child);
+        let mut ended: heapless::Vec<(i32, crate::model::Ending), 64> = heapless::Vec::new();
+        loop {
+            ended.clear();
+            // Each is shown before it is reaped; the services take theirs through their pidfds.
+            let more = reap::drain(&mut |pid, ending| {
+                if self.errands_child(pid, ending) {
+                    return;
+                }
+                let _ = ended.push((pid, ending));
+            });
+            for (pid, _) in &ended {
+                self.on_helper(*pid);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn on_deadlines(&mut self) {
+        let mono = self.now.mono;
+        self.with_services(Services::on_deadline);
+        self.errands.expire(mono);
+        self.control.expire(mono);
+        self.mounts.expire(&mut self.sight.probes.filesystem, mono);
+        if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
+            self.reload();
+        }
+        self.expire_reading();
+        self.open_door();
+        if self.next_sign.is_some_and(|due| due <= mono) {
+            self.notifier.say("WATCHDOG=1");
+            self.next_sign = self.notifier.period().map(|period| mono + period);
+        }
+    }
+
+    /// One cycle's look at the host.
+    fn look(&mut self) {
+        self.services.watch(&mut self.sight.probes.service);
+        self.sight.look(self.now);
+        self.note_faults();
+        if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
+            let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
+        }
+        self.with_services(Services::on_cycle);
+        // A turn that came late does not make the next one early.
+        self.next_cycle += self.cycle;
+        if self.next_cycle <= self.now.mono {
+            self.next_cycle = self.now.mono + self.cycle;
+        }
+    }
+
+    /// Judges, acts, publishes, and gives back what the turn needed.
+    fn finish_turn(&mut self, is_cycle: bool) {
+        self.services.save();
+        if is_cycle || self.is_stirred {
+            self.judge(is_cycle);
+            self.publish(is_cycle);
+        }
+        self.publisher.beat(self.now, clock::now());
+        if is_cycle && self.memory == Memory::Trim {
+            memory::trim_text();
+        }
+        if self.stopping == Stopping::Waiting && self.services.are_at_rest() {
+            self.stopping = Stopping::Now;
+        }
+    }
+
+    /// Begins to end: services that are to end with us are stopped first.
+    pub(super) fn stop(&mut self) {
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Waiting;
+            self.with_services(Services::leave);
+        } else {
+            // Asked twice: no more waiting.
+            self.stopping = Stopping::Now;
+        }
+    }
+
+    fn end(&mut self) {
+        self.errands.end_all();
+        self.services.save();
+        self.notes.add(EventKind::DaemonStopped, "", "stopped on purpose");
+        let marked = daemon::boot_id().and_then(|boot| marker::mark_stopped(&self.places.stopped(), &boot));
+        if let Err(error) = marked {
+            self.notes.add(EventKind::Trouble, "", &format!("cannot mark that we were stopped on purpose: {error}"));
+        }
+        self.door.close();
+    }
+}
+
+fn signal_token(signal: Signal) -> Token {
+    match signal {
+        Signal::Child => Token::Child,
+        Signal::Reload => Token::Reload,
+        Signal::Stop => Token::Stop,
+    }
+}

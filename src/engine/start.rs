@@ -1,0 +1,94 @@
+//! From the command line to a loop that turns: directories, lock, config, sockets, and the first lines a person reads.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::core::Core;
+use super::reader::{Answer, Loaded, Reading};
+use crate::model::Places;
+use crate::sys::locks::{self, Lock};
+use crate::sys::{clock, files, memory, reap};
+
+/// Why watchd does not run.
+#[derive(Debug)]
+pub enum Failure {
+    /// What we were given is wrong; one line for each fault.
+    Config(Vec<String>),
+    /// The system refused.
+    System(String),
+}
+
+/// Runs the daemon in the foreground until it is asked to stop.
+pub fn run(places: &Places) -> Result<(), Failure> {
+    memory::stay_small();
+    let lock = prepare(places)?;
+    let loaded = read_config(places)?;
+    for warning in &loaded.warnings {
+        eprintln!("watchd: warning: {warning}");
+    }
+    reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;
+    memory::spare_from_oom();
+    let mut core = Core::new(places, loaded)?;
+    core.run()?;
+    drop(core);
+    tidy(places);
+    drop(lock);
+    Ok(())
+}
+
+/// Makes the directories and takes the lock that makes us the only one.
+fn prepare(places: &Places) -> Result<Lock, Failure> {
+    for (what, path) in [("run", &places.run_dir), ("state", &places.state_dir)] {
+        files::own_dir(path).map_err(|error| {
+            Failure::System(format!("cannot use {} as the {what} directory: {error}; choose another with --{what}-dir", path.display()))
+        })?;
+    }
+    match locks::lock_dir(&places.run_dir) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Failure::System(format!(
+            "cannot start: a watchd runs with {} already; `watchd status` shows it",
+            places.run_dir.display()
+        ))),
+        Err(error) => Err(system("lock the run directory", &error)),
+    }
+}
+
+/// Reads the config in a child and waits for it.
+fn read_config(places: &Places) -> Result<Loaded, Failure> {
+    let start = clock::now().mono;
+    let mut reading = Reading::start(places, start).map_err(|error| system("start a process to read the config", &error))?;
+    let answer = loop {
+        let left = reading.deadline().saturating_sub(clock::now().mono);
+        if left == Duration::ZERO {
+            break reading.give_up();
+        }
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let _ = poll(&mut [PollFd::new(reading.source(), PollFlags::POLLIN)], timeout);
+        if let Some(answer) = reading.advance() {
+            break answer;
+        }
+    };
+    reap::drain(&mut |_, _| {});
+    match answer {
+        Answer::Loaded(loaded) => Ok(*loaded),
+        Answer::Refused(faults) => Err(Failure::Config(faults)),
+    }
+}
+
+/// Leaves nothing behind in the run directory.
+fn tidy(places: &Places) {
+    let _ = std::fs::remove_file(places.board());
+    let _ = std::fs::remove_dir(empty_dir(&places.run_dir));
+    let _ = std::fs::remove_dir(&places.run_dir);
+}
+
+/// The directory that the door is locked into.
+pub fn empty_dir(run_dir: &Path) -> std::path::PathBuf {
+    run_dir.join("empty")
+}
+
+pub(super) fn system(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::System(format!("cannot {what}: {error}"))
+}
