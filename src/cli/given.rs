@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use lexopt::Arg;
 
 use super::Command;
+use crate::config::nearest;
 use crate::model::Places;
 
 /// An option of a command.
@@ -135,14 +136,14 @@ fn absolute(path: &str) -> PathBuf {
 fn named(name: &str, commands: &'static [Command]) -> Result<&'static Command, UsageError> {
     commands.iter().find(|command| command.name == name).ok_or_else(|| UsageError::UnknownCommand {
         name: name.to_owned(),
-        nearest: super::nearest(name, commands.iter().map(|command| command.name)),
+        nearest: nearest(name, commands.iter().map(|command| command.name)),
     })
 }
 
 fn unknown_option(name: String, command: Option<&'static Command>) -> UsageError {
     let own = command.map_or(&[][..], |command| command.flags);
     let known = EVERYWHERE.iter().chain(own).map(|flag| flag.name);
-    let nearest = super::nearest(name.trim_start_matches('-'), known);
+    let nearest = nearest(name.trim_start_matches('-'), known);
     UsageError::UnknownOption { name, command: command.map_or(super::DEFAULT, |command| command.name), nearest }
 }
 

@@ -37,7 +37,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(line)) => {
-            println!("watchd: {line}");
+            super::say(&format!("watchd: {line}\n"));
             ExitCode::SUCCESS
         }
         Err(message) => {

@@ -1,5 +1,6 @@
 //! The only room with system calls and `unsafe`. Raw descriptors never leave it.
 
+pub mod changes;
 pub mod clock;
 pub mod daemon;
 pub mod epoll;
@@ -11,3 +12,4 @@ pub mod memory;
 pub mod notify;
 pub mod shared;
 pub mod signals;
+pub mod terminal;
