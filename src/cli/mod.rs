@@ -1,8 +1,211 @@
-//! What people type.
+//! What people type: one table of commands, from which dispatch, help and messages about wrong arguments derive.
+//!
+//! A command gets the places and what was given, and answers with its exit code. 2 means that what was typed is wrong.
 
+mod class_list;
+mod events;
+mod figures;
+mod given;
+mod grid;
+mod install;
+mod keepalive;
+mod life;
+mod nagios;
+mod orders;
+mod quantity;
+mod screen;
+mod status;
+mod why;
+
+use std::io::Write;
 use std::process::ExitCode;
+
+pub use given::{EVERYWHERE, Flag, Given};
+
+use crate::model::Places;
+
+/// The command when none is named.
+pub const DEFAULT: &str = "run";
+
+/// One command.
+pub struct Command {
+    pub name: &'static str,
+    /// Its words, as the help shows them.
+    pub words: &'static str,
+    pub flags: &'static [Flag],
+    pub help: &'static str,
+    /// What its exit codes mean.
+    pub exits: &'static [(u8, &'static str)],
+    run: fn(&Places, &Given) -> ExitCode,
+}
+
+const fn flag(name: &'static str, help: &'static str) -> Flag {
+    Flag { name, value: None, help }
+}
+
+const fn option(name: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { name, value: Some(value), help }
+}
+
+const ORDERED: &[(u8, &str)] = &[(0, "done"), (1, "failed"), (2, "no such name"), (3, "no daemon")];
+
+const fn order(name: &'static str, help: &'static str, run: fn(&Places, &Given) -> ExitCode) -> Command {
+    Command { name, words: "NAME…", flags: &[], help, exits: ORDERED, run }
+}
+
+/// All commands.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "status",
+        words: "[NAME…]",
+        flags: &[
+            flag("json", "for programs: one JSON document"),
+            flag("watch", "goes on showing; q quits"),
+            flag("nagios", "one line and the exit codes of Nagios"),
+        ],
+        help: "shows how everything is, also when the daemon hangs or is dead",
+        exits: &[(0, "all is well"), (1, "something is not"), (3, "no daemon"), (4, "cannot tell")],
+        run: status::run,
+    },
+    Command {
+        name: "why",
+        words: "NAME",
+        flags: &[],
+        help: "tells what led to the state of a service, promise or class",
+        exits: &[(0, "told"), (2, "nothing is called that"), (3, "no daemon"), (4, "cannot tell")],
+        run: why::run,
+    },
+    Command {
+        name: "events",
+        words: "",
+        flags: &[
+            flag("follow", "goes on with what happens next"),
+            flag("json", "one JSON object in each line"),
+            option("last", "N", "how many to begin with; 50 when not given"),
+        ],
+        help: "shows what happened",
+        exits: &[(0, "shown"), (1, "the journal cannot be read")],
+        run: events::run,
+    },
+    Command {
+        name: "class",
+        words: "list",
+        flags: &[flag("all", "shows those that are not true as well")],
+        help: "shows the classes that are true",
+        exits: &[(0, "shown"), (2, "wrong arguments"), (3, "no daemon")],
+        run: class,
+    },
+    order("start", "starts a service", orders::start),
+    order("stop", "stops a service until it is started by hand", orders::stop),
+    order("restart", "stops and starts a service", orders::restart),
+    order("reset", "forgets early deaths and refills the budget of a service", orders::reset),
+    Command {
+        flags: &[option("for", "TIME", "resumes by itself after 90s, 30m, 2h or 7d")],
+        ..order("pause", "leaves a service alone", orders::pause)
+    },
+    order("resume", "minds a paused service again", orders::resume),
+    Command { words: "", ..order("shutdown", "ends the daemon on purpose; services stay", orders::shutdown) },
+    Command {
+        name: "keepalive",
+        words: "",
+        flags: &[flag("install", "puts the line for cron in place, unless it is there")],
+        help: "for cron: silent when the daemon lives, starts it when it is dead or hung",
+        exits: &[(0, "it lives, was started, or was stopped on purpose"), (1, "it could not be started")],
+        run: keepalive::run,
+    },
+    Command { name: "help", words: "[COMMAND]", flags: &[], help: "says what a command does", exits: &[], run: help },
+];
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let uid = nix::unistd::geteuid().as_raw();
+    let mut places = Places::usual(uid, |name| std::env::var_os(name), |path| path.exists());
+    match given::read(lexopt::Parser::from_env(), COMMANDS, &mut places) {
+        Ok((command, given)) if given.has("help") => {
+            say(&help_of(command));
+            ExitCode::SUCCESS
+        }
+        Ok((command, given)) => (command.run)(&places, &given),
+        Err(error) => wrong(&format!("{error}; `watchd help` lists what there is")),
+    }
+}
+
+/// Writes to standard output; false when nobody reads it any more, which ends a command quietly.
+fn say(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Says what is wrong with what was typed.
+fn wrong(message: &str) -> ExitCode {
+    eprintln!("watchd: {message}");
+    ExitCode::from(2)
+}
+
+/// Says why the system refused.
+fn failed(message: &str) -> ExitCode {
+    eprintln!("watchd: {message}");
+    ExitCode::FAILURE
+}
+
+fn class(places: &Places, given: &Given) -> ExitCode {
+    match given.words.first().map(String::as_str) {
+        Some("list") | None => class_list::run(places, given),
+        Some(word) => wrong(&format!("cannot do `class {}`: there is `class list`", word.escape_debug())),
+    }
+}
+
+fn help(_: &Places, given: &Given) -> ExitCode {
+    let Some(name) = given.words.first() else {
+        say(&help_of_all());
+        return ExitCode::SUCCESS;
+    };
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => {
+            say(&help_of(command));
+            ExitCode::SUCCESS
+        }
+        None => wrong(&format!("cannot explain `{}`: no such command", name.escape_debug())),
+    }
+}
+
+fn help_of_all() -> String {
+    let mut page =
+        String::from("watchd watches one Linux host: it looks, remembers, names, judges, acts and tells.\n\n");
+    page.push_str("usage: watchd [COMMAND] [OPTION…]; without a command: watchd run\n\n");
+    for command in COMMANDS {
+        page.push_str(&format!("  {:<10} {}\n", command.name, command.help));
+    }
+    page.push_str("\nEvery command takes:\n");
+    page.push_str(&help_of_flags(EVERYWHERE));
+    page
+}
+
+fn help_of(command: &Command) -> String {
+    let mut usage = format!("watchd {}", command.name);
+    for flag in command.flags {
+        usage.push_str(&match flag.value {
+            Some(value) => format!(" [--{} {value}]", flag.name),
+            None => format!(" [--{}]", flag.name),
+        });
+    }
+    if !command.words.is_empty() {
+        usage.push_str(&format!(" {}", command.words));
+    }
+    let mut page = format!("usage: {usage}\n{}\n", command.help);
+    if !command.flags.is_empty() {
+        page.push_str(&format!("\n{}", help_of_flags(command.flags)));
+    }
+    if !command.exits.is_empty() {
+        page.push_str("\nexit codes:\n");
+        for (code, meaning) in command.exits {
+            page.push_str(&format!("  {code}  {meaning}\n"));
+        }
+    }
+    page
+}
+
+fn help_of_flags(flags: &[Flag]) -> String {
+    let name = |flag: &Flag| flag.value.map_or(flag.name.to_owned(), |value| format!("{} {value}", flag.name));
+    flags.iter().map(|flag| format!("  --{:<16} {}\n", name(flag), flag.help)).collect()
 }

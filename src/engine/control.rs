@@ -22,7 +22,7 @@ use crate::sys::clock;
 /// The longest line either way, its newline included.
 pub const LINE: usize = 1024;
 /// The longest pause that can be asked for: a year.
-const LONGEST: u64 = 366 * 86_400;
+pub const LONGEST: u64 = 366 * 86_400;
 /// How long a client waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -112,7 +112,7 @@ impl fmt::Display for Request<'_> {
 }
 
 /// Whether a text can be the id of a service; whether there is such a service is another question.
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 

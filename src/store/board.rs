@@ -20,7 +20,7 @@ use crate::sys::shared::Mapping;
 
 /// Raised when a row or the header changes its meaning; changed tables of metrics are noticed by themselves.
 const LAYOUT: u64 = 1;
-const MAGIC: [u8; 8] = *b"watchd\x1a\n";
+pub(crate) const MAGIC: [u8; 8] = *b"watchd\x1a\n";
 
 /// How many of the newest events the board shows; the journal keeps more.
 pub const EVENTS: usize = 64;

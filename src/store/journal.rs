@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(numbers(&reader.last(3)), [newest - 2, newest - 1, newest]);
         assert_eq!(reader.last(u64::MAX).len() as u64, CAPACITY);
         assert_eq!(numbers(&reader.after(newest - 1)), [newest]);
-        assert_eq!(numbers(&reader.after(newest + 5)), []);
+        assert!(reader.after(newest + 5).is_empty());
         assert_eq!(reader.after(0).len() as u64, CAPACITY);
         assert_eq!(std::fs::metadata(&path).expect("it is there").len(), BYTES);
     }

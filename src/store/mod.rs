@@ -8,4 +8,4 @@ mod snapshot;
 
 pub use board::{Board, BoardError, ClassRow, EventRow, Header, PromiseRow, ServiceRow};
 pub use rates::{Rates, Readings};
-pub use snapshot::{Reader, Snapshot};
+pub use snapshot::{Reader, Snapshot, read_header};

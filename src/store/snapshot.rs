@@ -4,6 +4,7 @@
 //! locks, and costs the daemon nothing. Buffers are kept between reads.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -11,7 +12,9 @@ use watchd_probes::sample_limits::{OBJECTS, PROBE_COUNT, ROWS, TEXT};
 use watchd_probes::{Object, ProbeState, Row, View};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-use super::board::{self, BoardError, ClassRow, EVENTS, EventRow, Header, PromiseRow, SECTIONS, ServiceRow};
+use super::board::{
+    self, BoardError, ClassRow, EVENTS, EventRow, Header, LAYOUT_ID, MAGIC, PromiseRow, SECTIONS, ServiceRow,
+};
 use crate::model::{CLASSES, PROMISES, SERVICES};
 use crate::store::Readings;
 use crate::sys::shared::Mapping;
@@ -74,6 +77,21 @@ impl Reader {
             }
         }
         Err(BoardError::Torn)
+    }
+}
+
+/// Reads the head alone, by one plain read: what names the writer does not change while it lives, and the heartbeat is one word.
+pub fn read_header(path: &Path) -> Result<Header, BoardError> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => BoardError::Absent,
+        _ => BoardError::Io(error),
+    })?;
+    let mut header = Header::default();
+    file.read_exact_at(header.as_mut_bytes(), 0).map_err(|_| BoardError::Foreign)?;
+    match header.sequence {
+        0 => Err(BoardError::Absent),
+        _ if header.magic != MAGIC || header.layout != LAYOUT_ID => Err(BoardError::Foreign),
+        _ => Ok(header),
     }
 }
 

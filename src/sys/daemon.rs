@@ -90,6 +90,11 @@ pub fn has_ended(pidfd: &OwnedFd, within: Duration) -> io::Result<bool> {
     }
 }
 
+/// A descriptor for our own process.
+pub fn open_self() -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?)
+}
+
 /// A descriptor for a process; none when there is no such process.
 pub fn open(pid: i32) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };

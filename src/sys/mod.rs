@@ -1,6 +1,7 @@
 //! The only room with system calls and `unsafe`. Raw descriptors never leave it.
 
 pub mod accounts;
+pub mod changes;
 pub mod clock;
 pub mod daemon;
 pub mod epoll;
@@ -15,3 +16,4 @@ pub mod reap;
 pub mod shared;
 pub mod signals;
 pub mod spawn;
+pub mod terminal;

@@ -1,0 +1,38 @@
+//! `watchd class list`: the classes that are true, or with `--all` every class there is.
+
+use std::process::ExitCode;
+
+use super::given::Given;
+use super::grid::{self, Cell, Column, Side, Tone};
+use super::quantity::{age, plain, since};
+use super::status::{Look, paint};
+use crate::model::Places;
+use crate::store::board::text;
+use crate::store::{BoardError, ClassRow, Reader};
+
+const COLUMNS: &[Column] =
+    &[Column("CLASS", Side::Left, 0), Column("KIND", Side::Left, 0), Column("FOR", Side::Left, 0)];
+
+pub fn run(places: &Places, given: &Given) -> ExitCode {
+    let look = match Reader::open(&places.board()).and_then(|reader| Look::take(&reader)) {
+        Ok(look) => look,
+        Err(error) => {
+            eprintln!("watchd: {error}");
+            return ExitCode::from(if matches!(error, BoardError::Absent) { 3 } else { 4 });
+        }
+    };
+    let chosen = |class: &&ClassRow| given.has("all") || class.is_on();
+    let row = |class: &ClassRow| {
+        let held = match (class.is_on(), class.since_wall_ms) {
+            (false, _) => "not true".to_owned(),
+            (true, 0) => "-".to_owned(),
+            (true, at) => age(since(look.now.wall, at)),
+        };
+        let tone = if class.is_on() { Tone::Plain } else { Tone::Dim };
+        let kind = class.kind().map_or("-", |kind| kind.word());
+        vec![Cell(tone, plain(text(&class.name))), Cell(Tone::Dim, kind.to_owned()), Cell(tone, held)]
+    };
+    let rows: Vec<_> = look.snapshot.classes.iter().filter(chosen).map(row).collect();
+    super::say(&grid::table(COLUMNS, &rows, usize::MAX, paint()));
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,137 @@
+//! `start stop restart reset pause resume shutdown`: what the daemon is told to do, one request for each name.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::given::Given;
+use crate::config::Scalar;
+use crate::engine::control::{self, AskError, Reply, Request, Verb};
+use crate::model::Places;
+
+/// How an order came out; the worst of several names counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Done {
+    Well = 0,
+    Failed = 1,
+    NoSuchName = 2,
+    NoDaemon = 3,
+}
+
+pub fn start(places: &Places, given: &Given) -> ExitCode {
+    each(places, given, Verb::Start)
+}
+
+pub fn stop(places: &Places, given: &Given) -> ExitCode {
+    each(places, given, Verb::Stop)
+}
+
+pub fn restart(places: &Places, given: &Given) -> ExitCode {
+    each(places, given, Verb::Restart)
+}
+
+pub fn reset(places: &Places, given: &Given) -> ExitCode {
+    each(places, given, Verb::Reset)
+}
+
+pub fn pause(places: &Places, given: &Given) -> ExitCode {
+    each(places, given, Verb::Pause)
+}
+
+pub fn resume(places: &Places, given: &Given) -> ExitCode {
+    each(places, given, Verb::Resume)
+}
+
+pub fn shutdown(places: &Places, given: &Given) -> ExitCode {
+    if let Some(word) = given.words.first() {
+        return super::wrong(&format!("cannot understand `{}`: shutdown takes no name", word.escape_debug()));
+    }
+    ExitCode::from(order(places, &Request { verb: Verb::Shutdown, name: "", lasts: None }) as u8)
+}
+
+fn each(places: &Places, given: &Given, verb: Verb) -> ExitCode {
+    let lasts = match given.value("for").map(|text| duration(text).ok_or(text)).transpose() {
+        Ok(lasts) => lasts,
+        Err(text) => {
+            return super::wrong(&format!(
+                "cannot understand `--for {}`: write 90s, 30m, 2h or 7d",
+                text.escape_debug()
+            ));
+        }
+    };
+    if given.words.is_empty() {
+        return super::wrong(&format!("cannot {verb}: name a service; `watchd status` lists them"));
+    }
+    if let Some(name) = given.words.iter().find(|name| !control::is_name(name)) {
+        return super::wrong(&format!("cannot {verb} `{}`: no service can be called that", name.escape_debug()));
+    }
+    let mut worst = Done::Well;
+    for name in &given.words {
+        worst = worst.max(order(places, &Request { verb, name, lasts }));
+        if worst == Done::NoDaemon {
+            break;
+        }
+    }
+    ExitCode::from(worst as u8)
+}
+
+fn order(places: &Places, request: &Request<'_>) -> Done {
+    let (reply, text) = match control::ask(&places.control(), request) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("watchd: {error}");
+            return if matches!(error, AskError::NoDaemon) { Done::NoDaemon } else { Done::Failed };
+        }
+    };
+    let text = super::quantity::plain(&text);
+    match reply {
+        Reply::Ok => {
+            super::say(&format!("{text}\n"));
+            Done::Well
+        }
+        Reply::NoSuchName => {
+            eprintln!("watchd: {text}");
+            Done::NoSuchName
+        }
+        Reply::Failed | Reply::Denied | Reply::BadRequest => {
+            eprintln!("watchd: {text}");
+            Done::Failed
+        }
+    }
+}
+
+/// A time as it is written in a policy, of whole seconds.
+fn duration(text: &str) -> Option<Duration> {
+    let time = <Duration as Scalar>::parse(text)?;
+    (time.subsec_nanos() == 0 && (1..=control::LONGEST).contains(&time.as_secs())).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_with_their_unit() {
+        let cases = [
+            ("90s", Some(90)),
+            ("2h", Some(7200)),
+            ("7d", Some(604_800)),
+            ("0s", None),
+            ("1500ms", None),
+            ("90", None),
+            ("h", None),
+            ("", None),
+            ("1.5h", None),
+            ("-1h", None),
+            ("9999d", None),
+            ("99999999999999999999s", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(duration(text), expected.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_worst_of_several_names_counts() {
+        assert!(Done::NoSuchName > Done::Failed && Done::Failed > Done::Well);
+    }
+}

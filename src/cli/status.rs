@@ -1,0 +1,201 @@
+//! `watchd status`: what the board says, as a table, as one line for Nagios, or live; the daemon is not asked.
+//!
+//! It answers while the daemon hangs or is dead, with the age of what it shows, and tells so by its exit code.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::given::Given;
+use super::grid::Paint;
+use super::life::{self, Life};
+use super::{nagios, screen};
+use crate::model::{Now, Places, ServiceState};
+use crate::store::board::text;
+use crate::store::{BoardError, Reader, Snapshot};
+use crate::sys::terminal::{self, Key, Keyboard};
+use crate::sys::{clock, daemon};
+
+/// The width where there is no terminal to ask.
+const WIDTH: usize = 80;
+/// How often the live view looks for a new page.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often it redraws without one, for the ages.
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// How all is, which is the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Well = 0,
+    /// Something that was promised does not hold.
+    Unwell = 1,
+    NoDaemon = 3,
+    CannotTell = 4,
+}
+
+impl From<Health> for ExitCode {
+    fn from(health: Health) -> Self {
+        Self::from(health as u8)
+    }
+}
+
+/// One look at the board and at the process that writes it.
+pub struct Look {
+    pub snapshot: Snapshot,
+    pub life: Life,
+    pub now: Now,
+}
+
+impl Look {
+    /// Copies the newest page.
+    pub fn take(reader: &Reader) -> Result<Self, BoardError> {
+        let mut snapshot = Snapshot::default();
+        reader.read(&mut snapshot)?;
+        let now = clock::now();
+        let header = &snapshot.header;
+        let boot_id = daemon::boot_id().map_err(BoardError::Io)?;
+        let seen = life::writer(header).and_then(|writer| daemon::look(writer.pid));
+        let life = Life::judge(header, &boot_id, seen, now, life::patience_of_status(header));
+        Ok(Self { snapshot, life, now })
+    }
+
+    /// Judges everything, or only the services that are named.
+    pub fn health(&self, names: &[String]) -> Health {
+        match self.life {
+            Life::Dead | Life::Absent => return Health::NoDaemon,
+            Life::Hung { .. } => return Health::CannotTell,
+            Life::Alive => {}
+        }
+        let chosen = |id: &str| names.is_empty() || names.iter().any(|name| name == id);
+        let is_bad = |state| screen::tone(state) == super::grid::Tone::Bad;
+        let snapshot = &self.snapshot;
+        let mut services = snapshot.services.iter().filter(|row| chosen(text(&row.id)));
+        let host_is_bad = names.is_empty()
+            && (snapshot.header.config_ok != 1
+                || snapshot.header.state_ok != 1
+                || snapshot.promises.iter().any(|promise| screen::is_bad(promise.outcome())));
+        if host_is_bad || services.any(|row| is_bad(row.state())) { Health::Unwell } else { Health::Well }
+    }
+
+    /// How many services are in a state.
+    pub fn count(&self, state: ServiceState) -> usize {
+        self.snapshot.services.iter().filter(|row| row.state() == state).count()
+    }
+}
+
+/// The health that a board which cannot be read stands for.
+fn health_without(error: &BoardError) -> Health {
+    if matches!(error, BoardError::Absent) { Health::NoDaemon } else { Health::CannotTell }
+}
+
+pub fn run(places: &Places, given: &Given) -> ExitCode {
+    let reader = match Reader::open(&places.board()) {
+        Ok(reader) => reader,
+        Err(error) => return without(places, given, &error),
+    };
+    let look = match Look::take(&reader) {
+        Ok(look) => look,
+        Err(error) => return without(places, given, &error),
+    };
+    if let Some(name) = given.words.iter().find(|name| look.snapshot.service(name).is_none()) {
+        return super::wrong(&format!("cannot show `{}`: no such service", name.escape_debug()));
+    }
+    if given.has("nagios") {
+        return nagios::tell(&look);
+    }
+    if given.has("watch") && std::io::stdin().is_terminal() && terminal::size().is_some() {
+        return watch(places, &reader, &given.words);
+    }
+    super::say(&draw(&look, &given.words, width(), paint()));
+    look.health(&given.words).into()
+}
+
+fn without(places: &Places, given: &Given, error: &BoardError) -> ExitCode {
+    let message = match error {
+        BoardError::Absent => format!("no daemon runs with {}", places.run_dir.display()),
+        error => error.to_string(),
+    };
+    if given.has("nagios") {
+        return nagios::unknown(&message);
+    }
+    eprintln!("watchd: {message}");
+    health_without(error).into()
+}
+
+fn draw(look: &Look, names: &[String], width: usize, paint: Paint) -> String {
+    let Look { snapshot, life, now } = look;
+    screen::draw(&screen::View { snapshot, life: *life, now: *now, width, paint, names })
+}
+
+fn width() -> usize {
+    terminal::size().map_or(WIDTH, |(columns, _)| columns)
+}
+
+/// Colours on a terminal, unless NO_COLOR says otherwise.
+pub fn paint() -> Paint {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stdout().is_terminal() && !unwanted { Paint::Colours } else { Paint::None }
+}
+
+/// The live view: on a screen of its own, which is gone when it ends.
+fn watch(places: &Places, reader: &Reader, names: &[String]) -> ExitCode {
+    let keyboard = match Keyboard::take() {
+        Ok(keyboard) => keyboard,
+        Err(error) => return super::failed(&format!("cannot read the keyboard: {error}")),
+    };
+    let mut out = std::io::stdout();
+    let _ = out.write_all(b"\x1b[?1049h\x1b[?25l");
+    let health = watch_until_quit(places, reader, names, &keyboard, &mut out);
+    let _ = out.write_all(b"\x1b[?25h\x1b[?1049l");
+    let _ = out.flush();
+    health.into()
+}
+
+fn watch_until_quit(
+    places: &Places,
+    reader: &Reader,
+    names: &[String],
+    keyboard: &Keyboard,
+    out: &mut impl Write,
+) -> Health {
+    let mut shown = None;
+    let mut health = Health::CannotTell;
+    let mut newer = None;
+    loop {
+        let reader = newer.as_ref().unwrap_or(reader);
+        let now = clock::now().mono;
+        let size = terminal::size().unwrap_or((WIDTH, 24));
+        let state = (reader.generation(), size);
+        if shown.is_none_or(|(before, at)| before != state || now.saturating_sub(at) >= REDRAW) {
+            if let Ok(look) = Look::take(reader) {
+                health = look.health(names);
+                let _ = out.write_all(frame(&draw(&look, names, size.0, Paint::Colours), size.1).as_bytes());
+                let _ = out.flush();
+            }
+            shown = Some((state, now));
+        }
+        match keyboard.wait(LOOK) {
+            Ok(Key::None) => {}
+            Ok(Key::Byte(b'q' | 0x03 | 0x04 | 0x1b)) | Ok(Key::End) | Err(_) => return health,
+            Ok(Key::Byte(_)) => shown = None,
+        }
+        // A daemon that was started again has a board of its own.
+        if health != Health::Well
+            && let Ok(fresh) = Reader::open(&places.board())
+            && fresh.generation() > 0
+        {
+            newer = Some(fresh);
+        }
+    }
+}
+
+/// A page as it is drawn over the last one: each line to its end, the rest of the screen cleared, nothing scrolled.
+fn frame(page: &str, lines: usize) -> String {
+    let mut frame = String::from("\x1b[H");
+    for line in page.lines().take(lines.saturating_sub(1)) {
+        frame.push_str(line);
+        frame.push_str("\x1b[K\r\n");
+    }
+    frame.push_str("\x1b[J\x1b[2mq quits\x1b[0m");
+    frame
+}

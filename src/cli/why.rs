@@ -1,0 +1,157 @@
+//! `watchd why NAME`: the state of a service, promise or class in sentences, and what led to it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::events;
+use super::given::Given;
+use super::grid::Paint;
+use super::life::Life;
+use super::quantity::{age, plain, since, stamp};
+use super::status::{Look, paint};
+use crate::model::{Places, ServiceState};
+use crate::store::board::text;
+use crate::store::journal::JournalReader;
+use crate::store::{BoardError, ClassRow, EventRow, PromiseRow, Reader, ServiceRow};
+
+/// How many events are told.
+const EVENTS: usize = 10;
+
+pub fn run(places: &Places, given: &Given) -> ExitCode {
+    let [name] = given.words.as_slice() else {
+        return super::wrong("cannot explain: name one service, promise or class");
+    };
+    let look = match Reader::open(&places.board()).and_then(|reader| Look::take(&reader)) {
+        Ok(look) => look,
+        Err(error) => {
+            eprintln!("watchd: {error}");
+            return ExitCode::from(if matches!(error, BoardError::Absent) { 3 } else { 4 });
+        }
+    };
+    // The journal goes further back than the board; without one the board must do.
+    let journal = JournalReader::open(&places.events()).map(|journal| journal.last(u64::MAX)).unwrap_or_default();
+    let rows = if journal.is_empty() { &look.snapshot.events } else { &journal };
+    match explain(&look, rows, name, paint()) {
+        Some(page) => {
+            super::say(&page);
+            if matches!(look.life, Life::Dead | Life::Absent) { ExitCode::from(3) } else { ExitCode::SUCCESS }
+        }
+        None => {
+            let name = name.escape_debug();
+            super::wrong(&format!("cannot explain `{name}`: no service, promise or class is called that"))
+        }
+    }
+}
+
+/// All there is to say about a name; none when nothing is called that.
+fn explain(look: &Look, journal: &[EventRow], name: &str, paint: Paint) -> Option<String> {
+    let snapshot = &look.snapshot;
+    let service = snapshot.service(name);
+    let promise = snapshot.promises.iter().filter(|row| text(&row.id) == name);
+    let class = snapshot.classes.iter().find(|row| text(&row.name) == name);
+    let mut page = String::new();
+    match look.life {
+        Life::Alive => {}
+        Life::Hung { age: silent } => {
+            page.push_str(&format!("watchd hangs for {}; this was so before.\n", age(silent)));
+        }
+        Life::Dead | Life::Absent => page.push_str("watchd is dead; this was so when it died.\n"),
+    }
+    let before = page.len();
+    if let Some(row) = service {
+        page.push_str(&tell_service(look, row));
+    }
+    for row in promise {
+        page.push_str(&tell_promise(look, row));
+    }
+    if let Some(row) = class {
+        page.push_str(&tell_class(look, row));
+    }
+    if page.len() == before {
+        return None;
+    }
+    if class.is_none() {
+        page.push_str(&tell_classes(&snapshot.classes, name));
+    }
+    let mut told: Vec<_> = journal.iter().rev().filter(|row| text(&row.subject) == name).take(EVENTS).collect();
+    told.reverse();
+    page.push_str(if told.is_empty() {
+        "Nothing happened to it that is remembered.\n"
+    } else {
+        "What happened last:\n"
+    });
+    for row in told {
+        page.push_str(&format!("  {}\n", events::line(row, paint)));
+    }
+    Some(page)
+}
+
+fn tell_service(look: &Look, row: &ServiceRow) -> String {
+    let id = plain(text(&row.id));
+    let pid = if row.pid > 0 { format!(" (pid {})", row.pid) } else { String::new() };
+    let held = age(look.now.mono.saturating_sub(Duration::from_millis(row.since_mono_ms)));
+    let mut page = format!("{id} is {}{pid} for {held}, since {}.\n", meaning(row.state()), stamp(row.since_wall_ms));
+    let reason = plain(text(&row.reason));
+    if !reason.is_empty() {
+        page.push_str(&format!("The last reason: {reason}.\n"));
+    }
+    let times = if row.restarts == 1 { "once".to_owned() } else { format!("{} times", row.restarts) };
+    page.push_str(&format!("It was restarted {times}; "));
+    page.push_str(&match (row.budget_left, row.budget_full) {
+        (0, full) => format!("its budget of {full} restarts is spent and refills with time.\n"),
+        (left, full) => format!("{left} of {full} restarts are left in its budget.\n"),
+    });
+    if row.guard != 1 {
+        page.push_str("Its guard (`if`) does not hold now: it is watched, but neither started nor stopped.\n");
+    }
+    page
+}
+
+/// What a state means, as the end of "it is …".
+fn meaning(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Stopped => "stopped, as it was asked to be",
+        ServiceState::Starting => "starting",
+        ServiceState::Ready => "ready",
+        ServiceState::Stopping => "stopping",
+        ServiceState::Backoff => "in backoff: it died early and waits for its next start",
+        ServiceState::Flapping => "flapping: it died too often and is tried again slowly",
+        ServiceState::Paused => "paused: left alone on request",
+        ServiceState::Unknown => "unknown: nothing can be told about it, so nothing is done",
+        ServiceState::Down => "down, and nothing says how to start it",
+    }
+}
+
+fn tell_promise(look: &Look, row: &PromiseRow) -> String {
+    let kind = row.kind().map_or("", |kind| kind.word());
+    let when = match row.at_wall_ms {
+        0 => "was not judged yet".to_owned(),
+        at => format!("came out as {}, {} ago", row.outcome().word(), age(since(look.now.wall, at))),
+    };
+    format!("The {kind} promise {} {when}.\n", plain(text(&row.id)))
+}
+
+fn tell_class(look: &Look, row: &ClassRow) -> String {
+    let kind = row.kind().map_or("", |kind| kind.word());
+    let is = if row.is_on() { "is true" } else { "is not true" };
+    let held = match row.since_wall_ms {
+        0 => String::new(),
+        at => format!(" for {}", age(since(look.now.wall, at))),
+    };
+    format!("The {kind} class {} {is}{held}.\n", plain(text(&row.name)))
+}
+
+/// The classes that a service or promise makes, as far as they are true.
+fn tell_classes(classes: &[ClassRow], name: &str) -> String {
+    let prefix: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+    let own = |class: &&ClassRow| {
+        let name = text(&class.name);
+        class.is_on()
+            && name
+                .strip_prefix(&prefix)
+                .or_else(|| name.strip_prefix("disk_")?.strip_prefix(&prefix))
+                .is_some_and(|rest| rest.starts_with('_'))
+    };
+    let names: Vec<_> = classes.iter().filter(own).map(|class| plain(text(&class.name))).collect();
+    if names.is_empty() { String::new() } else { format!("Its classes that are true: {}.\n", names.join(" ")) }
+}

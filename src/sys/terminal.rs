@@ -1,0 +1,76 @@
+//! The terminal: is there one, how wide is it, and which key was pressed; and always left as it was found.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
+
+/// Columns and lines of the terminal on standard output; none when it is none.
+pub fn size() -> Option<(usize, usize)> {
+    nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, libc::winsize);
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize, and nothing where there is no terminal.
+    unsafe { window_size(libc::STDOUT_FILENO, &raw mut size) }.ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then(|| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+/// What came from the keyboard within a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    None,
+    /// The first of the bytes that came.
+    Byte(u8),
+    /// Nobody is at the keyboard any more.
+    End,
+}
+
+/// The keyboard without line editing and echo, until dropped. Ctrl-C comes as a key and a signal to end as `Key::End`, so that
+/// nobody leaves by a back door.
+pub struct Keyboard {
+    before: Termios,
+    ended: Arc<AtomicBool>,
+}
+
+impl Keyboard {
+    pub fn take() -> io::Result<Self> {
+        let ended = Arc::new(AtomicBool::new(false));
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&ended))?;
+        }
+        let before = termios::tcgetattr(io::stdin())?;
+        let mut raw = before.clone();
+        raw.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
+        termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &raw)?;
+        Ok(Self { before, ended })
+    }
+
+    /// Waits for a key, no longer than told.
+    pub fn wait(&self, within: Duration) -> io::Result<Key> {
+        let stdin = io::stdin();
+        let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
+        let ready = poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], timeout);
+        if self.ended.load(Ordering::Relaxed) {
+            return Ok(Key::End);
+        }
+        match ready {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(Key::None),
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut bytes = [0; 16];
+        match stdin.lock().read(&mut bytes)? {
+            0 => Ok(Key::End),
+            _ => Ok(bytes.first().map_or(Key::End, |byte| Key::Byte(*byte))),
+        }
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
+    }
+}
