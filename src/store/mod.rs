@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod journal;
+pub mod ledger;
 pub mod marker;
 mod rates;
 mod snapshot;

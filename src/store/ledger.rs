@@ -1,0 +1,467 @@
+//! What watchd must know of its services after it was killed: the file `services` in the state directory.
+//!
+//! A header of 256 bytes, then for each service two copies of a row of 256 bytes. A change goes to the older copy, with a
+//! checksum and the next number, so that a write that is cut leaves the copy before it. Nothing is mapped, nothing grows:
+//! 65 KB on disk, 2 KB in memory. Writes are not flushed: they survive the death of watchd, which is what they are for.
+//! A file that cannot be understood is set aside as `services.damaged`; its sound rows go into the new one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use crate::model::{Errand, Identity, Pause, Record, SERVICES, Wish};
+
+/// The bytes of a row, and of the header.
+const ROW: usize = 256;
+
+/// What the file begins with; the number is the layout's.
+const MAGIC: &[u8; 18] = b"watchd services 1\n";
+
+/// Header and two copies of every row.
+pub const SIZE: u64 = (ROW * (1 + 2 * SERVICES)) as u64;
+
+/// Which start of the system: /proc/sys/kernel/random/boot_id, filled up with zeros.
+pub type BootId = [u8; 40];
+
+/// Where the bytes are: a file, or something that stands in for one in a test.
+pub trait Blob {
+    fn load(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+}
+
+impl Blob for File {
+    fn load(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+}
+
+/// What is remembered of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recalled {
+    ThisBoot(Record),
+    /// Its processes and moments are those of another boot.
+    EarlierBoot(Record),
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Row {
+    crc: u32,
+    sequence: u32,
+    /// Hash of the service's id; 0 is a free row.
+    key: u64,
+    boot: BootId,
+    start_ticks: u64,
+    command_ticks: u64,
+    until: u64,
+    attempt: u64,
+    pause_mono: u64,
+    pause_wall: u64,
+    budget: u64,
+    wait: u64,
+    flags: u32,
+    restarts: u32,
+    pid: i32,
+    command_pid: i32,
+    level: u8,
+    strikes: u8,
+    spare: [u8; 6],
+    comm: [u8; 16],
+    /// The beginning of the id, for people with a hex viewer.
+    name: [u8; 48],
+    rest: [u8; 48],
+}
+
+const _: () = assert!(size_of::<Row>() == ROW);
+
+const STOPPED: u32 = 1;
+const HALTING: u32 = 1 << 1;
+const STARTED: u32 = 1 << 2;
+const OWN: u32 = 1 << 3;
+const SEEKING: u32 = 1 << 4;
+const COMMAND_STOPS: u32 = 1 << 5;
+const PAUSED: u32 = 1 << 6;
+
+/// One copy of a row, as it was found.
+enum Copy {
+    Empty,
+    Sound(Box<Row>),
+    Damaged,
+}
+
+/// The place of one service.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    key: u64,
+    sequence: u32,
+    /// Which copy is the newer one.
+    newer: u8,
+}
+
+/// The open file.
+pub struct Ledger<B = File> {
+    blob: B,
+    boot: BootId,
+    slots: [Slot; SERVICES],
+}
+
+impl Ledger<File> {
+    /// Opens or makes the file. Gives also where a damaged one was put.
+    pub fn open(path: &Path, boot: BootId) -> io::Result<(Self, Option<PathBuf>)> {
+        let (file, is_new) = make(path)?;
+        let mut salvaged = Vec::new();
+        if is_new || Self::survey(&file, &mut salvaged)? {
+            file.store(&header(), 0)?;
+            return Ok((Self::new(file, boot)?, None));
+        }
+        let aside = PathBuf::from(format!("{}.damaged", path.display()));
+        std::fs::rename(path, &aside)?;
+        let (file, _) = make(path)?;
+        file.store(&header(), 0)?;
+        for (place, row) in (0..).zip(salvaged) {
+            file.store(row.as_bytes(), offset(place, 0))?;
+        }
+        Ok((Self::new(file, boot)?, Some(aside)))
+    }
+
+    /// Whether the whole file is sound; gives the rows that are.
+    fn survey(file: &File, sound: &mut Vec<Row>) -> io::Result<bool> {
+        let mut head = [0; ROW];
+        file.load(&mut head, 0)?;
+        // Zeros: made, and watchd killed before the header was written.
+        let mut is_sound = head == header() || head == [0; ROW];
+        for place in 0..SERVICES {
+            match newest(file, place)? {
+                (Copy::Sound(row), _) => sound.push(*row),
+                (Copy::Empty, _) => {}
+                (Copy::Damaged, _) => is_sound = false,
+            }
+        }
+        Ok(is_sound)
+    }
+}
+
+fn make(path: &Path) -> io::Result<(File, bool)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let length = i64::try_from(SIZE).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // Reserved now, so that a full disk refuses here and not when a row has to be written.
+    nix::fcntl::posix_fallocate(&file, 0, length)?;
+    Ok((file, found.len() == 0))
+}
+
+fn header() -> [u8; ROW] {
+    let mut bytes = [0; ROW];
+    for (to, from) in bytes.iter_mut().zip(MAGIC) {
+        *to = *from;
+    }
+    bytes
+}
+
+impl<B: Blob> Ledger<B> {
+    /// Takes up what stands in the rows; damaged ones count as free.
+    pub fn new(blob: B, boot: BootId) -> io::Result<Self> {
+        let mut slots = [Slot::default(); SERVICES];
+        for (place, slot) in slots.iter_mut().enumerate() {
+            if let (Copy::Sound(row), newer) = newest(&blob, place)? {
+                *slot = Slot { key: row.key, sequence: row.sequence, newer };
+            }
+        }
+        Ok(Self { blob, boot, slots })
+    }
+
+    /// What is remembered of a service.
+    pub fn recall(&self, id: &str) -> io::Result<Option<Recalled>> {
+        let key = key(id);
+        let Some(place) = self.slots.iter().position(|slot| slot.key == key) else { return Ok(None) };
+        let (Copy::Sound(row), _) = newest(&self.blob, place)? else { return Ok(None) };
+        let record = row.record();
+        let same = row.boot == self.boot;
+        Ok(Some(if same { Recalled::ThisBoot(record) } else { Recalled::EarlierBoot(record) }))
+    }
+
+    /// Remembers a service. When this fails, what was remembered before still stands.
+    pub fn write(&mut self, id: &str, record: &Record) -> io::Result<()> {
+        let key = key(id);
+        let place = self
+            .slots
+            .iter()
+            .position(|slot| slot.key == key)
+            .or_else(|| self.slots.iter().position(|slot| slot.key == 0))
+            .ok_or(io::ErrorKind::StorageFull)?;
+        self.put(place, Row::new(id, record, self.boot))
+    }
+
+    /// Forgets a service that is not in the policy any more.
+    pub fn forget(&mut self, id: &str) -> io::Result<()> {
+        let key = key(id);
+        let Some(place) = self.slots.iter().position(|slot| slot.key == key) else { return Ok(()) };
+        self.put(place, Row::new_zeroed())
+    }
+
+    fn put(&mut self, place: usize, mut row: Row) -> io::Result<()> {
+        let Some(slot) = self.slots.get_mut(place) else { return Ok(()) };
+        let next = Slot { key: row.key, sequence: slot.sequence.wrapping_add(1).max(1), newer: 1 - slot.newer.min(1) };
+        row.sequence = next.sequence;
+        row.crc = checksum(&row);
+        self.blob.store(row.as_bytes(), offset(place, next.newer))?;
+        *slot = next;
+        Ok(())
+    }
+}
+
+fn offset(place: usize, copy: u8) -> u64 {
+    (ROW * (1 + 2 * place + usize::from(copy))) as u64
+}
+
+fn checksum(row: &Row) -> u32 {
+    crc32fast::hash(row.as_bytes().get(4..).unwrap_or_default())
+}
+
+/// The newer sound copy of a row, and which it is. A single copy that is damaged is a write that was cut; two are damage.
+fn newest(blob: &impl Blob, place: usize) -> io::Result<(Copy, u8)> {
+    let (first, second) = (copy(blob, place, 0)?, copy(blob, place, 1)?);
+    Ok(match (first, second) {
+        (Copy::Sound(first), Copy::Sound(second)) => {
+            // Numbers wrap; of two neighbours the one just after the other is newer.
+            if second.sequence.wrapping_sub(first.sequence) < u32::MAX / 2 {
+                (Copy::Sound(second), 1)
+            } else {
+                (Copy::Sound(first), 0)
+            }
+        }
+        (Copy::Sound(row), _) => (Copy::Sound(row), 0),
+        (_, Copy::Sound(row)) => (Copy::Sound(row), 1),
+        (Copy::Damaged, Copy::Damaged) => (Copy::Damaged, 0),
+        (Copy::Empty | Copy::Damaged, Copy::Empty | Copy::Damaged) => (Copy::Empty, 0),
+    })
+}
+
+fn copy(blob: &impl Blob, place: usize, copy: u8) -> io::Result<Copy> {
+    let mut row = Row::new_zeroed();
+    blob.load(row.as_mut_bytes(), offset(place, copy))?;
+    Ok(if row.crc == checksum(&row) && row.sequence > 0 {
+        Copy::Sound(Box::new(row))
+    } else if row.as_bytes().iter().all(|byte| *byte == 0) {
+        Copy::Empty
+    } else {
+        Copy::Damaged
+    })
+}
+
+/// FNV-1a; never 0.
+fn key(id: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in id.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash.max(1)
+}
+
+/// Nanoseconds; `MAX` for what lies beyond 500 years.
+fn nanos(moment: Duration) -> u64 {
+    u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn moment(nanos: u64) -> Duration {
+    if nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(nanos) }
+}
+
+impl Row {
+    fn new(id: &str, record: &Record, boot: BootId) -> Self {
+        let mut row = Self::new_zeroed();
+        let flags = [
+            (record.wish == Wish::Stopped, STOPPED),
+            (record.halting, HALTING),
+            (record.started, STARTED),
+            (record.own, OWN),
+            (record.seeking, SEEKING),
+            (record.command.is_some_and(|(errand, _)| errand == Errand::Stop), COMMAND_STOPS),
+            (record.pause.is_some(), PAUSED),
+        ];
+        row.flags = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
+        (row.key, row.boot) = (key(id), boot);
+        if let Some(identity) = record.identity {
+            (row.pid, row.start_ticks) = (identity.pid, identity.start_ticks);
+        }
+        if let Some((_, command)) = record.command {
+            (row.command_pid, row.command_ticks) = (command.pid, command.start_ticks);
+        }
+        if let Some(pause) = record.pause {
+            (row.pause_mono, row.pause_wall) = (nanos(pause.mono), nanos(pause.wall));
+        }
+        (row.until, row.attempt) = (nanos(record.until), nanos(record.attempt));
+        (row.budget, row.wait) = (nanos(record.budget), nanos(record.wait));
+        (row.level, row.strikes, row.restarts) = (record.level, record.strikes, record.restarts);
+        row.comm = record.comm;
+        for (to, from) in row.name.iter_mut().zip(id.bytes()) {
+            *to = from;
+        }
+        row
+    }
+
+    fn record(&self) -> Record {
+        let has = |flag| self.flags & flag != 0;
+        let identity = |pid, start_ticks| (pid > 0).then_some(Identity { pid, start_ticks });
+        let errand = if has(COMMAND_STOPS) { Errand::Stop } else { Errand::Start };
+        Record {
+            wish: if has(STOPPED) { Wish::Stopped } else { Wish::Up },
+            halting: has(HALTING),
+            started: has(STARTED),
+            own: has(OWN),
+            seeking: has(SEEKING),
+            identity: identity(self.pid, self.start_ticks),
+            command: identity(self.command_pid, self.command_ticks).map(|command| (errand, command)),
+            until: moment(self.until),
+            attempt: moment(self.attempt),
+            pause: has(PAUSED).then(|| Pause { mono: moment(self.pause_mono), wall: moment(self.pause_wall) }),
+            budget: moment(self.budget),
+            wait: moment(self.wait),
+            level: self.level,
+            strikes: self.strikes,
+            restarts: self.restarts,
+            comm: self.comm,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: BootId = [b'1'; 40];
+
+    fn record(restarts: u32) -> Record {
+        Record {
+            wish: Wish::Stopped,
+            halting: true,
+            started: true,
+            own: true,
+            seeking: true,
+            identity: Some(Identity { pid: 77, start_ticks: 9 }),
+            command: Some((Errand::Stop, Identity { pid: 78, start_ticks: 10 })),
+            until: Duration::from_millis(5),
+            attempt: Duration::from_millis(6),
+            pause: Some(Pause { mono: Duration::MAX, wall: Duration::from_secs(1_700_000_000) }),
+            budget: Duration::from_secs(8),
+            wait: Duration::MAX,
+            level: 3,
+            strikes: 4,
+            restarts,
+            comm: *b"served\0\0\0\0\0\0\0\0\0\0",
+        }
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let place = std::env::temp_dir().join(format!("watchd-ledger-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&place).expect("a directory can be made");
+        let path = place.join("services");
+        for old in [path.clone(), place.join("services.damaged")] {
+            let _ = std::fs::remove_file(old);
+        }
+        path
+    }
+
+    #[test]
+    fn what_was_written_is_recalled_in_this_boot_and_told_from_another() {
+        let path = scratch("recall");
+        let (mut ledger, aside) = Ledger::open(&path, BOOT).expect("a new file can be made");
+        assert!(aside.is_none());
+        ledger.write("web", &record(1)).expect("a row can be written");
+        ledger.write("db", &Record::default()).expect("a row can be written");
+        ledger.write("web", &record(2)).expect("a row can be written");
+        for (boot, expect) in [(BOOT, Recalled::ThisBoot(record(2))), ([b'2'; 40], Recalled::EarlierBoot(record(2)))] {
+            let (ledger, aside) = Ledger::open(&path, boot).expect("the file is there");
+            assert!(aside.is_none());
+            assert_eq!(ledger.recall("web").expect("it can be read"), Some(expect));
+            assert_eq!(ledger.recall("mail").expect("it can be read"), None);
+        }
+        ledger.forget("web").expect("a row can be written");
+        let (ledger, _) = Ledger::open(&path, BOOT).expect("the file is there");
+        assert_eq!(ledger.recall("web").expect("it can be read"), None);
+        assert!(ledger.recall("db").expect("it can be read").is_some());
+        assert_eq!(std::fs::metadata(&path).expect("it is there").len(), SIZE);
+    }
+
+    #[test]
+    fn a_write_cut_at_any_byte_leaves_the_one_before() {
+        for cut in 0..ROW {
+            let path = scratch("cut");
+            let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
+            ledger.write("web", &record(1)).expect("a row can be written");
+            let (mut before, mut after) = ([0; ROW], [0; ROW]);
+            ledger.blob.load(&mut before, offset(0, 1)).expect("it can be read");
+            ledger.write("web", &record(2)).expect("a row can be written");
+            ledger.write("web", &record(3)).expect("a row can be written");
+            ledger.blob.load(&mut after, offset(0, 1)).expect("it can be read");
+            before[..cut].copy_from_slice(&after[..cut]);
+            ledger.blob.store(&before, offset(0, 1)).expect("it can be written");
+            let (ledger, aside) = Ledger::open(&path, BOOT).expect("the file is there");
+            assert!(aside.is_none());
+            let recalled = ledger.recall("web").expect("it can be read");
+            // A cut before the first changed byte leaves the old copy whole; the second is newer than that.
+            let same = before == after;
+            assert_eq!(recalled, Some(Recalled::ThisBoot(record(if same { 3 } else { 2 }))), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_its_sound_rows_are_kept() {
+        for (claim, at) in [("its header", 3), ("both copies of a row", offset(1, 0) + 40)] {
+            let path = scratch("damaged");
+            let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
+            for id in ["web", "db"] {
+                ledger.write(id, &record(1)).expect("a row can be written");
+                ledger.write(id, &record(2)).expect("a row can be written");
+            }
+            ledger.blob.store(b"\xff\xff", at).expect("it can be written");
+            if at > ROW as u64 {
+                ledger.blob.store(b"\xff\xff", at + ROW as u64).expect("it can be written");
+            }
+            let (ledger, aside) = Ledger::open(&path, BOOT).expect("a new one is made");
+            assert!(aside.is_some_and(|aside| aside.ends_with("services.damaged")), "{claim}");
+            assert_eq!(ledger.recall("web").expect("it can be read"), Some(Recalled::ThisBoot(record(2))), "{claim}");
+            let db = ledger.recall("db").expect("it can be read");
+            assert_eq!(db.is_some(), at == 3, "{claim}");
+            let (_, aside) = Ledger::open(&path, BOOT).expect("it is there");
+            assert!(aside.is_none(), "the new one is sound");
+        }
+    }
+
+    #[test]
+    fn a_full_policy_fits_and_one_more_is_refused() {
+        let path = scratch("full");
+        let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
+        for number in 0..SERVICES {
+            ledger.write(&format!("s{number}"), &record(1)).expect("there is room");
+        }
+        assert!(ledger.write("more", &record(1)).is_err());
+        ledger.forget("s5").expect("a row can be written");
+        ledger.write("more", &record(1)).expect("there is room again");
+    }
+
+    #[test]
+    fn something_else_in_its_place_is_refused() {
+        let path = scratch("link");
+        std::os::unix::fs::symlink("/dev/null", &path).expect("a link can be made");
+        assert!(Ledger::open(&path, BOOT).is_err());
+    }
+}
