@@ -3,6 +3,7 @@
 //! A record counts when it is of a user, has a name, and its process still exists, as `who` has it. It is put down by its
 //! line: `tty1`, `pts/0`, `:0`. Hosts that keep no utmp (musl, systemd without it) have none: absence, not 0 users.
 
+use crate::fault::if_present;
 use crate::metric::metrics;
 use crate::path::Path;
 use crate::{Fault, Host, Look, MetricId, Probe, Sink, Source};
@@ -32,16 +33,13 @@ pub struct Users;
 impl Probe for Users {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
         let host = look.host;
-        let mut absent = Fault::Absent { path: PATH };
         for path in [PATH, OLD_PATH] {
             // Opened anew each turn: the file is replaced at boot and by those who rotate it.
-            match Source::new(path).read_bytes(look) {
-                Ok(records) => return give(records, RECORD, &|pid| exists(host, pid), out),
-                Err(fault) if fault.is_absence() => absent = fault,
-                Err(fault) => return Err(fault),
+            if let Some(records) = if_present(Source::new(path).read_bytes(look))? {
+                return give(records, RECORD, &|pid| exists(host, pid), out);
             }
         }
-        Err(absent)
+        Err(Fault::Absent { path: PATH })
     }
 }
 
