@@ -62,12 +62,8 @@ static COLUMNS: [(MetricId, Column); 17] = [
 ];
 
 /// What an old kernel tells of a partition.
-static PARTITION: [(MetricId, Column); 4] = [
-    (READS, Column::Plain),
-    (READ_BYTES, Column::Sectors),
-    (WRITES, Column::Plain),
-    (WRITTEN_BYTES, Column::Sectors),
-];
+static PARTITION: [(MetricId, Column); 4] =
+    [(READS, Column::Plain), (READ_BYTES, Column::Sectors), (WRITES, Column::Plain), (WRITTEN_BYTES, Column::Sectors)];
 
 pub struct Disk {
     source: Source,

@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn a_short_or_strange_line_is_refused() {
         for text in ["1 2\n", "1 2 x\n", "-1 0 9\n", "\n", ""] {
-            let result = readings(ProbeId::Files, |out| give(text.as_bytes(), FILES, &[ALLOCATED, UNUSED, MAXIMUM], out));
+            let result =
+                readings(ProbeId::Files, |out| give(text.as_bytes(), FILES, &[ALLOCATED, UNUSED, MAXIMUM], out));
             assert!(result.is_err(), "{text}");
         }
     }

@@ -180,9 +180,9 @@ impl Probe for Filesystem {
             return Err(fault);
         }
         if is_new || self.pace.is_due(look.now) {
-            let start = crate::host::stopwatch();
+            let start = crate::pace::stopwatch();
             self.ask_local(look.host);
-            self.pace.took(look.now, crate::host::stopwatch().saturating_sub(start));
+            self.pace.took(look.now, crate::pace::stopwatch().saturating_sub(start));
         }
         self.give(out);
         Ok(())

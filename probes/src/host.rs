@@ -236,39 +236,38 @@ impl Source {
     }
 }
 
-/// Keeps dear work cheap: what took `t` is not done again before `t` × [`Pace::SHARE`] has passed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Pace {
-    next: Duration,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Pace {
-    /// A thousandth of one CPU.
-    pub const SHARE: u32 = 1000;
-
-    pub fn is_due(&self, now: Now) -> bool {
-        now.mono >= self.next
+    #[test]
+    fn a_file_larger_than_the_buffer_is_read_line_by_line() {
+        let path = std::env::temp_dir().join(format!("watchd-lines-{}", std::process::id()));
+        let text: String = (0..9_000).map(|number| format!("line {number}\n")).collect();
+        let read = |text: &str| {
+            std::fs::write(&path, text).expect("a file can be written");
+            let file = OwnedFd::from(std::fs::File::open(&path).expect("it is there"));
+            std::fs::remove_file(&path).expect("it can be removed");
+            let mut buffer = Buffer(vec![0; 64]);
+            let mut lines = Vec::new();
+            let result = buffer.each_line(&file, "some", &mut |number, line| {
+                lines.push((number, String::from_utf8_lossy(line).into_owned()));
+                Ok(())
+            });
+            (result, lines, buffer.0.len())
+        };
+        let (result, lines, room) = read(&text);
+        assert_eq!((result, lines.len(), room), (Ok(()), 9_000, 64));
+        assert!(
+            lines
+                .iter()
+                .zip(0..)
+                .all(|((number, line), place)| *number == place + 1 && *line == format!("line {place}"))
+        );
+        let (result, lines, _) = read("whole\ncut");
+        assert_eq!((result, lines.len()), (Err(Fault::malformed("some", 2, b"cut")), 1));
+        let long = "x".repeat(1_000);
+        let (result, lines, room) = read(&format!("{long}\n"));
+        assert_eq!((result, lines, room), (Ok(()), vec![(1, long)], 1_024));
     }
-
-    /// Does the work if it is due and remembers how long it took.
-    pub fn run<T>(&mut self, now: Now, work: impl FnOnce() -> T) -> Option<T> {
-        if !self.is_due(now) {
-            return None;
-        }
-        let start = stopwatch();
-        let result = work();
-        self.took(now, stopwatch().saturating_sub(start));
-        Some(result)
-    }
-
-    /// Says how long the work took that was begun at `now`.
-    pub fn took(&mut self, now: Now, took: Duration) {
-        self.next = now.mono + took * Self::SHARE;
-    }
-}
-
-/// A clock for measuring how long work takes; not for telling the time, which is [`Now`]'s.
-pub(crate) fn stopwatch() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -4,6 +4,8 @@
 //! takes 60 µs on a small machine and milliseconds on a large one to write the file, so it is read at a pace and the
 //! last counts are repeated in between. The sum over all sources, read every turn, is `cpu.interrupts`.
 
+use std::time::Duration;
+
 use crate::metric::metrics;
 use crate::{Cursor, Fault, Fields, Look, Pace, Probe, Sink, Source, Value};
 
@@ -14,6 +16,9 @@ pub const LABELS: &[&str] = &["irq", "info"];
 
 const PATH: &str = "proc/interrupts";
 
+/// Nothing is decided by single interrupts; graphs ask every minute or seldomer.
+const RARELY: Duration = Duration::from_secs(30);
+
 pub struct Interrupts {
     source: Source,
     pace: Pace,
@@ -22,7 +27,7 @@ pub struct Interrupts {
 
 impl Default for Interrupts {
     fn default() -> Self {
-        Self { source: Source::new(PATH), pace: Pace::default(), last: Table::default() }
+        Self { source: Source::new(PATH), pace: Pace::at_most_every(RARELY), last: Table::default() }
     }
 }
 
@@ -131,7 +136,8 @@ mod tests {
     fn the_columns_of_all_processors_are_added() {
         let rows = read_fixture("big", ProbeId::Interrupts, &mut Interrupts::default()).expect("readable");
         assert_eq!(rows.len(), 28);
-        let count = |irq: &str| rows.iter().find(|(_, object, _)| object.split(' ').next() == Some(irq)).map(|row| row.2);
+        let count =
+            |irq: &str| rows.iter().find(|(_, object, _)| object.split(' ').next() == Some(irq)).map(|row| row.2);
         assert_eq!(count("0"), Some(Value::Int(7_423_239_975)));
         assert_eq!(count("NMI"), Some(Value::Int(5_245_455_318)));
         assert_eq!(count("ERR"), Some(Value::Int(0)));

@@ -10,6 +10,7 @@ mod fault;
 mod host;
 mod keys;
 mod metric;
+mod pace;
 mod path;
 mod sample;
 mod text;
@@ -20,8 +21,9 @@ pub mod inventory;
 pub mod table;
 
 pub use fault::Fault;
-pub use host::{Buffer, Host, Look, Now, Pace, Source};
+pub use host::{Buffer, Host, Look, Now, Source};
 pub use metric::{Kind, Metric, MetricId, Unit};
+pub use pace::Pace;
 pub use sample::{Object, ObjectId, ProbeState, Row, Sample, Sink, Value, View};
 /// How much one sample can hold.
 pub mod sample_limits {
@@ -96,8 +98,8 @@ pub trait Probe {
 }
 
 fn run<P: Probe>(probe: &mut P, id: ProbeId, look: &mut Look<'_>, sample: &mut Sample) {
-    let start = host::stopwatch();
+    let start = pace::stopwatch();
     let result = probe.read(look, &mut sample.sink(id));
-    let took = host::stopwatch().saturating_sub(start);
+    let took = pace::stopwatch().saturating_sub(start);
     sample.finish(id, result, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
 }

@@ -4,6 +4,8 @@
 //! Speed, MTU and state of the link change seldom and cost three files per interface: they are read at a pace and
 //! repeated in between. Speed is bytes per second; a link that does not tell its speed (wireless, virtual, down) gives no row.
 
+use std::time::Duration;
+
 use crate::metric::metrics;
 use crate::path::Path;
 use crate::{Cursor, Fault, Fields, Host, Look, MetricId, ObjectId, Pace, Probe, Sink, Source, Value, lines};
@@ -36,8 +38,25 @@ const PATH: &str = "proc/net/dev";
 const TITLES: usize = 2;
 /// In the order of the file.
 const COLUMNS: [MetricId; 16] = [
-    RX_BYTES, RX_PACKETS, RX_ERRS, RX_DROP, RX_FIFO, RX_FRAME, RX_COMPRESSED, RX_MULTICAST, TX_BYTES, TX_PACKETS, TX_ERRS, TX_DROP, TX_FIFO, TX_COLLS, TX_CARRIER, TX_COMPRESSED,
+    RX_BYTES,
+    RX_PACKETS,
+    RX_ERRS,
+    RX_DROP,
+    RX_FIFO,
+    RX_FRAME,
+    RX_COMPRESSED,
+    RX_MULTICAST,
+    TX_BYTES,
+    TX_PACKETS,
+    TX_ERRS,
+    TX_DROP,
+    TX_FIFO,
+    TX_COLLS,
+    TX_CARRIER,
+    TX_COMPRESSED,
 ];
+/// A cable may be pulled at any time, but traffic tells that sooner.
+const RARELY: Duration = Duration::from_secs(30);
 /// Megabits in bytes.
 const MEGABIT: u64 = 1_000_000 / 8;
 
@@ -49,7 +68,7 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { source: Source::new(PATH), pace: Pace::default(), links: Vec::new() }
+        Self { source: Source::new(PATH), pace: Pace::at_most_every(RARELY), links: Vec::new() }
     }
 }
 

@@ -16,8 +16,9 @@ pub use stat::{Comm, Stat, stat};
 pub(crate) use walk::pid_of;
 use walk::{Step, Walk};
 
-use crate::host::{read_small_at, stopwatch};
+use crate::host::read_small_at;
 use crate::metric::metrics;
+use crate::pace::stopwatch;
 use crate::path::Path;
 use crate::{Fault, Fields, Look, MetricId, Pace, Probe, Sink, lines};
 

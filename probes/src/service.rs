@@ -79,7 +79,7 @@ impl Service {
 impl Probe for Service {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
         let is_due = self.pace.is_due(look.now);
-        let start = crate::host::stopwatch();
+        let start = crate::pace::stopwatch();
         for watched in &mut self.watched {
             if let (Some(root), true) = (watched.root, is_due || watched.is_new) {
                 tree::gather(look, root, &mut watched.members);
@@ -87,7 +87,7 @@ impl Probe for Service {
             }
         }
         if is_due {
-            self.pace.took(look.now, crate::host::stopwatch().saturating_sub(start));
+            self.pace.took(look.now, crate::pace::stopwatch().saturating_sub(start));
         }
         for watched in self.watched.iter().filter(|watched| !watched.name.is_empty()) {
             let Some(service) = out.object(&[&watched.name]) else { continue };

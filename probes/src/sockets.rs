@@ -71,7 +71,10 @@ type Groups = [(&'static str, &'static Keys)];
 
 static SOCKSTAT: &Groups = &[
     ("sockets:", &[("used", USED)]),
-    ("TCP:", &[("inuse", TCP_INUSE), ("orphan", TCP_ORPHAN), ("tw", TCP_TIME_WAIT), ("alloc", TCP_ALLOC), ("mem", TCP_MEM)]),
+    (
+        "TCP:",
+        &[("inuse", TCP_INUSE), ("orphan", TCP_ORPHAN), ("tw", TCP_TIME_WAIT), ("alloc", TCP_ALLOC), ("mem", TCP_MEM)],
+    ),
     ("UDP:", &[("inuse", UDP_INUSE), ("mem", UDP_MEM)]),
     ("UDPLITE:", &[("inuse", UDPLITE_INUSE)]),
     ("RAW:", &[("inuse", RAW_INUSE)]),
@@ -84,9 +87,44 @@ static SOCKSTAT: &Groups = &[
 static COUNTERS: &Groups = &[
     ("Ip:", &[("InReceives", IP_RECEIVED), ("ForwDatagrams", IP_FORWARDED)]),
     ("Icmp:", &[("InMsgs", ICMP_RECEIVED), ("InErrors", ICMP_ERRORS), ("OutMsgs", ICMP_SENT)]),
-    ("Tcp:", &[("ActiveOpens", TCP_ACTIVE_OPENS), ("PassiveOpens", TCP_PASSIVE_OPENS), ("AttemptFails", TCP_ATTEMPT_FAILS), ("EstabResets", TCP_ESTABLISHED_RESETS), ("CurrEstab", TCP_ESTABLISHED), ("InSegs", TCP_RECEIVED), ("OutSegs", TCP_SENT), ("RetransSegs", TCP_RETRANSMITTED), ("InErrs", TCP_ERRORS), ("OutRsts", TCP_RESETS_SENT)]),
-    ("Udp:", &[("InDatagrams", UDP_RECEIVED), ("NoPorts", UDP_NO_PORT), ("InErrors", UDP_ERRORS), ("OutDatagrams", UDP_SENT), ("RcvbufErrors", UDP_RECEIVE_BUFFER_FULL), ("SndbufErrors", UDP_SEND_BUFFER_FULL)]),
-    ("TcpExt:", &[("SyncookiesSent", SYNCOOKIES_SENT), ("SyncookiesRecv", SYNCOOKIES_RECEIVED), ("SyncookiesFailed", SYNCOOKIES_FAILED), ("ListenOverflows", LISTEN_OVERFLOWS), ("ListenDrops", LISTEN_DROPS), ("TCPTimeouts", TCP_TIMEOUTS), ("TCPSynRetrans", TCP_SYN_RETRANSMITTED)]),
+    (
+        "Tcp:",
+        &[
+            ("ActiveOpens", TCP_ACTIVE_OPENS),
+            ("PassiveOpens", TCP_PASSIVE_OPENS),
+            ("AttemptFails", TCP_ATTEMPT_FAILS),
+            ("EstabResets", TCP_ESTABLISHED_RESETS),
+            ("CurrEstab", TCP_ESTABLISHED),
+            ("InSegs", TCP_RECEIVED),
+            ("OutSegs", TCP_SENT),
+            ("RetransSegs", TCP_RETRANSMITTED),
+            ("InErrs", TCP_ERRORS),
+            ("OutRsts", TCP_RESETS_SENT),
+        ],
+    ),
+    (
+        "Udp:",
+        &[
+            ("InDatagrams", UDP_RECEIVED),
+            ("NoPorts", UDP_NO_PORT),
+            ("InErrors", UDP_ERRORS),
+            ("OutDatagrams", UDP_SENT),
+            ("RcvbufErrors", UDP_RECEIVE_BUFFER_FULL),
+            ("SndbufErrors", UDP_SEND_BUFFER_FULL),
+        ],
+    ),
+    (
+        "TcpExt:",
+        &[
+            ("SyncookiesSent", SYNCOOKIES_SENT),
+            ("SyncookiesRecv", SYNCOOKIES_RECEIVED),
+            ("SyncookiesFailed", SYNCOOKIES_FAILED),
+            ("ListenOverflows", LISTEN_OVERFLOWS),
+            ("ListenDrops", LISTEN_DROPS),
+            ("TCPTimeouts", TCP_TIMEOUTS),
+            ("TCPSynRetrans", TCP_SYN_RETRANSMITTED),
+        ],
+    ),
     ("IpExt:", &[("InOctets", IP_RECEIVED_BYTES), ("OutOctets", IP_SENT_BYTES)]),
 ];
 
@@ -166,15 +204,19 @@ fn give_columns(text: &[u8], out: &mut Sink<'_>) -> Result<(), u32> {
     while let (Some((_, names)), Some((number, values))) = (rows.next(), rows.next()) {
         let (mut names, mut values) = (Fields::new(names), Fields::new(values));
         let word = names.next();
-        if word != values.next() || names.clone().count() != values.clone().count() {
+        if word != values.next() {
             return Err(number);
         }
         let Some(keys) = group(COUNTERS, word) else { continue };
         let mut keys = Finder::new(keys);
-        for (name, value) in names.zip(values) {
+        for name in names {
+            let value = values.next().ok_or(number)?;
             if let Some(metric) = keys.find(name) {
                 out.host(metric, Cursor::new(value).whole_number().ok_or(number)?);
             }
+        }
+        if values.next().is_some() {
+            return Err(number);
         }
     }
     Ok(())
@@ -229,10 +271,14 @@ mod tests {
     fn columns_that_do_not_match_are_refused() {
         for text in [
             "Tcp: ActiveOpens CurrEstab\nTcp: 1\n",
+            "Tcp: ActiveOpens CurrEstab\nTcp: 1 2 3\n",
             "Tcp: ActiveOpens\nUdp: 1\n",
             "Tcp: ActiveOpens\nTcp: -1\n",
         ] {
-            assert!(give_columns(text.as_bytes(), &mut crate::Sample::default().sink(ProbeId::Sockets)).is_err(), "{text}");
+            assert!(
+                give_columns(text.as_bytes(), &mut crate::Sample::default().sink(ProbeId::Sockets)).is_err(),
+                "{text}"
+            );
         }
         let odd = readings(ProbeId::Sockets, |out| {
             give_pairs(b"TCP: inuse\n", out).map_err(|number| malformed(PATH, number, b"TCP: inuse\n"))

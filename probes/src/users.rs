@@ -3,6 +3,7 @@
 //! A record counts when it is of a user, has a name, and its process still exists, as `who` has it. It is put down by its
 //! line: `tty1`, `pts/0`, `:0`. Hosts that keep no utmp (musl, systemd without it) have none: absence, not 0 users.
 
+use crate::fault::if_present;
 use crate::metric::metrics;
 use crate::path::Path;
 use crate::{Fault, Host, Look, MetricId, Probe, Sink, Source};
@@ -18,7 +19,8 @@ metrics! { Users:
 pub const LABELS: &[&str] = &[];
 
 /// The second is where the file was before there was a /run.
-const PATHS: [&str; 2] = ["run/utmp", "var/run/utmp"];
+const PATH: &str = "run/utmp";
+const OLD_PATH: &str = "var/run/utmp";
 
 /// Size of a record: 400 where times in it are 64 bits wide (glibc's `__WORDSIZE_TIME64_COMPAT32` is unset).
 const RECORD: usize = if cfg!(any(target_arch = "aarch64", target_arch = "loongarch64")) { 400 } else { 384 };
@@ -31,16 +33,13 @@ pub struct Users;
 impl Probe for Users {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
         let host = look.host;
-        let mut absent = Fault::Absent { path: "run/utmp" };
-        for path in PATHS {
+        for path in [PATH, OLD_PATH] {
             // Opened anew each turn: the file is replaced at boot and by those who rotate it.
-            match Source::new(path).read_bytes(look) {
-                Ok(records) => return give(records, path, RECORD, &|pid| exists(host, pid), out),
-                Err(fault) if fault.is_absence() => absent = fault,
-                Err(fault) => return Err(fault),
+            if let Some(records) = if_present(Source::new(path).read_bytes(look))? {
+                return give(records, RECORD, &|pid| exists(host, pid), out);
             }
         }
-        Err(absent)
+        Err(Fault::Absent { path: PATH })
     }
 }
 
@@ -49,17 +48,11 @@ fn exists(host: &Host, pid: i32) -> bool {
     pid > 0 && rustix::fs::statat(host.root(), path.bytes(), rustix::fs::AtFlags::empty()).is_ok()
 }
 
-fn give(
-    records: &[u8],
-    path: &'static str,
-    size: usize,
-    is_alive: &dyn Fn(i32) -> bool,
-    out: &mut Sink<'_>,
-) -> Result<(), Fault> {
+fn give(records: &[u8], size: usize, is_alive: &dyn Fn(i32) -> bool, out: &mut Sink<'_>) -> Result<(), Fault> {
     let mut counts = [0; LINES.len()];
     let chunks = records.chunks_exact(size);
     if !chunks.remainder().is_empty() {
-        return Err(Fault::malformed(path, 0, chunks.remainder()));
+        return Err(Fault::malformed(PATH, 0, chunks.remainder()));
     }
     for record in chunks {
         if let Some(line) = line_of_user(record, is_alive) {
@@ -109,7 +102,7 @@ mod tests {
     const FIXTURE_RECORD: usize = 384;
 
     fn read(records: &[u8], alive: fn(i32) -> bool) -> Result<Vec<crate::trial::Reading>, Fault> {
-        readings(ProbeId::Users, |out| give(records, "run/utmp", FIXTURE_RECORD, &alive, out))
+        readings(ProbeId::Users, |out| give(records, FIXTURE_RECORD, &alive, out))
     }
 
     #[test]
@@ -135,9 +128,16 @@ mod tests {
 
     #[test]
     fn lines_have_kinds() {
-        for (line, kind) in
-            [("tty1", TTY), ("ttyS0", TTY), ("pts/3", PTS), ("ptyp0", PTY), (":0", X), ("X11", X), ("ftp/tty", OTHER), ("", OTHER)]
-        {
+        for (line, kind) in [
+            ("tty1", TTY),
+            ("ttyS0", TTY),
+            ("pts/3", PTS),
+            ("ptyp0", PTY),
+            (":0", X),
+            ("X11", X),
+            ("ftp/tty", OTHER),
+            ("", OTHER),
+        ] {
             assert_eq!(kind_of(line.as_bytes()), kind, "{line}");
         }
     }

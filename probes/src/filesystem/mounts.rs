@@ -104,7 +104,8 @@ impl Mounts {
         let mut place = 0;
         while let Some(mount) = self.list.get(place) {
             let is_below = |other: &Mount| {
-                matches!(other.kind, Kind::Foreign | Kind::Automount) && lies_below(self.point(mount), self.point(other))
+                matches!(other.kind, Kind::Foreign | Kind::Automount)
+                    && lies_below(self.point(mount), self.point(other))
             };
             let hangs = mount.kind == Kind::Local && self.list.iter().any(is_below);
             if let (true, Some(mount)) = (hangs, self.list.get_mut(place)) {
@@ -207,7 +208,8 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_and_paths_are_below_the_root() {
-        let mounts = table(b"26 1 9:0 / /srv/data\\0401\\134x\\9 rw shared:26 - ext4 /dev/a\\011b rw\n").expect("well-formed");
+        let mounts =
+            table(b"26 1 9:0 / /srv/data\\0401\\134x\\9 rw shared:26 - ext4 /dev/a\\011b rw\n").expect("well-formed");
         let mount = mounts.shown().next().expect("one mount");
         assert_eq!(mounts.point(mount), b"/srv/data 1\\x\\9");
         assert_eq!(mounts.device(mount), b"/dev/a\tb");
@@ -243,7 +245,8 @@ mod tests {
 
     #[test]
     fn two_exports_of_one_server_are_both_shown() {
-        let text = "1 0 0:50 / /a rw - nfs4 s:/a rw\n2 0 0:50 / /b rw - nfs4 s:/b rw\n3 0 0:50 / /bb rw - nfs4 s:/b rw\n";
+        let text =
+            "1 0 0:50 / /a rw - nfs4 s:/a rw\n2 0 0:50 / /b rw - nfs4 s:/b rw\n3 0 0:50 / /bb rw - nfs4 s:/b rw\n";
         assert_eq!(points(text)[..2], ["/a", "/b"]);
     }
 

@@ -74,11 +74,7 @@ pub(super) fn ask_mount(host: &Host, mounts: &Mounts, mount: &Mount) -> Result<S
     let (major, minor) = (u64::from(rustix::fs::major(device)), u64::from(rustix::fs::minor(device)));
     // Subvolumes and layers have devices of their own, all of them nameless.
     let has_many = matches!(mounts.fstype(mount), b"btrfs" | b"bcachefs" | b"overlay");
-    if (has_many && major == 0) || (major, minor) == (mount.major, mount.minor) {
-        ask_open(&dir)
-    } else {
-        Err(COVERED)
-    }
+    if (has_many && major == 0) || (major, minor) == (mount.major, mount.minor) { ask_open(&dir) } else { Err(COVERED) }
 }
 
 fn ask_open(dir: &OwnedFd) -> Result<Space, Errno> {

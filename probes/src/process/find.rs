@@ -135,10 +135,8 @@ mod tests {
 
     #[test]
     fn a_child_is_found_by_user_and_we_ourselves_are_not() {
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("cat can be run");
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat can be run");
         let pid = i32::try_from(child.id()).expect("a pid is small");
         let root = std::path::Path::new("/");
         let own = rustix::fs::stat("/proc/self").expect("we exist").st_uid;

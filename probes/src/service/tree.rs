@@ -113,7 +113,9 @@ mod tests {
     #[test]
     fn children_are_those_of_all_threads() {
         let host = Host::open(&fixture("big")).expect("the fixture is there");
-        for (pid, threads, expect) in [(200, 1, vec![201]), (201, 2, vec![202, 203]), (201, 1, vec![202]), (300, 1, vec![])] {
+        for (pid, threads, expect) in
+            [(200, 1, vec![201]), (201, 2, vec![202, 203]), (201, 1, vec![202]), (300, 1, vec![])]
+        {
             let mut children = Vec::new();
             each_child(&host, pid, threads, &mut |child| children.push(child));
             children.sort_unstable();
