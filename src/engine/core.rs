@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use watchd_probes::sample_limits::PROBE_COUNT;
+
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
 use super::doorkeeper::Doorkeeper;
@@ -13,13 +15,16 @@ use super::judgement::Judgement;
 use super::mounts::Mounts;
 use super::notes::Notes;
 use super::policy::Memory;
-use super::publish::Publisher;
+use super::publish::{Publisher, millis};
 use super::reader::{Loaded, Reading};
-use super::services::Services;
+use super::services::{Services, Turn};
 use super::sight::Sight;
+use super::requests::ServiceWatch;
 use super::start::{Failure, system};
+use super::system::{Grip, SystemHands};
 use super::tokens::Token;
-use crate::model::{EventKind, Now, Places};
+use crate::model::{EventKind, Now, Places, ServiceSpec};
+use crate::store::ledger::Ledger;
 use crate::store::marker;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
 use crate::sys::notify::Notifier;
@@ -34,7 +39,9 @@ pub struct Core {
     pub(super) notes: Notes,
     pub(super) sight: Sight,
     pub(super) judgement: Judgement,
-    pub(super) services: Services,
+    pub(super) services: Services<Grip>,
+    /// The probes that failed at the last look.
+    pub(super) faults: [bool; PROBE_COUNT],
     pub(super) errands: Errands,
     pub(super) mounts: Mounts,
     pub(super) publisher: Publisher,
@@ -82,12 +89,14 @@ impl Core {
         let control =
             ControlSocket::open(&places.control()).map_err(|error| system("make the control socket", &error))?;
         poller.add(control.source(), Token::Control.pack(), Interest::Read).map_err(|error| system("wait for requests", &error))?;
-        let sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
+        let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
         let judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
+        let services = begin_services(policy.services, (places, &boot_id, now), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
-            services: Services::open(policy.services, places, &boot_id, now),
+            services,
+            faults: [false; PROBE_COUNT],
             poller,
             now,
             notes,
@@ -118,7 +127,6 @@ impl Core {
     pub fn run(&mut self) -> Result<(), Failure> {
         self.notes.add(EventKind::DaemonStarted, "", concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"));
         self.look();
-        self.begin_services();
         self.finish_turn(true);
         self.open_door();
         self.greet();
@@ -154,7 +162,7 @@ impl Core {
     /// The moment when something is due that nobody will wake us for.
     fn deadline(&self) -> Duration {
         let pending = [
-            self.services.deadline(),
+            self.services.next_deadline(),
             self.errands.deadline(),
             self.mounts.deadline(),
             self.control.deadline(),
@@ -188,7 +196,7 @@ impl Core {
             Some(Token::Mounts) => {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
-            Some(Token::Service(token)) => self.with_services(|services, world| services.on_ready(token, world)),
+            Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             None => {}
         }
@@ -196,19 +204,12 @@ impl Core {
 
     fn on_children(&mut self) {
         self.signals.drain(Signal::Child);
-        let mut ended: heapless::Vec<(i32, crate::model::Ending), 64> = heapless::Vec::new();
         loop {
-            ended.clear();
-            // Each is shown before it is reaped; the services take theirs through their pidfds.
             let more = reap::drain(&mut |pid, ending| {
-                if self.errands_child(pid, ending) {
-                    return;
-                }
-                let _ = ended.push((pid, ending));
+                self.with_services(|services, turn| services.on_child(pid, ending, turn));
+                self.on_errand_end(pid, ending);
+                self.on_helper_end(pid);
             });
-            for (pid, _) in &ended {
-                self.on_helper(*pid);
-            }
             if !more {
                 return;
             }
@@ -217,7 +218,7 @@ impl Core {
 
     fn on_deadlines(&mut self) {
         let mono = self.now.mono;
-        self.with_services(Services::on_deadline);
+        self.with_services(|services, turn| services.on_deadline(turn));
         self.errands.expire(mono);
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
@@ -234,13 +235,13 @@ impl Core {
 
     /// One cycle's look at the host.
     fn look(&mut self) {
-        self.services.watch(&mut self.sight.probes.service);
+        self.aim_service_probe();
         self.sight.look(self.now);
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
         }
-        self.with_services(Services::on_cycle);
+        self.with_services(|services, turn| services.on_cycle(turn));
         // A turn that came late does not make the next one early.
         self.next_cycle += self.cycle;
         if self.next_cycle <= self.now.mono {
@@ -248,9 +249,25 @@ impl Core {
         }
     }
 
+    /// Tells the probe of services which processes they are.
+    fn aim_service_probe(&mut self) {
+        let probe = &mut self.sight.probes.service;
+        let mut count = 0;
+        for (place, fact) in self.services.facts(self.now).enumerate() {
+            let pid = fact.identity.map(|identity| identity.pid);
+            probe.watch(place, fact.id.as_bytes(), pid, fact.identity.map_or(0, |identity| identity.start_ticks));
+            count += 1;
+        }
+        probe.truncate(count);
+    }
+
+    /// A new length of the cycle counts from now.
+    pub(super) fn bring_cycle_forward(&mut self) {
+        self.next_cycle = self.next_cycle.min(self.now.mono + self.cycle);
+    }
+
     /// Judges, acts, publishes, and gives back what the turn needed.
     fn finish_turn(&mut self, is_cycle: bool) {
-        self.services.save();
         if is_cycle || self.is_stirred {
             self.judge(is_cycle);
             self.publish(is_cycle);
@@ -259,7 +276,7 @@ impl Core {
         if is_cycle && self.memory == Memory::Trim {
             memory::trim_text();
         }
-        if self.stopping == Stopping::Waiting && self.services.are_at_rest() {
+        if self.stopping == Stopping::Waiting && self.services.is_quiet() {
             self.stopping = Stopping::Now;
         }
     }
@@ -268,7 +285,7 @@ impl Core {
     pub(super) fn stop(&mut self) {
         if self.stopping == Stopping::No {
             self.stopping = Stopping::Waiting;
-            self.with_services(Services::leave);
+            self.with_services(|services, turn| services.shutdown(turn));
         } else {
             // Asked twice: no more waiting.
             self.stopping = Stopping::Now;
@@ -277,7 +294,6 @@ impl Core {
 
     fn end(&mut self) {
         self.errands.end_all();
-        self.services.save();
         self.notes.add(EventKind::DaemonStopped, "", "stopped on purpose");
         let marked = daemon::boot_id().and_then(|boot| marker::mark_stopped(&self.places.stopped(), &boot));
         if let Err(error) = marked {
@@ -285,6 +301,34 @@ impl Core {
         }
         self.door.close();
     }
+}
+
+/// Opens the ledger and takes up the services of the policy.
+fn begin_services(
+    specs: Vec<ServiceSpec>,
+    (places, boot_id, now): (&Places, &[u8; 40], Now),
+    poller: &Poller,
+    sight: &mut Sight,
+    notes: &mut Notes,
+) -> Services<Grip> {
+    let ledger = match Ledger::open(&places.services(), boot_id) {
+        Ok((ledger, damage)) => {
+            if let Some(damage) = damage {
+                notes.add(EventKind::StateDamaged, "", &damage);
+            }
+            Some(ledger)
+        }
+        Err(error) => {
+            notes.add(EventKind::StateUnwritable, "", &format!("cannot open the ledger of services: {error}"));
+            None
+        }
+    };
+    let mut watch = ServiceWatch(poller);
+    let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now };
+    let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
+    // Different on every host and at every start, which is all that jitter needs.
+    let seed = u64::from(std::process::id()) ^ millis(now.wall);
+    Services::new(specs, ledger, seed, &mut Turn { hands: &mut hands, now, note: &mut note })
 }
 
 fn signal_token(signal: Signal) -> Token {

@@ -141,6 +141,19 @@ impl Errands {
         }
     }
 
+    /// Takes up another policy: `place` gives where a promise stands now; programs of promises that are gone are ended.
+    pub fn adopt(&mut self, place: impl Fn(usize) -> Option<usize>) {
+        for errand in &mut self.running {
+            match place(errand.promise) {
+                Some(promise) => errand.promise = promise,
+                None => {
+                    let _ = errand.process.send_group(libc::SIGKILL);
+                    errand.promise = usize::MAX;
+                }
+            }
+        }
+    }
+
     /// Ends everything that still runs, at once.
     pub fn end_all(&mut self) {
         for errand in &self.running {

@@ -1,0 +1,165 @@
+//! Judging and acting: one scene for classes and promises, then what the agent wants is carried out.
+
+use std::time::Duration;
+
+use super::core::Core;
+use super::errands::{Done, Order};
+use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, Work};
+use crate::classes::{Calendar, Classes, Scene, Table};
+use crate::model::{Ending, EventKind, Outcome, ServiceFact, ServiceState};
+use crate::sys::clock::Civil;
+
+/// What is true, what was promised, and what has to be done about it.
+pub struct Judgement {
+    pub classes: Classes,
+    pub agent: Agent,
+    actions: Actions,
+    /// The outcomes that were told last.
+    told: Vec<Outcome>,
+    /// How often each service had been started again at the last cycle.
+    restarts: Vec<u32>,
+}
+
+impl Judgement {
+    pub fn new(promises: Vec<Promise>, classes: Table, host: &str, cycle: Duration) -> Self {
+        let services = promises.iter().filter(|promise| matches!(promise.work, Work::Process(_))).count();
+        Self {
+            classes: Classes::new(classes, services, promises.len()),
+            actions: Actions::new(promises.len()),
+            told: vec![Outcome::Skipped; promises.len()],
+            restarts: Vec::with_capacity(services),
+            agent: Agent::new(promises, host, cycle),
+        }
+    }
+
+    /// Takes over from the judgement before a new policy.
+    pub fn inherit(&mut self, old: &Self) {
+        self.classes.inherit(&old.classes);
+        self.agent.inherit(&old.agent);
+        for (place, promise) in self.agent.promises().iter().enumerate() {
+            let before = old.agent.find(promise.kind(), &promise.id).and_then(|place| old.told.get(place));
+            if let (Some(told), Some(before)) = (self.told.get_mut(place), before) {
+                *told = *before;
+            }
+        }
+    }
+}
+
+impl Core {
+    /// One pass over the promises, and what comes of it.
+    pub(super) fn judge(&mut self, is_cycle: bool) {
+        self.is_stirred = false;
+        let pass = if is_cycle { Pass::Cycle } else { Pass::Event };
+        let (services, now) = (&self.services, self.now);
+        let Judgement { classes, agent, actions, restarts, .. } = &mut self.judgement;
+        let scene = Scene {
+            now: self.now,
+            local: calendar(Civil::local(self.now.wall)),
+            utc: calendar(Civil::utc(self.now.wall)),
+            readings: self.sight.readings(),
+            services: &|place| {
+                let fact = services.facts(now).nth(place)?;
+                Some(ServiceFact {
+                    state: fact.state,
+                    restarted: restarts.get(place).is_some_and(|known| fact.restarts > *known),
+                    failed: matches!(fact.state, ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down),
+                    reason: fact.reason,
+                })
+            },
+        };
+        agent.pass(pass, classes, &scene, actions);
+        if is_cycle {
+            restarts.clear();
+            restarts.extend(services.facts(now).map(|fact| fact.restarts));
+        }
+        for place in 0..self.judgement.actions.as_slice().len() {
+            if let Some(action) = self.judgement.actions.as_slice().get(place).copied() {
+                self.act(action);
+            }
+        }
+        self.note_outcomes();
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Hold { service } => self.guard(service, false),
+            Action::Allow { service } => self.guard(service, true),
+            Action::Run { promise } => self.send(promise, None),
+            Action::Report { promise, text } => {
+                let text = self.judgement.actions.text(text).to_owned();
+                let Some(told) = self.judgement.agent.promises().get(promise) else { return };
+                if let Work::Report(report) = &told.work
+                    && report.log
+                {
+                    self.notes.add(EventKind::Report, &told.id, &text);
+                }
+                self.send(promise, Some(&text));
+            }
+        }
+    }
+
+    fn guard(&mut self, service: usize, holds: bool) {
+        let Some(id) = self.services.facts(self.now).nth(service).map(|fact| fact.id.to_owned()) else { return };
+        self.with_services(|services, turn| services.guard(&id, holds, turn));
+    }
+
+    /// Runs the program of a promise, if it has one.
+    fn send(&mut self, promise: usize, input: Option<&str>) {
+        let Some(known) = self.judgement.agent.promises().get(promise) else { return };
+        let (Some(launch), Some(timeout)) = (known.launch(), known.timeout()) else { return };
+        let order = Order { promise, launch, timeout, input };
+        if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
+            self.on_done(&done);
+        }
+    }
+
+    /// A child has ended: tells the promise it ran for, if there is one.
+    pub(super) fn on_errand_end(&mut self, pid: i32, ending: Ending) {
+        if let Some(done) = self.errands.on_child(pid, ending, &self.poller) {
+            self.on_done(&done);
+        }
+    }
+
+    fn on_done(&mut self, done: &Done) {
+        self.judgement.agent.command_done(done.promise, done.end, self.now);
+        self.is_stirred = true;
+        let Some(promise) = self.judgement.agent.promises().get(done.promise) else { return };
+        let how = match done.end {
+            CommandEnd::Exit(status) => format!("exit status {status}"),
+            CommandEnd::Signal(signal) => format!("killed by signal {signal}"),
+            CommandEnd::Timeout => "took too long and was ended".to_owned(),
+            CommandEnd::Denied => "the system did not let it start".to_owned(),
+            CommandEnd::NotStarted => "could not be started".to_owned(),
+        };
+        let output = done.text.trim();
+        let colon = if output.is_empty() { "" } else { ": " };
+        let text = format!("{how}{colon}{output}").replace(char::is_control, " ");
+        self.notes.add(EventKind::CommandRan, &promise.id, &text);
+    }
+
+    /// Notes what came out otherwise than before; that nothing was judged is no news.
+    fn note_outcomes(&mut self) {
+        let Judgement { agent, told, .. } = &mut self.judgement;
+        for ((promise, outcome), told) in agent.promises().iter().zip(agent.outcomes()).zip(told) {
+            let is_news = *outcome != *told && !matches!(outcome, Outcome::Skipped | Outcome::Pending);
+            if is_news && !(*told == Outcome::Skipped && *outcome == Outcome::Kept) {
+                let text = format!("{} {}: {outcome}, was {told}", promise.kind(), promise.id);
+                self.notes.add(EventKind::PromiseChanged, &promise.id, &text);
+            }
+            if is_news {
+                *told = *outcome;
+            }
+        }
+    }
+}
+
+fn calendar(civil: Civil) -> Calendar {
+    Calendar {
+        year: u16::try_from(civil.year).unwrap_or_default(),
+        month: civil.month,
+        day: civil.day,
+        weekday: civil.weekday,
+        hour: civil.hour,
+        minute: civil.minute,
+    }
+}

@@ -1,0 +1,169 @@
+//! A new config while the daemon runs: read in a child, then the difference is applied. A bad one changes nothing.
+
+use super::config_watch::ConfigWatch;
+use super::core::Core;
+use super::doorkeeper::{Doorkeeper, Wanted};
+use super::judgement::Judgement;
+use super::reader::{Answer, Loaded, Reading};
+use super::start::{Failure, empty_dir, system};
+use super::tokens::Token;
+use crate::model::{EventKind, Places};
+use crate::sys::accounts;
+use crate::sys::epoll::Interest;
+use crate::sys::files;
+
+impl Core {
+    /// Starts to read the config again, unless that goes on already.
+    pub(super) fn reload(&mut self) {
+        if self.reading.is_some() {
+            return;
+        }
+        match Reading::start(&self.places, self.now.mono) {
+            Ok(reading) => {
+                if let Err(error) = self.poller.add(reading.source(), Token::Reading.pack(), Interest::Read) {
+                    self.refuse(&[format!("cannot wait for the config: {error}")]);
+                    return;
+                }
+                self.reading = Some(reading);
+            }
+            Err(error) => self.refuse(&[format!("cannot start a process to read the config: {error}")]),
+        }
+    }
+
+    pub(super) fn on_reading(&mut self) {
+        if let Some(answer) = self.reading.as_mut().and_then(Reading::advance) {
+            self.take(answer);
+        }
+    }
+
+    pub(super) fn expire_reading(&mut self) {
+        if let Some(reading) = self.reading.as_ref().filter(|reading| reading.deadline() <= self.now.mono) {
+            let answer = reading.give_up();
+            self.take(answer);
+        }
+    }
+
+    fn take(&mut self, answer: Answer) {
+        if let Some(reading) = self.reading.take() {
+            self.poller.remove(reading.source());
+        }
+        match answer {
+            Answer::Loaded(loaded) => {
+                if let Err(faults) = self.apply(*loaded) {
+                    self.refuse(&faults);
+                }
+            }
+            Answer::Refused(faults) => self.refuse(&faults),
+        }
+        crate::sys::memory::trim_heap();
+    }
+
+    fn refuse(&mut self, faults: &[String]) {
+        for fault in faults {
+            self.notes.add(EventKind::ConfigRefused, "", fault);
+        }
+        self.publisher.refused(faults);
+        self.is_stirred = true;
+    }
+
+    /// Applies the difference. What can fail comes first, so that a failure changes nothing.
+    fn apply(&mut self, loaded: Loaded) -> Result<(), Vec<String>> {
+        let wanted = wanted(&self.places, &loaded).map_err(|fault| vec![fault])?;
+        if wanted != *self.door.wanted() {
+            self.change_door(wanted)?;
+        }
+        for warning in &loaded.warnings {
+            self.notes.add(EventKind::ConfigLoaded, "", warning);
+        }
+        let Loaded { policy, host, .. } = loaded;
+        self.publisher.loaded(policy.file.as_deref(), policy.daemon.cycle, self.now);
+        let services = policy.services;
+        self.with_services(|known, world| known.apply(services, world));
+        let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
+        judgement.inherit(&self.judgement);
+        self.errands.adopt(|promise| {
+            let old = self.judgement.agent.promises().get(promise)?;
+            judgement.agent.find(old.kind(), &old.id)
+        });
+        self.judgement = judgement;
+        self.cycle = policy.daemon.cycle;
+        self.memory = policy.daemon.memory;
+        self.bring_cycle_forward();
+        self.watch_config(policy.file.as_deref());
+        self.notes.add(EventKind::ConfigLoaded, "", policy.file.as_deref().unwrap_or("the embedded default"));
+        self.is_stirred = true;
+        Ok(())
+    }
+
+    /// Binds the new addresses before the old ones are let go; those that are in both lists are let go first.
+    fn change_door(&mut self, wanted: Wanted) -> Result<(), Vec<String>> {
+        let before = self.door.wanted().clone();
+        self.door.close();
+        let (door, missed) = match Doorkeeper::open(wanted) {
+            Ok(opened) => opened,
+            Err(fault) => {
+                // Back to what was; it was bound a moment ago.
+                if let Ok((door, _)) = Doorkeeper::open(Wanted { may_miss: true, ..before }) {
+                    self.door = door;
+                }
+                return Err(vec![fault]);
+            }
+        };
+        self.door = door;
+        for line in missed {
+            self.notes.add(EventKind::Trouble, "", &line);
+        }
+        let listening = self.door.listening();
+        self.publisher.listening(&listening);
+        Ok(())
+    }
+
+    /// Watches the file for changes; without inotify a SIGHUP still reads it again.
+    pub(super) fn watch_config(&mut self, file: Option<&str>) {
+        if let Some(watch) = self.config_watch.take() {
+            self.poller.remove(watch.source());
+        }
+        let Some(file) = file else { return };
+        let watch = ConfigWatch::new(std::path::Path::new(file)).map_err(std::io::Error::from).and_then(|watch| {
+            self.poller.add(watch.source(), Token::Config.pack(), Interest::Read)?;
+            Ok(watch)
+        });
+        match watch {
+            Ok(watch) => self.config_watch = Some(watch),
+            Err(error) => {
+                let text = format!("cannot watch {file} for changes: {error}; send SIGHUP after a change");
+                self.notes.add(EventKind::Trouble, "", &text);
+            }
+        }
+    }
+}
+
+/// Binds what the config wants.
+pub fn open_door(places: &Places, loaded: &Loaded) -> Result<(Doorkeeper, Vec<String>), Failure> {
+    let wanted = wanted(places, loaded).map_err(Failure::System)?;
+    if let Some(dir) = &wanted.empty_dir {
+        files::own_dir(dir).map_err(|error| system("make an empty directory for the door", &error))?;
+    }
+    Doorkeeper::open(wanted).map_err(Failure::System)
+}
+
+fn wanted(places: &Places, loaded: &Loaded) -> Result<Wanted, String> {
+    let policy = &loaded.policy;
+    let is_root = nix::unistd::geteuid().is_root();
+    let account = if is_root {
+        let account = accounts::user(&policy.daemon.user).map_err(|fault| format!("cannot open the door: {fault}"))?;
+        Some((account.uid, account.gid))
+    } else {
+        None
+    };
+    let munin = policy.munin.as_ref();
+    Ok(Wanted {
+        munin: munin.map(|munin| munin.listen.clone()).unwrap_or_default(),
+        allow: munin.map(|munin| munin.allow.clone()).unwrap_or_default(),
+        host: munin.and_then(|munin| munin.host_name.clone()).unwrap_or_else(|| loaded.host.clone()),
+        http: policy.http.as_ref().map(|http| http.listen.clone()).unwrap_or_default(),
+        account,
+        empty_dir: is_root.then(|| empty_dir(&places.run_dir)),
+        may_miss: policy.file.is_none(),
+    })
+}
