@@ -3,6 +3,7 @@
 //! A command gets the places and what was given, and answers with its exit code. 2 means that what was typed is wrong.
 
 mod class_list;
+mod discover;
 mod events;
 mod figures;
 mod given;
@@ -112,6 +113,14 @@ pub static COMMANDS: &[Command] = &[
         help: "for cron: silent when the daemon lives, starts it when it is dead or hung",
         exits: &[(0, "it lives, was started, or was stopped on purpose"), (1, "it could not be started")],
         run: keepalive::run,
+    },
+    Command {
+        name: "discover",
+        words: "",
+        flags: &[],
+        help: "proposes a config for the daemons found running here",
+        exits: &[(0, "proposed"), (1, "the processes cannot be listed")],
+        run: discover::run,
     },
     Command { name: "help", words: "[COMMAND]", flags: &[], help: "says what a command does", exits: &[], run: help },
 ];
