@@ -3,6 +3,7 @@
 //! A command gets the places and what was given, and answers with its exit code. 2 means that what was typed is wrong.
 
 mod class_list;
+mod demo;
 mod discover;
 mod events;
 mod figures;
@@ -113,6 +114,14 @@ pub static COMMANDS: &[Command] = &[
         help: "for cron: silent when the daemon lives, starts it when it is dead or hung",
         exits: &[(0, "it lives, was started, or was stopped on purpose"), (1, "it could not be started")],
         run: keepalive::run,
+    },
+    Command {
+        name: "demo",
+        words: "",
+        flags: &[],
+        help: "a short tour in a temporary directory; nothing of it stays",
+        exits: &[(0, "shown"), (1, "something did not work")],
+        run: demo::run,
     },
     Command {
         name: "discover",

@@ -28,19 +28,34 @@ pub enum Key {
     End,
 }
 
+/// Whether somebody asked this command to end; for one that has something to put back first.
+pub struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    /// From now on SIGINT, SIGTERM and SIGHUP only set the flag.
+    pub fn register() -> io::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(Self(flag))
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The keyboard without line editing and echo, until dropped. Ctrl-C comes as a key and a signal to end as `Key::End`, so that
 /// nobody leaves by a back door.
 pub struct Keyboard {
     before: Termios,
-    ended: Arc<AtomicBool>,
+    ended: Ended,
 }
 
 impl Keyboard {
     pub fn take() -> io::Result<Self> {
-        let ended = Arc::new(AtomicBool::new(false));
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&ended))?;
-        }
+        let ended = Ended::register()?;
         let before = termios::tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
@@ -53,7 +68,7 @@ impl Keyboard {
         let stdin = io::stdin();
         let timeout = PollTimeout::try_from(within).unwrap_or(PollTimeout::MAX);
         let ready = poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], timeout);
-        if self.ended.load(Ordering::Relaxed) {
+        if self.ended.is_set() {
             return Ok(Key::End);
         }
         match ready {
