@@ -66,7 +66,7 @@ impl State {
     /// Judges.
     pub fn judge(&mut self, case: &Case<'_>) -> (Outcome, Wish) {
         match &case.promise.work {
-            Work::Disk(_) => (disk(case), Wish::Nothing),
+            Work::Disk(_) => (self.every(case, disk(case)), Wish::Nothing),
             Work::Process(_) => self.process(case),
             Work::Command(_) => self.command(case),
             Work::Report(report) => self.report(case, report),
@@ -88,7 +88,19 @@ impl State {
                 _ => Outcome::Would,
             },
         };
-        (outcome, wish)
+        (self.every(case, outcome), wish)
+    }
+
+    /// A new outcome counts only when it is due; that the promise does not apply counts at once.
+    fn every(&mut self, case: &Case<'_>, outcome: Outcome) -> Outcome {
+        if outcome == Outcome::Skipped || case.promise.every.is_zero() {
+            return outcome;
+        }
+        if case.before != Outcome::Skipped && !self.is_due(case, case.promise.every) {
+            return case.before;
+        }
+        self.last = Some(case.now);
+        outcome
     }
 
     fn command(&mut self, case: &Case<'_>) -> (Outcome, Wish) {

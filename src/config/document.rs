@@ -77,20 +77,8 @@ impl Document {
             return;
         }
         let Some(source) = Source::open(file, Some(place), findings) else { return };
-        let before = self.watchd.as_mut().map(|(_, watchd)| watchd.include.take());
-        let had = self.watchd.is_some();
+        // An included file cannot include: the main file has [watchd] already, and twice is a fault.
         self.absorb(&source, findings);
-        if let Some((_, watchd)) = &mut self.watchd {
-            if let (false, Some(deeper)) = (had, watchd.include.take()) {
-                findings.fault(
-                    deeper.place,
-                    "watchd.include",
-                    "an included file includes others",
-                    "include them from the main file",
-                );
-            }
-            watchd.include = before.flatten();
-        }
     }
 
     /// Adds the sections of one file.

@@ -97,6 +97,13 @@ impl Findings {
         }
     }
 
+    /// Whether a fault about this key, or a part of it, has been noted.
+    pub fn mentions(&self, key: &str) -> bool {
+        self.faults.iter().any(|(_, fault)| {
+            fault.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     pub fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }

@@ -24,5 +24,5 @@ mod tables;
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};
 pub use nearest::nearest;
-pub use scalar::{Memory, Mode, Scalar, Share, Sink};
+pub use scalar::{Absolute, Account, Expression, Memory, Mode, Scalar, Share, Sink, Text};
 pub use tables::{Class, Command, Common, Disk, Http, Munin, Process, Report, Surroundings, Watchd};

@@ -15,6 +15,8 @@ pub trait Scalar: Sized {
     const NAME: &'static str;
     /// How to write it, for `write …`.
     const FORM: &'static str;
+    /// Whether messages about it count columns within the text.
+    const COUNTED: bool = false;
 
     /// None when the text is anything else.
     fn parse(text: &str) -> Option<Self>;
@@ -26,6 +28,20 @@ impl Scalar for String {
 
     fn parse(text: &str) -> Option<Self> {
         (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// A text with names in braces; they are checked where they are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl Scalar for Text {
+    const NAME: &'static str = String::NAME;
+    const FORM: &'static str = String::FORM;
+    const COUNTED: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        String::parse(text).map(Self)
     }
 }
 
@@ -113,6 +129,12 @@ impl Scalar for Absolute {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account(pub String);
 
+impl AsRef<str> for Account {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Scalar for Account {
     const NAME: &'static str = "an account or group name";
     const FORM: &'static str = "letters, digits, `_`, `.` and `-`, at most 32, or a number";
@@ -131,6 +153,7 @@ pub struct Expression(pub String);
 impl Scalar for Expression {
     const NAME: &'static str = "a class expression";
     const FORM: &'static str = "names joined by & | ! and parentheses: \"disk_root_full & !night\"";
+    const COUNTED: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         Some(Self(text.to_owned()))

@@ -148,7 +148,7 @@ impl<T: Scalar> Decode for T {
     }
 
     fn place(node: &Node<'_>) -> Place {
-        node.value.as_str().map_or_else(|| node.place(), |text| node.text_place(text))
+        node.value.as_str().filter(|_| T::COUNTED).map_or_else(|| node.place(), |text| node.text_place(text))
     }
 }
 

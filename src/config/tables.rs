@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::fault::{At, Findings};
-use super::scalar::{Absolute, Account, Expression, Memory, Mode, Share, Sink};
+use super::scalar::{Absolute, Account, Expression, Memory, Mode, Share, Sink, Text};
 use super::section::{Node, refuse_unknown, section, take};
 use crate::model::{self, Limit, Network, OnExit, Pattern, StopStep};
 
@@ -108,7 +108,7 @@ section! {
 section! {
     /// `[report.ID]`
     Report with common: Common, surroundings: Surroundings {
-        text: String = "text",
+        text: Text = "text",
         to: Vec<Sink> = "to",
         /// A program that gets the text on its standard input.
         run: model::Command = "run",

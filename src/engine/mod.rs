@@ -6,5 +6,6 @@ pub mod control_socket;
 pub mod errands;
 pub mod mounts;
 pub mod notes;
+pub mod policy;
 pub mod sight;
 pub mod tokens;

@@ -1,0 +1,72 @@
+//! `watchd check [FILE]`: reads a policy as `run` would, and says everything that is wrong with it.
+//!
+//! Faults and warnings go to the standard error, one line each; the summary of a good policy to the standard output.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use watchd_probes::inventory::Inventory;
+
+use crate::config::Fault;
+use crate::engine::policy::{Policy, load};
+use crate::model::{Places, PromiseKind};
+
+/// What was given is wrong.
+const BAD: u8 = 2;
+
+/// Checks the policy of these places: 0 when it can be used, 2 when it cannot.
+pub fn run(places: &Places) -> ExitCode {
+    let name = places.config.as_ref().map_or_else(|| "embedded default".into(), |file| file.to_string_lossy());
+    match load(places, &Inventory::take()) {
+        Ok((policy, warnings)) => {
+            tell(&warnings, "warning: ");
+            // A closed standard output is the reader's wish.
+            let _ = writeln!(io::stdout(), "{}", summary(&name, &policy, warnings.len()));
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            tell(&faults, "");
+            ExitCode::from(BAD)
+        }
+    }
+}
+
+fn tell(faults: &[Fault], kind: &str) {
+    let mut out = io::stderr().lock();
+    for fault in faults {
+        let Fault { file, line, column, key, what, remedy } = fault;
+        let _ = writeln!(out, "{file}:{line}:{column}: {kind}{key}: {what}; {remedy}");
+    }
+}
+
+fn summary(name: &str, policy: &Policy, warnings: usize) -> String {
+    let count = |kind| policy.promises.iter().filter(|promise| promise.kind() == kind).count();
+    let parts = [
+        (policy.services.len(), "service"),
+        (count(PromiseKind::Disk), "disk"),
+        (count(PromiseKind::Command), "command"),
+        (count(PromiseKind::Report), "report"),
+        (warnings, "warning"),
+    ];
+    let mut text = format!("{name}: ok");
+    let mut mark = ": ";
+    for (count, word) in parts.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!("{mark}{count} {word}{}", if count == 1 { "" } else { "s" }));
+        mark = ", ";
+    }
+    text.push_str(&format!("{mark}{} classes", policy.classes.len()));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::policy::load_text;
+
+    #[test]
+    fn a_summary_counts_what_there_is() {
+        let text = "[process.a]\nmatch = \"a\"\n[process.b]\nmatch = \"b\"\n[disk.root]\npath = \"/\"\n";
+        let (policy, warnings) = load_text("t", text, &Inventory::default()).expect("a good policy");
+        assert_eq!(summary("t", &policy, warnings.len()), "t: ok: 2 services, 1 disk, 17 classes");
+    }
+}

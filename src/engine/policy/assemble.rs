@@ -1,0 +1,280 @@
+//! Sections into a policy: names first, then expressions, then what the promises are made of.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use watchd_probes::inventory::Inventory;
+
+use super::existence;
+use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback};
+use crate::agent::Names;
+use crate::classes::{Builder, ExprId, Table, TableError, UnknownName, canonify};
+use crate::config::{At, Common, Document, Expression, Findings, Memory, Place, Watchd};
+use crate::model::{Network, PROMISES, SERVICES};
+
+/// A policy in the making.
+pub struct Maker {
+    pub findings: Findings,
+    pub builder: Builder,
+}
+
+/// Joins everything; all faults are found before any is given back.
+pub fn assemble(document: &Document, inventory: &Inventory, findings: Findings) -> Loaded {
+    let mut maker = Maker { findings, builder: Builder::new(inventory) };
+    let daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
+    let (munin, http) = maker.listeners(document);
+    maker.names(document);
+    maker.classes(document);
+    let services = document.processes.iter().map(|process| maker.service(process)).collect();
+    let mut promises = Vec::new();
+    let names = template_names(document);
+    for (place, disk) in (0..).zip(&document.disks) {
+        promises.push(maker.disk(disk, place));
+    }
+    for (place, process) in (0..).zip(&document.processes) {
+        promises.push(maker.process(process, place));
+    }
+    promises.extend(document.commands.iter().map(|command| maker.command(command)));
+    promises.extend(document.reports.iter().map(|report| maker.report(report, &names)));
+    let Maker { mut findings, builder, .. } = maker;
+    let classes = table(builder, document, &mut findings);
+    let included = findings.files().iter().skip(1).cloned().collect();
+    let clean = findings.is_clean();
+    let (faults, warnings) = findings.finish();
+    match (clean, classes) {
+        (true, Some(classes)) => {
+            let file = None;
+            Ok((Policy { file, included, daemon, munin, http, services, promises, classes }, warnings))
+        }
+        _ => Err(faults),
+    }
+}
+
+/// Finishes the table of classes.
+fn table(builder: Builder, document: &Document, findings: &mut Findings) -> Option<Table> {
+    let start = Place { file: 0, line: 1, column: 1 };
+    match builder.finish() {
+        Ok(table) => return Some(table),
+        Err(TableError::Cycle(path)) => {
+            let first = document.classes.iter().find(|class| path.first() == Some(&canonify(&class.id)));
+            let (place, key) =
+                first.map_or((start, "class".to_owned()), |class| (class.place, format!("class.{}", class.id)));
+            findings.fault(place, &key, format!("needs itself: {}", path.join(" -> ")), "take one of these steps out");
+        }
+        Err(TableError::TooMany(count)) => {
+            let most = crate::model::CLASSES;
+            findings.fault(
+                start,
+                "class",
+                format!("{count} classes are too many"),
+                format!("there is room for {most}"),
+            );
+        }
+    }
+    None
+}
+
+/// What the texts of reports may name.
+fn template_names(document: &Document) -> Names<'_> {
+    let disks: Vec<&str> = document.disks.iter().map(|disk| disk.id.as_str()).collect();
+    let services: Vec<&str> = document.processes.iter().map(|process| process.id.as_str()).collect();
+    let mut promises: Vec<String> = disks.iter().map(|id| format!("disk_{id}")).collect();
+    promises.extend(services.iter().map(|id| (*id).to_owned()));
+    promises.extend(document.commands.iter().map(|command| command.id.clone()));
+    promises.extend(document.reports.iter().map(|report| report.id.clone()));
+    Names { disks, services, promises }
+}
+
+impl Maker {
+    fn daemon(&mut self, section: Option<&Watchd>) -> Daemon {
+        let default = Watchd::default();
+        let section = section.unwrap_or(&default);
+        let range = (Duration::from_secs(1), Duration::from_secs(3600));
+        let user = section.user.as_ref().map_or("nobody", |user| user.value.0.as_str());
+        if let Some(user) = &section.user {
+            existence::user(user, "watchd.user", &mut self.findings);
+        }
+        Daemon {
+            cycle: self.time(section.cycle.as_ref(), "watchd.cycle", range).unwrap_or(Duration::from_secs(10)),
+            user: user.to_owned(),
+            memory: section.memory.as_ref().map_or(Memory::Trim, |memory| memory.value),
+        }
+    }
+
+    fn listeners(&mut self, document: &Document) -> (Option<Munin>, Option<Http>) {
+        let mut taken = Vec::new();
+        let munin = document.munin.as_ref().map(|(place, section)| Munin {
+            listen: self.listen(section.listen.as_ref(), (*place, "munin.listen", MUNIN_PORT), &mut taken),
+            allow: section.allow.as_ref().map_or_else(|| Network::LOOPBACK.to_vec(), |allow| allow.value.clone()),
+            host_name: section.host_name.as_ref().map(|name| name.value.0.clone()),
+        });
+        let http = document.http.as_ref().map(|(place, section)| Http {
+            listen: self.listen(section.listen.as_ref(), (*place, "http.listen", HTTP_PORT), &mut taken),
+        });
+        (munin, http)
+    }
+
+    fn listen(
+        &mut self,
+        listen: Option<&At<Vec<SocketAddr>>>,
+        (table, key, port): (Place, &str, u16),
+        taken: &mut Vec<SocketAddr>,
+    ) -> Vec<SocketAddr> {
+        let addresses = listen.map_or_else(|| loopback(port), |listen| listen.value.clone());
+        let place = listen.map_or(table, |listen| listen.place);
+        for address in &addresses {
+            if address.port() == 0 {
+                self.findings.fault(place, key, format!("{address} has no port"), "write a port from 1 to 65535");
+            }
+            if taken.contains(address) {
+                self.findings.fault(place, key, format!("{address} is taken twice"), "give each listener its own");
+            }
+            taken.push(*address);
+        }
+        if addresses.len() > 8 {
+            self.findings.fault(
+                place,
+                key,
+                format!("{} addresses are too many", addresses.len()),
+                "listen on at most 8",
+            );
+        }
+        addresses
+    }
+
+    /// Declares what each id makes true; ids that would make the same names are faults.
+    fn names(&mut self, document: &Document) {
+        let mut seen: HashMap<String, (Place, String)> = HashMap::new();
+        let mut number = 0;
+        for disk in &document.disks {
+            self.claim(&mut seen, ("disk", &disk.id), disk.place);
+            let levels = super::promises::levels(&disk.section);
+            self.builder.disk(&disk.id, disk.section.path.as_ref().map_or("", |path| path.value.0.as_str()), &levels);
+            self.builder.promise(&format!("disk_{}", disk.id), number);
+            number += 1;
+        }
+        for (place, process) in (0..).zip(&document.processes) {
+            self.claim(&mut seen, ("process", &process.id), process.place);
+            self.builder.service(&process.id, place);
+        }
+        let acting = document.processes.iter().map(|process| ("process", &process.id, process.place));
+        let acting = acting.chain(document.commands.iter().map(|command| ("command", &command.id, command.place)));
+        for (kind, id, place) in
+            acting.chain(document.reports.iter().map(|report| ("report", &report.id, report.place)))
+        {
+            if kind != "process" {
+                self.claim(&mut seen, (kind, id), place);
+            }
+            self.builder.promise(id, number);
+            number += 1;
+        }
+        for class in &document.classes {
+            self.claim(&mut seen, ("class", &class.id), class.place);
+        }
+        if let Some(process) = document.processes.get(SERVICES) {
+            let what = format!("{} processes are too many", document.processes.len());
+            self.findings.fault(process.place, "process", what, format!("there is room for {SERVICES}"));
+        }
+        if usize::from(number) > PROMISES {
+            let place = Place { file: 0, line: 1, column: 1 };
+            let what = format!("{number} promises are too many");
+            self.findings.fault(place, "policy", what, format!("there is room for {PROMISES}"));
+        }
+    }
+
+    fn claim(&mut self, seen: &mut HashMap<String, (Place, String)>, (kind, id): (&str, &str), place: Place) {
+        let key = format!("{kind}.{id}");
+        let prefix = if kind == "disk" { canonify(&format!("disk_{id}")) } else { canonify(id) };
+        if let Some((first, other)) = seen.get(&prefix) {
+            let what = format!("makes the same class names as {other} in {}", self.findings.cite(*first));
+            self.findings.fault(place, &key, what, "give one of them another name");
+        } else {
+            seen.insert(prefix, (place, key));
+        }
+    }
+
+    /// Declares the defined classes, then compiles what they are made of: they may name each other in any order.
+    fn classes(&mut self, document: &Document) {
+        let declared: Vec<_> = document.classes.iter().map(|class| self.builder.declare(&class.id)).collect();
+        for (class, declared) in document.classes.iter().zip(declared) {
+            let key = format!("class.{}", class.id);
+            if class.id == "true" || class.id == "false" {
+                self.findings.fault(class.place, &key, "is a word of the language", "give it another name");
+            }
+            let Some(when) = &class.section.when else {
+                self.findings.fault(class.place, &key, "`when` is missing", "write when = \"EXPRESSION\"");
+                continue;
+            };
+            let expr = self.expression(when, &format!("{key}.when"));
+            match (declared, expr) {
+                (Ok(number), Some(expr)) => self.builder.define(number, expr),
+                (Err(kind), _) => {
+                    let what = format!("there is a {kind} class of this name already");
+                    self.findings.fault(class.place, &key, what, "give it another name");
+                }
+                (Ok(_), None) => {}
+            }
+        }
+    }
+
+    /// Compiles an expression; names that nothing makes true are warnings.
+    fn expression(&mut self, text: &At<Expression>, key: &str) -> Option<ExprId> {
+        let at = |column: usize| {
+            let column = u32::try_from(column).unwrap_or(u32::MAX).saturating_sub(1);
+            Place { column: text.place.column.saturating_add(column), ..text.place }
+        };
+        let mut unknown = Vec::new();
+        let compiled = self.builder.compile(&text.value.0, &mut unknown);
+        for UnknownName { name, column, nearest } in unknown {
+            let remedy = nearest
+                .map_or("it counts as false".into(), |near| format!("it counts as false; the nearest is `{near}`"));
+            self.findings.warn(at(column), key, format!("nothing makes the class `{name}` true"), remedy);
+        }
+        compiled
+            .map_err(|error| {
+                self.findings.fault(
+                    at(error.column),
+                    key,
+                    error.reason.to_string(),
+                    "see the grammar of class expressions",
+                );
+            })
+            .ok()
+    }
+
+    pub fn guard(&mut self, common: &Common, key: &str) -> Option<ExprId> {
+        common.guard.as_ref().and_then(|guard| self.expression(guard, &format!("{key}.if")))
+    }
+
+    /// A time within its range; none when there is none.
+    pub fn time(
+        &mut self,
+        time: Option<&At<Duration>>,
+        key: &str,
+        (least, most): (Duration, Duration),
+    ) -> Option<Duration> {
+        let time = time?;
+        if time.value < least || time.value > most {
+            let what = format!("{} is out of range", spoken(time.value));
+            self.findings.fault(
+                time.place,
+                key,
+                what,
+                format!("write a time from {} to {}", spoken(least), spoken(most)),
+            );
+        }
+        Some(time.value)
+    }
+}
+
+/// A time as a policy writes it.
+fn spoken(time: Duration) -> String {
+    let millis = time.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    match units.into_iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".to_owned(),
+        None => format!("{millis}ms"),
+    }
+}

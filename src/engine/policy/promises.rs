@@ -1,0 +1,163 @@
+//! The tables of promises into what the agent needs.
+
+use std::time::Duration;
+
+use super::assemble::Maker;
+use super::services::launch;
+use crate::agent::{CommandWork, Names, Promise, ReportWork, Template, Work};
+use crate::classes::DiskLevels;
+use crate::config::{At, Command, Common, Disk, Mode, Named, Place, Process, Report, Share, Sink, Text};
+use crate::model;
+
+const MILLI: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(86_400);
+/// No time of a promise is longer.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+
+/// The thresholds of a disk with their defaults: five points of room between full and well again.
+pub fn levels(disk: &Disk) -> DiskLevels {
+    let value = |share: &Option<At<Share>>, default: f32| share.as_ref().map_or(default, |share| share.value.0);
+    let full = value(&disk.full, 90.0);
+    DiskLevels { full, ok: value(&disk.ok, full - 5.0), inodes: value(&disk.inodes, 90.0) }
+}
+
+impl Maker {
+    pub fn disk(&mut self, named: &Named<Disk>, number: u16) -> Promise {
+        let section = &named.section;
+        let key = format!("disk.{}", named.id);
+        self.required(section.path.is_some(), (named.place, &key), "path");
+        let levels = levels(section);
+        let place = section.ok.as_ref().or(section.full.as_ref()).map_or(named.place, |share| share.place);
+        if levels.ok >= levels.full {
+            let what = format!("{}% is not below full = {}%", levels.ok, levels.full);
+            self.findings.fault(place, &format!("{key}.ok"), what, "leave some room between them");
+        } else if levels.ok <= 0.0 {
+            self.findings.fault(place, &format!("{key}.ok"), "nothing is left for it", "write full and ok further up");
+        }
+        let idle = [
+            ("limit", section.common.limit.as_ref().map(|at| at.place)),
+            ("timeout", section.common.timeout.as_ref().map(|at| at.place)),
+        ];
+        for (name, place) in idle {
+            if let Some(place) = place {
+                let what = "is of no use: a disk is only looked at";
+                self.findings.fault(place, &format!("{key}.{name}"), what, "take it out");
+            }
+        }
+        self.promise((&named.id, &key), &section.common, Work::Disk(number))
+    }
+
+    pub fn process(&mut self, named: &Named<Process>, number: u16) -> Promise {
+        let key = format!("process.{}", named.id);
+        let promise = self.promise((&named.id, &key), &named.section.common, Work::Process(number));
+        // The supervisor counts the starts.
+        Promise { limit: None, ..promise }
+    }
+
+    pub fn command(&mut self, named: &Named<Command>) -> Promise {
+        let section = &named.section;
+        let key = format!("command.{}", named.id);
+        self.required(section.run.is_some(), (named.place, &key), "run");
+        self.surroundings(&section.surroundings, &key);
+        self.programs(&key, &[("run", &section.run)]);
+        let list = |list: &Option<At<Vec<u8>>>| list.as_ref().map(|list| list.value.clone());
+        let kept = list(&section.kept).unwrap_or_default();
+        let success = if kept.contains(&0) { Vec::new() } else { vec![0] };
+        let repaired = list(&section.repaired).unwrap_or(success);
+        if let Some(twice) = kept.iter().find(|status| repaired.contains(status)) {
+            let place = section.repaired.as_ref().or(section.kept.as_ref()).map_or(named.place, |list| list.place);
+            let what = format!("{twice} is among `kept` too");
+            self.findings.fault(place, &format!("{key}.repaired"), what, "a status means one thing");
+        }
+        if section.common.guard.is_none() && section.common.every.is_none() {
+            let remedy = "give it `if` or `every`";
+            self.findings.warn(named.place, &key, "runs in every cycle", remedy);
+        }
+        let work = CommandWork {
+            launch: stand_in(section.run.as_ref().map(|run| launch(&run.value, &section.surroundings))),
+            timeout: self.timeout(&section.common, &key, Duration::from_secs(60)),
+            kept,
+            repaired,
+        };
+        self.promise((&named.id, &key), &section.common, Work::Command(work))
+    }
+
+    pub fn report(&mut self, named: &Named<Report>, names: &Names<'_>) -> Promise {
+        let section = &named.section;
+        let key = format!("report.{}", named.id);
+        self.required(section.text.is_some(), (named.place, &key), "text");
+        let text = section.text.as_ref().map(|text| self.template(text, &format!("{key}.text"), names));
+        self.surroundings(&section.surroundings, &key);
+        self.programs(&key, &[("run", &section.run)]);
+        if section.run.is_none() {
+            self.idle(&section.surroundings, &key);
+        }
+        if section.common.guard.is_none() {
+            self.findings.warn(named.place, &key, "has no condition", "say with `if` when it is to be told");
+        }
+        let changes = section.changes.as_ref().is_some_and(|changes| changes.value);
+        if let (true, Some(quiet)) = (changes, &section.quiet) {
+            let what = "is of no use with `changes`";
+            self.findings.fault(quiet.place, &format!("{key}.quiet"), what, "take one of them out");
+        }
+        let often = if changes || section.common.every.is_some() { Duration::ZERO } else { Duration::from_secs(3_600) };
+        let range = (Duration::ZERO, LONGEST);
+        let work = ReportWork {
+            text: text.unwrap_or_default(),
+            log: section.to.as_ref().map_or(section.run.is_none(), |to| to.value.contains(&Sink::Log)),
+            run: section.run.as_ref().map(|run| launch(&run.value, &section.surroundings)),
+            timeout: self.timeout(&section.common, &key, Duration::from_secs(30)),
+            changes,
+            quiet: self.time(section.quiet.as_ref(), &format!("{key}.quiet"), range).unwrap_or(often),
+        };
+        self.promise((&named.id, &key), &section.common, Work::Report(work))
+    }
+
+    fn template(&mut self, text: &At<Text>, key: &str, names: &Names<'_>) -> Template {
+        match Template::parse(&text.value.0, names) {
+            Ok(template) => return template,
+            Err(error) => {
+                let column = u32::try_from(error.column).unwrap_or(u32::MAX).saturating_sub(1);
+                let place = Place { column: text.place.column.saturating_add(column), ..text.place };
+                self.findings.fault(place, key, error.what, error.remedy);
+            }
+        }
+        Template::default()
+    }
+
+    /// What all promises have.
+    fn promise(&mut self, (id, key): (&str, &str), common: &Common, work: Work) -> Promise {
+        Promise {
+            id: id.to_owned(),
+            guard: self.guard(common, key),
+            every: self
+                .time(common.every.as_ref(), &format!("{key}.every"), (Duration::ZERO, LONGEST))
+                .unwrap_or_default(),
+            mode: common.mode.as_ref().map_or(Mode::Fix, |mode| mode.value),
+            limit: common.limit.as_ref().map(|limit| limit.value),
+            work,
+        }
+    }
+
+    fn timeout(&mut self, common: &Common, key: &str, default: Duration) -> Duration {
+        self.time(common.timeout.as_ref(), &format!("{key}.timeout"), (100 * MILLI, DAY)).unwrap_or(default)
+    }
+
+    /// A key that has to be there. One that is there but wrong has been reported already.
+    fn required(&mut self, is_there: bool, (place, table): (Place, &str), key: &str) {
+        if !is_there && !self.findings.mentions(&format!("{table}.{key}")) {
+            self.findings.fault(place, table, format!("`{key}` is missing"), format!("write {key} = …"));
+        }
+    }
+}
+
+/// In place of a launch that is missing: a fault has been noted, and the policy is never used.
+fn stand_in(launch: Option<model::Launch>) -> model::Launch {
+    launch.unwrap_or(model::Launch {
+        command: model::Command::Exec(Vec::new()),
+        user: None,
+        group: None,
+        cwd: None,
+        env: Vec::new(),
+    })
+}

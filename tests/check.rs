@@ -1,0 +1,473 @@
+//! What `watchd check` refuses: each bad policy with the place and the remedy it has to name.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use watchd::engine::policy::{Loaded, load, load_text};
+use watchd::model::Places;
+use watchd_probes::inventory::Inventory;
+
+fn inventory() -> Inventory {
+    Inventory { distribution: "debian".into(), release: "12".into(), cpus: 2, ..Inventory::default() }
+}
+
+fn read(text: &str) -> Loaded {
+    load_text("t", text, &inventory())
+}
+
+/// Text, `line:column: key` of a fault, and a part of what it says.
+type Bad = (&'static str, &'static str, &'static str);
+
+/// The TOML itself and the tables.
+const TABLES: &[Bad] = &[
+    ("cycle = \"1s\"", "1:1: cycle", "move it below [watchd]"),
+    ("nonsense = 1", "1:1: nonsense", "valid are watchd, munin"),
+    ("[proces.web]", "1:2: proces", "the nearest is `process`"),
+    ("[Watchd]", "1:2: Watchd", "the nearest is `watchd`"),
+    ("[file.tidy]\nin = \"/x\"", "1:2: file", "is not in this version"),
+    ("[measure.mailq]", "1:2: measure", "is not in this version"),
+    ("[freshness.backup]", "1:2: freshness", "is not in this version"),
+    ("[watchd", "1:8: toml", "correct the TOML here"),
+    ("[watchd]\ncycle = 10s", "2:9: toml", "correct the TOML here"),
+    ("[watchd]\ncycle = \"10s", "2:13: toml", "correct the TOML here"),
+    ("[watchd]\ncycle = \"1s\"\ncycle = \"2s\"", "3:1: toml", "keep one of the two"),
+    ("[watchd]\n[watchd]", "2:2: toml", "keep one of the two"),
+    ("[process.web]\nrun = [\"/a\"\n[http]\nx = {", "3:1: toml", "correct the TOML here"),
+    ("watchd = 3", "1:10: watchd", "expected a table, found an integer"),
+    ("process = \"x\"", "1:11: process", "write [process.NAME]"),
+    ("[process]\nrun = [\"/bin/true\"]", "2:7: process.run", "write [process.NAME]"),
+    ("[[process.web]]\nrun = [\"/bin/true\"]", "1:1: process.web", "expected a table, found a list"),
+    ("[munin]\nlisten = []", "2:10: munin.listen", "put something into it"),
+    ("[munin]\nport = 4949", "2:1: munin.port", "unknown key"),
+    ("[munin]\nplugins = \"/etc/munin/plugins\"", "2:1: munin.plugins", "is not in this version"),
+    ("[munin]\nlisten = \"127.0.0.1:4949\"", "2:10: munin.listen", "in square brackets"),
+    ("[munin]\nlisten = [\"localhost:4949\"]", "2:11: munin.listen[1]", "write it in numbers"),
+    ("[munin]\nlisten = [\"127.0.0.1\"]", "2:11: munin.listen[1]", "an address with a port"),
+    ("[munin]\nlisten = [\"127.0.0.1:99999\"]", "2:11: munin.listen[1]", "an address with a port"),
+    ("[munin]\nlisten = [\"127.0.0.1:0\"]", "2:10: munin.listen", "a port from 1 to 65535"),
+    ("[munin]\nlisten = [\"0.0.0.0:1\", 7]", "2:24: munin.listen[2]", "found an integer"),
+    ("[munin]\nallow = [\"10.0.0.0/33\"]", "2:10: munin.allow[1]", "a network"),
+    ("[munin]\nallow = [\"10.1.2.3/8\"]", "2:10: munin.allow[1]", "nothing set behind its length"),
+    ("[munin]\nallow = [\"example.org\"]", "2:10: munin.allow[1]", "write it in numbers"),
+    ("[munin]\nhost-name = \"a b\"", "2:13: munin.host-name", "letters, digits"),
+    ("[munin]\nhost_name = \"a\"", "2:1: munin.host_name", "the nearest is `host-name`"),
+    ("[http]\nlisten = [\"127.0.0.1:80\", \"127.0.0.1:80\"]", "2:10: http.listen", "give each listener its own"),
+    ("[munin]\n[http]\nlisten = [\"127.0.0.1:4949\"]", "3:10: http.listen", "127.0.0.1:4949 is taken twice"),
+    ("[http]\nallow = [\"::1\"]", "2:1: http.allow", "valid are listen"),
+    ("[watchd]\ncycle = 10", "2:9: watchd.cycle", "found an integer; write a number and ms, s, m, h or d"),
+    ("[watchd]\ncycle = \"10\"", "2:9: watchd.cycle", "`10` is not a time"),
+    ("[watchd]\ncycle = \"1.5s\"", "2:9: watchd.cycle", "`1.5s` is not a time"),
+    ("[watchd]\ncycle = \"500ms\"", "2:9: watchd.cycle", "write a time from 1s to 1h"),
+    ("[watchd]\ncycle = \"2h\"", "2:9: watchd.cycle", "write a time from 1s to 1h"),
+    ("[watchd]\ncycle = true", "2:9: watchd.cycle", "found a boolean"),
+    ("[watchd]\ncycle = 2026-01-01", "2:9: watchd.cycle", "found a date"),
+    ("[watchd]\ncycle = 1.5", "2:9: watchd.cycle", "found a float"),
+    ("[watchd]\nmemory = \"lock\"", "2:10: watchd.memory", "\"lock\" is not in this version"),
+    ("[watchd]\nuser = \"\"", "2:8: watchd.user", "an account or group name"),
+    ("[watchd]\nuser = 0", "2:8: watchd.user", "found an integer"),
+    ("[watchd]\ncycel = \"1s\"", "2:1: watchd.cycel", "the nearest is `cycle`"),
+    ("[watchd]\ninclude = [\"a\"]", "2:11: watchd.include", "found a list"),
+    ("é = \"1\"", "1:1: toml", "correct the TOML here"),
+];
+
+/// Processes.
+const PROCESSES: &[Bad] = &[
+    ("[process.web]", "1:10: process.web", "has none of `run`, `pidfile` and `match`"),
+    ("[process.web]\nrun = [\"/a\"]\npidfile = \"/b\"", "3:11: process.web.pidfile", "stands beside `run`"),
+    ("[process.web]\npidfile = \"/b\"\nmatch = \"c\"", "3:9: process.web.match", "keep one of run, pidfile and match"),
+    ("[process.web]\nrun = [\"/a\"]\nstart = [\"/b\"]", "3:9: process.web.start", "take one of them out"),
+    ("[process.web]\nrun = []", "2:7: process.web.run", "the list is empty"),
+    ("[process.web]\nrun = [\"nginx\"]", "2:8: process.web.run[1]", "write the whole path of the program"),
+    ("[process.web]\nrun = [\"./nginx\"]", "2:8: process.web.run[1]", "`./nginx` is not an absolute path"),
+    ("[process.web]\nrun = [\"\"]", "2:8: process.web.run[1]", "is not an absolute path"),
+    ("[process.web]\nrun = [\"/a\", 7]", "2:14: process.web.run[2]", "expected an argument, found an integer"),
+    ("[process.web]\nrun = [[\"/a\"]]", "2:8: process.web.run[1]", "found a list"),
+    ("[process.web]\nrun = [\"/a\\u0000\"]", "2:8: process.web.run[1]", "has a NUL in it"),
+    ("[process.web]\nrun = [\"/a\", \"b\\u0000\"]", "2:14: process.web.run[2]", "has a NUL in it"),
+    ("[process.web]\nrun = \"\"", "2:7: process.web.run", "with something in it"),
+    ("[process.web]\nrun = \"  \"", "2:7: process.web.run", "with something in it"),
+    ("[process.web]\nrun = 7", "2:7: process.web.run", "a list of the program and its arguments"),
+    ("[process.web]\nrun = { a = 1 }", "2:7: process.web.run", "found a table"),
+    ("[process.web]\nrnu = [\"/a\"]", "2:1: process.web.rnu", "the nearest is `run`"),
+    ("[process.web]\npidfile = \"run/x.pid\"", "2:11: process.web.pidfile", "the whole path, beginning with /"),
+    ("[process.web]\nmatch = 3", "2:9: process.web.match", "expected a program name"),
+    ("[process.web]\nmatch = \"\"", "2:9: process.web.match", "with something in it"),
+    ("[process.web]\nmatch = { user = \"root\" }", "2:9: process.web.match", "`name` is missing"),
+    ("[process.web]\nmatch = { name = \"x\", usr = \"root\" }", "2:23: process.web.match.usr", "the nearest is `user`"),
+    ("[process.web]\nmatch = { regex = \"x\" }", "2:11: process.web.match.regex", "is not in this version"),
+    ("[process.web]\nmatch = \"bin/x\"", "2:9: process.web.match", "the name alone or the whole path"),
+    ("[process.web]\nmatch = \"x\"\nuser = \"root\"", "3:8: process.web.user", "nothing is started"),
+    ("[process.web]\nmatch = \"x\"\nenv = { A = \"1\" }", "3:7: process.web.env", "nothing is started"),
+    ("[process.web]\nrun = [\"/a\"]\ncwd = \"tmp\"", "3:7: process.web.cwd", "`tmp` is not an absolute path"),
+    ("[process.web]\nrun = [\"/a\"]\nuser = \"a b\"", "3:8: process.web.user", "an account or group name"),
+    ("[process.web]\nrun = [\"/a\"]\nenv = [\"A=1\"]", "3:7: process.web.env", "write it like { LANG"),
+    ("[process.web]\nrun = [\"/a\"]\nenv = { A = 1 }", "3:13: process.web.env.A", "found an integer"),
+    (
+        "[process.web]\nrun = [\"/a\"]\nenv = { \"A=B\" = \"1\" }",
+        "3:17: process.web.env.A=B",
+        "is not a name of a variable",
+    ),
+    ("[process.web]\nrun = [\"/a\"]\nenv = { A = \"\\u0000\" }", "3:13: process.web.env.A", "has a NUL in it"),
+    ("[process.web]\nrun = [\"/a\"]\nsignals = [\"10s\"]", "3:11: process.web.signals", "has no signal"),
+    ("[process.web]\nrun = [\"/a\"]\nsignals = [\"stop\"]", "3:12: process.web.signals[1]", "term, int, quit"),
+    ("[process.web]\nrun = [\"/a\"]\nsignals = \"term\"", "3:11: process.web.signals", "in square brackets"),
+    ("[process.web]\nrun = [\"/a\"]\nsignals = [\"term\", \"1d\"]", "3:20: process.web.signals[2]", "at most 10m"),
+    ("[process.web]\nrun = [\"/a\"]\nbackoff = [\"1s\"]", "3:11: process.web.backoff", "expected two times, found 1"),
+    (
+        "[process.web]\nrun = [\"/a\"]\nbackoff = [\"1m\", \"1s\"]",
+        "3:11: process.web.backoff",
+        "write the shortest first",
+    ),
+    ("[process.web]\nrun = [\"/a\"]\nbackoff = [\"1ms\", \"1s\"]", "3:11: process.web.backoff", "from 10ms to 1d"),
+    ("[process.web]\nrun = [\"/a\"]\nlimit = \"5\"", "3:9: process.web.limit", "how many in which time"),
+    ("[process.web]\nrun = [\"/a\"]\nlimit = \"0/10m\"", "3:9: process.web.limit", "`0/10m` is not a limit"),
+    ("[process.web]\nrun = [\"/a\"]\nlimit = 5", "3:9: process.web.limit", "found an integer"),
+    ("[process.web]\nrun = [\"/a\"]\nsettle = \"2h\"", "3:10: process.web.settle", "out of range"),
+    ("[process.web]\nrun = [\"/a\"]\ntimeout = \"1ms\"", "3:11: process.web.timeout", "out of range"),
+    ("[process.web]\nrun = [\"/a\"]\non-exit = \"restart\"", "3:11: process.web.on-exit", "\"leave\" or \"stop\""),
+    ("[process.web]\nrun = [\"/a\"]\nmode = \"dry\"", "3:8: process.web.mode", "\"fix\", \"warn\" or \"off\""),
+    ("[process.web]\nrun = [\"/a\"]\nneeds = [\"db\"]", "3:1: process.web.needs", "is not in this version"),
+    ("[process.web]\nrun = [\"/a\"]\nrss = { max = \"1M\" }", "3:1: process.web.rss", "is not in this version"),
+    ("[process.web]\nrun = [\"/a\"]\nif = \"a b\"", "3:9: process.web.if", "expected `&`, `|` or the end, found `b`"),
+    ("[process.web]\nrun = [\"/a\"]\nif = \"\"", "3:7: process.web.if", "found the end"),
+    ("[process.web]\nrun = [\"/a\"]\nif = 'x & (any'", "3:11: process.web.if", "this `(` has no `)`"),
+    ("[process.web]\nrun = [\"/a\"]\nif = true", "3:6: process.web.if", "found a boolean"),
+    ("[process.Web]\nrun = [\"/a\"]", "1:10: process.Web", "write a small letter"),
+    ("[process.1web]\nrun = [\"/a\"]", "1:10: process.1web", "write a small letter"),
+    ("[process.\"a.b\"]\nrun = [\"/a\"]", "1:10: process.a.b", "write a small letter"),
+    ("[process.\"\"]\nrun = [\"/a\"]", "1:10: process.", "write a small letter"),
+    ("[process.a23456789012345678901234567890123]\nrun = [\"/a\"]", "1:10: process.a2", "up to 31"),
+    (
+        "[process.a-b]\nrun = [\"/a\"]\n[process.a_b]\nrun = [\"/a\"]",
+        "3:10: process.a_b",
+        "same class names as process.a-b in t:1",
+    ),
+];
+
+/// The other promises, classes and texts.
+const OTHERS: &[Bad] = &[
+    ("[disk.root]", "1:7: disk.root", "`path` is missing"),
+    ("[disk.root]\npath = \"root\"", "2:8: disk.root.path", "`root` is not an absolute path"),
+    ("[disk.root]\npath = \"/\"\nful = \"90%\"", "3:1: disk.root.ful", "the nearest is `full`"),
+    ("[disk.root]\npath = \"/\"\nfull = \"90\"", "3:8: disk.root.full", "write a number above 0 and up to 100 with %"),
+    ("[disk.root]\npath = \"/\"\nfull = 90", "3:8: disk.root.full", "found an integer"),
+    ("[disk.root]\npath = \"/\"\nfull = \"110%\"", "3:8: disk.root.full", "`110%` is not a share"),
+    ("[disk.root]\npath = \"/\"\nfull = \"0%\"", "3:8: disk.root.full", "above 0"),
+    ("[disk.root]\npath = \"/\"\nok = \"95%\"", "3:6: disk.root.ok", "leave some room between them"),
+    ("[disk.root]\npath = \"/\"\nfull = \"80%\"\nok = \"80%\"", "4:6: disk.root.ok", "80% is not below full = 80%"),
+    ("[disk.root]\npath = \"/\"\nfull = \"4%\"", "3:8: disk.root.ok", "further up"),
+    ("[disk.root]\npath = \"/\"\nforecast = \"24h\"", "3:1: disk.root.forecast", "is not in this version"),
+    ("[disk.root]\npath = \"/\"\nlimit = \"1/1h\"", "3:9: disk.root.limit", "a disk is only looked at"),
+    ("[command.x]", "1:10: command.x", "`run` is missing"),
+    ("[command.x]\nrun = [\"true\"]\nevery = \"1h\"", "2:8: command.x.run[1]", "whole path"),
+    ("[command.x]\nrun = \"true\"\nevery = \"31d\"", "3:9: command.x.every", "write a time from 0s to 30d"),
+    ("[command.x]\nrun = \"true\"\nkept = [256]", "3:9: command.x.kept[1]", "a number from 0 to 255"),
+    ("[command.x]\nrun = \"true\"\nkept = [-1]", "3:9: command.x.kept[1]", "-1 is not an exit status"),
+    ("[command.x]\nrun = \"true\"\nkept = 0", "3:8: command.x.kept", "in square brackets"),
+    (
+        "[command.x]\nrun = \"true\"\nkept = [\"0\"]",
+        "3:9: command.x.kept[1]",
+        "expected an exit status, found a string",
+    ),
+    ("[command.x]\nrun = \"true\"\nkept = [3]\nrepaired = [3]", "4:12: command.x.repaired", "3 is among `kept` too"),
+    ("[command.x]\nrun = \"true\"\nstart = \"x\"", "3:1: command.x.start", "unknown key"),
+    (
+        "[command.web]\nrun = \"true\"\n[process.web]\nrun = [\"/a\"]",
+        "1:10: command.web",
+        "same class names as process.web",
+    ),
+    ("[command.disk_a]\nrun = \"true\"\n[disk.a]\npath = \"/\"", "1:10: command.disk_a", "same class names as disk.a"),
+    ("[report.r]", "1:9: report.r", "`text` is missing"),
+    ("[report.r]\ntext = \"\"", "2:8: report.r.text", "with something in it"),
+    ("[report.r]\ntext = \"a {hots}\"", "2:11: report.r.text", "the nearest is `{host}`"),
+    ("[report.r]\ntext = \"a {host\"", "2:11: report.r.text", "this `{` has no `}`"),
+    ("[report.r]\ntext = \"{disk_root.used}\"", "2:9: report.r.text", "`{disk_root.used}` is nothing that can be told"),
+    ("[report.r]\ntext = \"{load.oen}\"", "2:9: report.r.text", "the nearest is `{load.one}`"),
+    ("[report.r]\ntext = \"x\"\nto = \"log\"", "3:6: report.r.to", "in square brackets"),
+    ("[report.r]\ntext = \"x\"\nto = [\"mail:root\"]", "3:7: report.r.to[1]", "give a program in `run`"),
+    ("[report.r]\ntext = \"x\"\nchanges = \"yes\"", "3:11: report.r.changes", "write it without quotes"),
+    ("[report.r]\ntext = \"x\"\nchanges = true\nquiet = \"1h\"", "4:9: report.r.quiet", "is of no use with `changes`"),
+    ("[report.r]\ntext = \"x\"\nuser = \"root\"", "3:8: report.r.user", "nothing is started"),
+    ("[class.x]", "1:8: class.x", "`when` is missing"),
+    ("[class.x]\nwhen = \"a &\"", "2:12: class.x.when", "found the end"),
+    ("[class.x]\nwhen = \"é\"", "2:9: class.x.when", "found `é`"),
+    ("[class.x]\nwhen = \"a-b\"", "2:10: class.x.when", "found `-`"),
+    ("[class.x]\nwhen = \"a)\"", "2:10: class.x.when", "this `)` has no `(`"),
+    ("[class.x]\nif = \"a\"", "2:1: class.x.if", "unknown key"),
+    ("[class.x]\nwhen = \"y\"\n[class.y]\nwhen = \"!x\"", "1:8: class.x", "needs itself: x -> y -> x"),
+    ("[class.x]\nwhen = \"x\"", "1:8: class.x", "needs itself: x -> x"),
+    ("[class.linux]\nwhen = \"any\"", "1:8: class.linux", "there is a hard class of this name"),
+    ("[class.load_high]\nwhen = \"any\"", "1:8: class.load_high", "there is a measured class of this name"),
+    (
+        "[class.web_ready]\nwhen = \"any\"\n[process.web]\nmatch = \"x\"",
+        "1:8: class.web_ready",
+        "there is a state class of this name",
+    ),
+    ("[class.true]\nwhen = \"any\"", "1:8: class.true", "is a word of the language"),
+    ("[class.x]\nall = [\"a\"]", "2:1: class.x.all", "is not in this version"),
+];
+
+#[test]
+fn each_bad_policy_is_refused_with_its_place_and_remedy() {
+    let all: Vec<&Bad> = TABLES.iter().chain(PROCESSES).chain(OTHERS).collect();
+    assert!(all.len() >= 110, "{} rows", all.len());
+    let mut missed = Vec::new();
+    for (text, place, part) in all {
+        match read(text) {
+            Ok(_) => missed.push(format!("accepted: {text:?}")),
+            Err(faults) => {
+                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                let place = format!("t:{place}");
+                let named = |line: &&String| line.starts_with(&place) && line.contains(part) && line.contains("; ");
+                if lines.iter().find(named).is_none() {
+                    missed.push(format!("{text:?}\n  wanted {place} … {part}\n  found  {}", lines.join("\n         ")));
+                }
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn all_faults_of_a_file_are_named_in_its_order() {
+    let text = "[watchd]\ncycle = 1\n[process.web]\nrun = [\"x\", 3]\nsettel = \"1s\"\nif = \"a b\"\n[disk.d]\nfull = 9\n[nope]\n";
+    let faults = read(text).expect_err("it is bad in many ways");
+    let places: Vec<String> =
+        faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.key)).collect();
+    let expect = [
+        "2:9 watchd.cycle",
+        "4:13 process.web.run[2]",
+        "5:1 process.web.settel",
+        "6:9 process.web.if",
+        "7:7 disk.d",
+        "8:8 disk.d.full",
+        "9:2 nope",
+    ];
+    assert_eq!(places, expect);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    for (text, place, part) in [
+        (
+            "[class.x]\nwhen = \"disk_rot_full\"\n[disk.root]\npath = \"/\"",
+            "t:2:9: class.x.when",
+            "the nearest is `disk_root_full`",
+        ),
+        ("[class.x]\nwhen = \"any & Mondey\"", "t:2:15: class.x.when", "the nearest is `Monday`"),
+        ("[class.x]\nwhen = \"!maintenance\"", "t:2:10: class.x.when", "it counts as false"),
+        ("[process.web]\nrun = [\"/nonexistent/x\"]", "t:2:7: process.web.run", "cannot find /nonexistent/x"),
+        ("[process.web]\nrun = [\"/\"]", "t:2:7: process.web.run", "/ is not a file"),
+        ("[process.web]\nrun = [\"/etc/passwd\"]", "t:2:7: process.web.run", "is not executable"),
+        ("[process.web]\nrun = \"x\"\nuser = \"no-such-user\"", "t:3:8: process.web.user", "cannot find user"),
+        ("[process.web]\nrun = \"x\"\ngroup = \"no-such-group\"", "t:3:9: process.web.group", "cannot find group"),
+        ("[command.x]\nrun = \"true\"", "t:1:10: command.x", "give it `if` or `every`"),
+        ("[report.r]\ntext = \"x\"", "t:1:9: report.r", "has no condition"),
+    ] {
+        let (_, warnings) = read(text).expect(text);
+        let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(lines.iter().any(|line| line.starts_with(place) && line.contains(part)), "{text:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn more_than_there_is_room_for_is_refused() {
+    let many = |count: usize, table: &dyn Fn(usize) -> String| (0..count).map(table).collect::<String>();
+    let processes = |count| many(count, &|place| format!("[process.p{place}]\nmatch = \"p{place}\"\n"));
+    let commands = |count| many(count, &|place| format!("[command.c{place}]\nrun = \"x\"\nevery = \"1h\"\n"));
+    let classes = |count| many(count, &|place| format!("[class.c{place}]\nwhen = \"any\"\n"));
+    for (text, good, part) in [
+        (processes(128), true, ""),
+        (processes(129), false, "129 processes are too many; there is room for 128"),
+        (commands(512), true, ""),
+        (commands(513), false, "513 promises are too many; there is room for 512"),
+        (classes(900), true, ""),
+        (classes(1024), false, "classes are too many; there is room for 1024"),
+    ] {
+        match read(&text) {
+            Ok(_) => assert!(good, "accepted"),
+            Err(faults) => assert!(!good && faults.iter().any(|fault| fault.to_string().contains(part)), "{faults:?}"),
+        }
+    }
+}
+
+const GOOD: &str = r#"# A policy with one of everything.
+[watchd]
+cycle = "5s"
+user = "root"
+memory = "keep"
+
+[munin]
+listen = ["127.0.0.1:4949", "[::1]:4949"]
+allow = ["10.0.0.0/8", "::1"]
+host-name = "web.example.org"
+
+[http]
+
+[process.web]
+run = ["/bin/sh", "-c", "exec sleep 1"]
+user = "root"
+group = "root"
+cwd = "/"
+env = { LANG = "C", EMPTY = "" }
+backoff = ["100ms", "1m"]
+limit = "5/10m"
+settle = "1s"
+timeout = "30s"
+signals = ["term", "10s", "kill"]
+on-exit = "stop"
+if = "!night"
+comment = """
+Several lines,
+with """
+
+[process.db]
+pidfile = '/run/db.pid'
+start = ["/bin/true"]
+stop = "kill $(cat /run/db.pid)"
+
+[process.cron]
+match = { name = "cron", user = "root" }
+mode = "warn"
+
+[disk.root]
+path = "/"
+full = "90%"
+ok = "80%"
+inodes = "95.5%"
+
+[class.night]
+when = "Hr22_06 | (GMT_Night && Sunday)"
+
+[command.clean]
+if = "disk_root_full & web_ready . !clean_failed"
+run = ["/bin/true"]
+kept = [0, 3]
+repaired = [1]
+every = "1h"
+
+[report.disk]
+if = "disk_root_full"
+text = "{host}: / is {disk_root.used} full {{"
+to = ["log"]
+run = ["/bin/cat"]
+changes = true
+"#;
+
+#[test]
+fn a_good_policy_is_read_without_a_word() {
+    let (policy, warnings) = read(GOOD).expect("it is good");
+    assert_eq!(warnings, []);
+    assert_eq!((policy.services.len(), policy.promises.len(), policy.classes.disks()), (3, 6, &["/".to_owned()][..]));
+    let crlf = GOOD.replace('\n', "\r\n");
+    assert_eq!(read(&crlf).expect("it is good with the other line ends").0.promises, policy.promises);
+}
+
+#[test]
+fn a_cut_policy_neither_panics_nor_hangs() {
+    for cut in 0..GOOD.len() {
+        let _ = read(&GOOD[..cut]);
+    }
+}
+
+#[test]
+fn a_policy_with_a_broken_byte_neither_panics_nor_hangs() {
+    for place in (0..GOOD.len()).step_by(3) {
+        for letter in ["\0", "\"", "[", "=", "\n", "\u{fffd}", "\\", "{"] {
+            let _ = read(&format!("{}{letter}{}", &GOOD[..place], &GOOD[place + 1..]));
+        }
+    }
+}
+
+/// A directory of this test's own.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("check-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a directory of our own");
+        Self(path)
+    }
+
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("it has a parent")).expect("a directory of our own");
+        fs::write(&path, bytes).expect("a file of our own");
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn read_file(path: &Path) -> Loaded {
+    let places = Places { config: Some(path.into()), run_dir: "/".into(), state_dir: "/".into(), root: "/".into() };
+    load(&places, &inventory())
+}
+
+#[test]
+fn files_that_are_no_policy_are_refused() {
+    let directory = Directory::new("files");
+    let fifo = directory.0.join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .expect("a pipe of our own");
+    for (path, place, part) in [
+        (directory.file("latin", b"# caf\xe9\n[watchd]\n"), "latin:1:6: file", "save the file as UTF-8"),
+        (directory.file("late", b"[watchd]\n\n  \xff"), "late:3:3: file", "this byte is not UTF-8"),
+        (directory.file("long", vec![b'#'; 10 << 20]), "long:1:1: file", "longer than 1048576 bytes"),
+        (directory.file("zero", [0]), "zero:1:1: toml", "correct the TOML"),
+        (directory.0.clone(), ":1:1: file", "it is a directory"),
+        (fifo, "fifo:1:1: file", "not a regular file"),
+        (directory.0.join("none"), "none:1:1: file", "give the path of a file that exists"),
+        ("/dev/zero".into(), "zero:1:1: file", "not a regular file"),
+    ] {
+        let faults = read_file(&path).expect_err("it is no policy");
+        let line = faults[0].to_string();
+        assert!(line.contains(place) && line.contains(part), "{line}");
+    }
+}
+
+#[test]
+fn included_files_are_read_in_their_order() {
+    let directory = Directory::new("include");
+    let main = directory.file("watchd.toml", "[watchd]\ninclude = \"conf.d/*.toml\"\n[disk.root]\npath = \"/\"\n");
+    directory.file("conf.d/20.toml", "[process.b]\nmatch = \"b\"\n");
+    directory.file("conf.d/10.toml", "[process.a]\nmatch = \"a\"\n[http]\n");
+    directory.file("conf.d/.hidden.toml", "rubbish");
+    directory.file("conf.d/backup.toml~", "rubbish");
+    let (policy, _) = read_file(&main).expect("it is good");
+    assert_eq!(policy.services.iter().map(|service| service.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(policy.included.len(), 2);
+    assert!(policy.http.is_some() && policy.munin.is_none());
+}
+
+#[test]
+fn bad_inclusions_are_refused() {
+    for (include, other, place, part) in [
+        ("missing.toml", "", "watchd.toml:2:11: watchd.include", "missing.toml"),
+        ("no/such/*.toml", "", "watchd.toml:2:11: watchd.include", "cannot list"),
+        ("*/a.toml", "", "watchd.toml:2:11: watchd.include", "in the last part only"),
+        ("conf.d/", "", "watchd.toml:2:11: watchd.include", "in the last part only"),
+        ("watchd.toml", "", "watchd.toml:2:11: watchd.include", "includes itself"),
+        ("*.toml", "", "watchd.toml:2:11: watchd.include", "includes itself"),
+        ("conf.d", "", "watchd.toml:2:11: watchd.include", "it is a directory"),
+        ("conf.d/a.toml", "[watchd]\ninclude = \"b.toml\"", "a.toml:1:2: watchd", "watchd.toml:1; keep one of the two"),
+        ("conf.d/a.toml", "[watchd]\ncycle = \"3s\"", "a.toml:1:2: watchd", "watchd.toml:1; keep one of the two"),
+        ("conf.d/a.toml", "[disk.root]\npath = \"/\"", "a.toml:1:7: disk.root", "same class names as disk.root in"),
+        ("conf.d/a.toml", "[disk.other]\npath = 1", "a.toml:2:8: disk.other.path", "found an integer"),
+        ("conf.d/a.toml", "\u{0}", "a.toml:1:1: toml", "correct the TOML"),
+    ] {
+        let directory = Directory::new("bad-include");
+        directory.file("conf.d/a.toml", other);
+        let text = format!("[watchd]\ninclude = \"{include}\"\n[disk.root]\npath = \"/\"\n");
+        let faults = read_file(&directory.file("watchd.toml", text)).expect_err(include);
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(lines.iter().any(|line| line.contains(place) && line.contains(part)), "{include}: {lines:?}");
+    }
+}
