@@ -3,5 +3,8 @@
 pub mod config_watch;
 pub mod control;
 pub mod control_socket;
+pub mod hands;
 pub mod notes;
+pub mod services;
 pub mod sight;
+pub mod system;
