@@ -3,9 +3,22 @@
 pub mod config_watch;
 pub mod control;
 pub mod control_socket;
+pub mod core;
+pub mod doorkeeper;
 pub mod errands;
+pub mod hands;
+pub mod judgement;
 pub mod mounts;
 pub mod notes;
 pub mod policy;
+pub mod publish;
+pub mod reader;
+pub mod reload;
+pub mod requests;
+pub mod services;
 pub mod sight;
+pub mod start;
+pub mod system;
 pub mod tokens;
+
+pub use start::{Failure, run};

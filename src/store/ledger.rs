@@ -104,6 +104,8 @@ struct Slot {
     sequence: u32,
     /// Which copy is the newer one.
     newer: u8,
+    /// A service of the policy; others make room when it is needed.
+    in_use: bool,
 }
 
 /// The open file.
@@ -182,44 +184,52 @@ impl<B: Blob> Ledger<B> {
         let mut slots = [Slot::default(); SERVICES];
         for (place, slot) in slots.iter_mut().enumerate() {
             if let (Copy::Sound(row), newer) = newest(&blob, place)? {
-                *slot = Slot { key: row.key, sequence: row.sequence, newer };
+                *slot = Slot { key: row.key, sequence: row.sequence, newer, in_use: false };
             }
         }
         Ok(Self { blob, boot, slots })
     }
 
     /// What is remembered of a service.
-    pub fn recall(&self, id: &str) -> io::Result<Option<Recalled>> {
-        let key = key(id);
-        let Some(place) = self.slots.iter().position(|slot| slot.key == key) else { return Ok(None) };
+    pub fn recall(&mut self, id: &str) -> io::Result<Option<Recalled>> {
+        let Some(place) = self.place(id) else { return Ok(None) };
         let (Copy::Sound(row), _) = newest(&self.blob, place)? else { return Ok(None) };
         let record = row.record();
         let same = row.boot == self.boot;
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.in_use = true;
+        }
         Ok(Some(if same { Recalled::ThisBoot(record) } else { Recalled::EarlierBoot(record) }))
     }
 
     /// Remembers a service. When this fails, what was remembered before still stands.
     pub fn write(&mut self, id: &str, record: &Record) -> io::Result<()> {
-        let key = key(id);
+        let free = |slot: &Slot| slot.key == 0;
         let place = self
-            .slots
-            .iter()
-            .position(|slot| slot.key == key)
-            .or_else(|| self.slots.iter().position(|slot| slot.key == 0))
+            .place(id)
+            .or_else(|| self.slots.iter().position(free))
+            .or_else(|| self.slots.iter().position(|slot| !slot.in_use))
             .ok_or(io::ErrorKind::StorageFull)?;
         self.put(place, Row::new(id, record, self.boot))
     }
 
-    /// Forgets a service that is not in the policy any more.
-    pub fn forget(&mut self, id: &str) -> io::Result<()> {
+    /// A service is not in the policy any more. It is remembered until its row is needed: should it come back to the
+    /// policy, its process must not be started a second time.
+    pub fn release(&mut self, id: &str) {
+        if let Some(slot) = self.place(id).and_then(|place| self.slots.get_mut(place)) {
+            slot.in_use = false;
+        }
+    }
+
+    fn place(&self, id: &str) -> Option<usize> {
         let key = key(id);
-        let Some(place) = self.slots.iter().position(|slot| slot.key == key) else { return Ok(()) };
-        self.put(place, Row::new_zeroed())
+        self.slots.iter().position(|slot| slot.key == key)
     }
 
     fn put(&mut self, place: usize, mut row: Row) -> io::Result<()> {
         let Some(slot) = self.slots.get_mut(place) else { return Ok(()) };
-        let next = Slot { key: row.key, sequence: slot.sequence.wrapping_add(1).max(1), newer: 1 - slot.newer.min(1) };
+        let sequence = slot.sequence.wrapping_add(1).max(1);
+        let next = Slot { key: row.key, sequence, newer: 1 - slot.newer.min(1), in_use: true };
         row.sequence = next.sequence;
         row.crc = checksum(&row);
         self.blob.store(row.as_bytes(), offset(place, next.newer))?;
@@ -389,15 +399,11 @@ mod tests {
         ledger.write("db", &Record::default()).expect("a row can be written");
         ledger.write("web", &record(2)).expect("a row can be written");
         for (boot, expect) in [(BOOT, Recalled::ThisBoot(record(2))), ([b'2'; 40], Recalled::EarlierBoot(record(2)))] {
-            let (ledger, aside) = Ledger::open(&path, boot).expect("the file is there");
+            let (mut ledger, aside) = Ledger::open(&path, boot).expect("the file is there");
             assert!(aside.is_none());
             assert_eq!(ledger.recall("web").expect("it can be read"), Some(expect));
             assert_eq!(ledger.recall("mail").expect("it can be read"), None);
         }
-        ledger.forget("web").expect("a row can be written");
-        let (ledger, _) = Ledger::open(&path, BOOT).expect("the file is there");
-        assert_eq!(ledger.recall("web").expect("it can be read"), None);
-        assert!(ledger.recall("db").expect("it can be read").is_some());
         assert_eq!(std::fs::metadata(&path).expect("it is there").len(), SIZE);
     }
 
@@ -414,7 +420,7 @@ mod tests {
             ledger.blob.load(&mut after, offset(0, 1)).expect("it can be read");
             before[..cut].copy_from_slice(&after[..cut]);
             ledger.blob.store(&before, offset(0, 1)).expect("it can be written");
-            let (ledger, aside) = Ledger::open(&path, BOOT).expect("the file is there");
+            let (mut ledger, aside) = Ledger::open(&path, BOOT).expect("the file is there");
             assert!(aside.is_none());
             let recalled = ledger.recall("web").expect("it can be read");
             // A cut before the first changed byte leaves the old copy whole; the second is newer than that.
@@ -436,7 +442,7 @@ mod tests {
             if at > ROW as u64 {
                 ledger.blob.store(b"\xff\xff", at + ROW as u64).expect("it can be written");
             }
-            let (ledger, aside) = Ledger::open(&path, BOOT).expect("a new one is made");
+            let (mut ledger, aside) = Ledger::open(&path, BOOT).expect("a new one is made");
             assert!(aside.is_some_and(|aside| aside.ends_with("services.damaged")), "{claim}");
             assert_eq!(ledger.recall("web").expect("it can be read"), Some(Recalled::ThisBoot(record(2))), "{claim}");
             let db = ledger.recall("db").expect("it can be read");
@@ -454,8 +460,10 @@ mod tests {
             ledger.write(&format!("s{number}"), &record(1)).expect("there is room");
         }
         assert!(ledger.write("more", &record(1)).is_err());
-        ledger.forget("s5").expect("a row can be written");
+        ledger.release("s5");
         ledger.write("more", &record(1)).expect("there is room again");
+        assert_eq!(ledger.recall("s5").expect("it can be read"), None);
+        assert!(ledger.recall("s6").expect("it can be read").is_some());
     }
 
     #[test]

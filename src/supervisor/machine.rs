@@ -271,6 +271,11 @@ impl Machine {
         }
     }
 
+    /// The process leads a session that watchd made for it.
+    pub fn is_own(&self) -> bool {
+        self.daemon().is_some_and(|daemon| daemon.own)
+    }
+
     /// Its start has been asked for and the look for it goes on: what was born since then is its work.
     pub fn attempt(&self) -> Option<Duration> {
         matches!(self.phase, Phase::Seeking { .. }).then_some(self.attempt)

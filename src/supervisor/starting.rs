@@ -20,6 +20,8 @@ impl Machine {
     pub(super) const LONGEST_SEEKING_GAP: Duration = Duration::from_millis(200);
     /// The longest wait between two looks while nothing can be told.
     pub(super) const LONGEST_GAP: Duration = Duration::from_secs(10);
+    /// Even a policy without back-off does not start what cannot be started again and again within one turn.
+    const SHORTEST_WAIT: Duration = Duration::from_millis(10);
     /// How often a command that ignores its end is killed again.
     const KILL_AGAIN: Duration = Duration::from_secs(5);
 
@@ -81,13 +83,13 @@ impl Machine {
         }
     }
 
-    /// It is down after having lived for so long; `reason` is set. Decides when it comes back.
-    fn fall(&mut self, lived: Duration, turn: &mut Turn<'_>) {
+    /// It is down after having lived for so long, or without having lived; `reason` is set. Decides when it comes back.
+    fn fall(&mut self, lived: Option<Duration>, turn: &mut Turn<'_>) {
         if self.budget.is_full(turn.now) {
             self.strikes = 0;
         }
         let mut wait = turn.now;
-        if lived >= turn.spec.settle {
+        if lived.is_some_and(|lived| lived >= turn.spec.settle) {
             self.level = 0;
         } else {
             wait = turn.after(self.backoff(turn.spec.backoff));
@@ -106,7 +108,7 @@ impl Machine {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let whole = first.saturating_mul(1 << self.level.min(20)).min(longest);
+        let whole = first.saturating_mul(1 << self.level.min(20)).min(longest).max(Self::SHORTEST_WAIT);
         let percent = u32::try_from(self.random % 26).unwrap_or(0);
         whole - whole / 100 * percent
     }
@@ -127,7 +129,7 @@ impl Machine {
     fn fail(&mut self, why: Text, turn: &mut Turn<'_>) {
         self.reason = why;
         turn.note(EventKind::ServiceFailed, &self.reason.clone());
-        self.fall(Duration::ZERO, turn);
+        self.fall(None, turn);
     }
 
     /// It runs. Young ones are watched until they have settled.
@@ -289,7 +291,7 @@ impl Machine {
         match self.phase {
             Phase::Alive { .. } => {
                 turn.note(EventKind::ServiceDied, &self.reason.clone());
-                self.fall(lived, turn);
+                self.fall(Some(lived), turn);
             }
             Phase::Unwinding { command: None, .. } => self.after_stop_command(None, turn),
             Phase::Unwinding { command, until, .. } => self.phase = Phase::Unwinding { daemon: None, command, until },

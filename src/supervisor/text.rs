@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// A sentence about a service.
-pub type Text = heapless::String<120>;
+/// A sentence about a service. Its length is a byte, so that a result that carries one stays below 128.
+pub type Text = heapless::String<120, u8>;
 
 /// Formats into a bounded text.
 pub fn text(arguments: fmt::Arguments<'_>) -> Text {

@@ -1,0 +1,58 @@
+//! What services need from the world, as one trait: the real world is in `system`, a made-up one in the simulator.
+//!
+//! Nothing here blocks. A process is only ever touched through a grip, and a grip is only given on a process whose
+//! identity was compared after it was taken.
+
+use crate::model::{Ending, Identity, Launch, Pattern};
+use crate::supervisor::{Pidfile, Process, Reach, Text};
+
+/// Why there is no grip on a process.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lost {
+    /// It has ended; its pid may be another's.
+    Gone,
+    CannotTell(Text),
+}
+
+/// The ways to touch the world.
+pub trait Hands {
+    /// A process held fast, which reports its end with a token.
+    type Grip;
+    /// A child at the gate; dropped, it ends without having run anything.
+    type Held;
+
+    /// Forks a child that waits at the gate.
+    fn hold(&mut self, launch: &Launch) -> Result<(Self::Held, Identity), Text>;
+
+    /// Lets a child go on to its program.
+    fn release(&mut self, held: Self::Held, grip: &mut Self::Grip) -> Result<(), Text>;
+
+    /// Takes hold of a process; its end will be reported with the token.
+    fn grip(&mut self, identity: Identity, token: u64) -> Result<Self::Grip, Lost>;
+
+    /// Lets go. A child of ours that has ended is taken away.
+    fn let_go(&mut self, grip: Self::Grip);
+
+    /// Whether it has ended; how is known of our children only.
+    fn ended(&mut self, grip: &Self::Grip) -> Option<Option<Ending>>;
+
+    /// Why a child that has ended never became its program.
+    fn trouble(&mut self, grip: &mut Self::Grip) -> Option<Text>;
+
+    /// A child has become its program long ago: what was kept for `trouble` can go.
+    fn settled(&mut self, grip: &mut Self::Grip);
+
+    /// Sends a signal. A process that has ended already is no failure.
+    fn signal(&mut self, grip: &Self::Grip, signal: i32, reach: Reach) -> Result<(), Text>;
+
+    /// Looks one process up. An error is "cannot tell"; none is "there is none".
+    fn process(&mut self, pid: i32) -> Result<Option<Process>, Text>;
+
+    fn pidfile(&mut self, path: &str) -> Pidfile;
+
+    /// Gives every running process that matches.
+    fn find(&mut self, pattern: &Pattern, give: &mut dyn FnMut(Process)) -> Result<(), Text>;
+
+    /// The pid of watchd itself.
+    fn own_pid(&self) -> i32;
+}

@@ -1,0 +1,252 @@
+//! All services: joins their machines with the ledger and the hands, and tells others how they are.
+//!
+//! Each public function is one thing that happens in a turn; nothing waits. A death is answered before the function
+//! that heard of it returns. Tokens carry place, role and generation: an event about a process that was let go is dropped.
+
+mod entry;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use crate::model::{Ending, EventKind, Identity, Now, ServiceSpec, ServiceState};
+use crate::store::ledger::{Blob, Ledger};
+use crate::supervisor::{Event, Text, Verb, text};
+
+use super::hands::Hands;
+use entry::Entry;
+
+/// What one call works with.
+pub struct Turn<'a, H: Hands> {
+    pub hands: &'a mut H,
+    pub now: Now,
+    /// Kind, service, words.
+    pub note: &'a mut dyn FnMut(EventKind, &str, &str),
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NoSuchName(String),
+    /// The policy does not say how to start it.
+    NoStart(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchName(name) => write!(out, "cannot find service '{name}'"),
+            Self::NoStart(name) => write!(out, "cannot start {name}: its policy has no start command"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// One service, for classes, board and people.
+#[derive(Clone, Copy, Debug)]
+pub struct Fact<'a> {
+    pub id: &'a str,
+    pub state: ServiceState,
+    /// Time since boot at which it came into this state.
+    pub since: Duration,
+    pub restarts: u32,
+    pub budget_left: u32,
+    pub reason: &'a str,
+    pub identity: Option<Identity>,
+}
+
+/// Where states are remembered, and whether that works.
+struct Books<B> {
+    ledger: Option<Ledger<B>>,
+    failing: bool,
+    /// Grows with each grip; part of its token.
+    generation: u32,
+}
+
+impl<B: Blob> Books<B> {
+    /// Says a change for the worse or the better once.
+    fn judge<H: Hands>(&mut self, outcome: io::Result<()>, turn: &mut Turn<'_, H>) -> bool {
+        let is_good = outcome.is_ok();
+        match outcome {
+            Err(error) if !self.failing => {
+                let what = format!("cannot write the ledger of services: {error}");
+                (turn.note)(EventKind::StateUnwritable, "", &what);
+            }
+            Ok(()) if self.failing => {
+                (turn.note)(EventKind::StateWritable, "", "the ledger of services is written again");
+            }
+            _ => {}
+        }
+        self.failing = !is_good;
+        is_good
+    }
+}
+
+/// All services of the policy.
+pub struct Services<G, B = File> {
+    entries: Vec<Entry<G>>,
+    books: Books<B>,
+    seed: u64,
+}
+
+impl<G, B: Blob> Services<G, B> {
+    /// Takes up the services of the policy: what runs already is adopted, what does not is started. Without a ledger they
+    /// are watched all the same, and `set_ledger` brings one later.
+    pub fn new<H: Hands<Grip = G>>(
+        specs: Vec<ServiceSpec>,
+        ledger: Option<Ledger<B>>,
+        seed: u64,
+        turn: &mut Turn<'_, H>,
+    ) -> Self {
+        let failing = ledger.is_none();
+        let mut services = Self { entries: Vec::new(), books: Books { ledger, failing, generation: 0 }, seed };
+        services.entries.reserve_exact(specs.len());
+        for spec in specs {
+            services.begin(spec, turn);
+        }
+        services
+    }
+
+    fn begin<H: Hands<Grip = G>>(&mut self, spec: ServiceSpec, turn: &mut Turn<'_, H>) {
+        // The lowest place that no other has: places are part of tokens and must not move.
+        let place = (0..=u16::MAX).find(|place| self.entries.iter().all(|entry| entry.place != *place)).unwrap_or(0);
+        let recalled = match self.books.ledger.as_mut().map(|ledger| ledger.recall(&spec.id)) {
+            Some(Ok(recalled)) => recalled,
+            Some(Err(error)) => {
+                self.books.judge(Err(error), turn);
+                None
+            }
+            None => None,
+        };
+        let mut entry = Entry::new(spec, place, recalled, self.seed, turn.now);
+        entry.adopt(&mut self.books, turn);
+        self.entries.push(entry);
+    }
+
+    /// Takes up another policy. What did not change is not touched; what left is left running and remembered; what
+    /// changed keeps its process.
+    pub fn apply<H: Hands<Grip = G>>(&mut self, specs: Vec<ServiceSpec>, turn: &mut Turn<'_, H>) {
+        let mut old = std::mem::take(&mut self.entries);
+        // The gone first, so that their places and rows are free for the new.
+        old.retain_mut(|entry| {
+            let stays = specs.iter().any(|spec| spec.id == entry.spec.id);
+            if !stays {
+                entry.let_go(turn);
+                if let Some(ledger) = &mut self.books.ledger {
+                    ledger.release(&entry.spec.id);
+                }
+            }
+            stays
+        });
+        let ids: Vec<String> = specs.iter().map(|spec| spec.id.clone()).collect();
+        self.entries = old;
+        for spec in specs {
+            match self.entries.iter_mut().find(|entry| entry.spec.id == spec.id) {
+                Some(entry) if entry.spec == spec => {}
+                Some(entry) => {
+                    entry.spec = spec;
+                    entry.drive(Event::ConfigChanged, &mut self.books, turn);
+                }
+                None => self.begin(spec, turn),
+            }
+        }
+        self.entries.sort_by_key(|entry| ids.iter().position(|id| *id == entry.spec.id));
+    }
+
+    /// A process that is waited for has ended.
+    pub fn on_pidfd<H: Hands<Grip = G>>(&mut self, token: u64, turn: &mut Turn<'_, H>) {
+        let holder = self.entries.iter_mut().find(|entry| entry.holds(token));
+        if let Some(entry) = holder {
+            entry.on_token(token, &mut self.books, turn);
+        }
+    }
+
+    /// A child has ended and has not been reaped yet: the owner that `sys::reap::drain` asks. Children that are not of
+    /// a service are nobody's here.
+    pub fn on_child<H: Hands<Grip = G>>(&mut self, pid: i32, ending: Ending, turn: &mut Turn<'_, H>) {
+        let Some((entry, token)) = self.entries.iter_mut().find_map(|entry| {
+            let token = entry.token_of(pid)?;
+            Some((entry, token))
+        }) else {
+            return;
+        };
+        entry.on_end(token, Some(ending), &mut self.books, turn);
+    }
+
+    /// Something is due; see `next_deadline`.
+    pub fn on_deadline<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        for entry in &mut self.entries {
+            if entry.deadline().is_some_and(|deadline| deadline <= turn.now.mono) {
+                entry.drive(Event::Tick, &mut self.books, turn);
+            }
+        }
+    }
+
+    /// Once a cycle: looks for what somebody else may have started, and writes what could not be written.
+    pub fn on_cycle<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        for entry in &mut self.entries {
+            let event = entry.cycle_event(turn.now.mono);
+            entry.drive(event, &mut self.books, turn);
+        }
+    }
+
+    /// When `on_deadline` has to be called, as time since boot.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.entries.iter().filter_map(Entry::deadline).min()
+    }
+
+    /// Carries out an order, which may take longer than this call; gives a sentence about it.
+    pub fn control<H: Hands<Grip = G>>(
+        &mut self,
+        verb: Verb,
+        name: &str,
+        turn: &mut Turn<'_, H>,
+    ) -> Result<Text, Refusal> {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == name) else {
+            return Err(Refusal::NoSuchName(name.to_owned()));
+        };
+        if matches!(verb, Verb::Start | Verb::Restart) && !entry.spec.can_start() {
+            return Err(Refusal::NoStart(name.to_owned()));
+        }
+        entry.drive(Event::Control(verb), &mut self.books, turn);
+        let fact = entry.fact(turn.now);
+        Ok(text(format_args!("{name} is {}: {}", fact.state, fact.reason)))
+    }
+
+    /// Says whether the condition of a service's promise holds. While it does not, nothing is started.
+    pub fn guard<H: Hands<Grip = G>>(&mut self, name: &str, holds: bool, turn: &mut Turn<'_, H>) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == name && entry.guard != holds) {
+            entry.guard = holds;
+            entry.drive(Event::Guard(holds), &mut self.books, turn);
+        }
+    }
+
+    /// watchd is going to end: begins to stop what shall end with it.
+    pub fn shutdown<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        for entry in &mut self.entries {
+            entry.drive(Event::Leave, &mut self.books, turn);
+        }
+    }
+
+    /// Nothing that `shutdown` began is still under way.
+    pub fn is_quiet(&self) -> bool {
+        self.entries.iter().all(|entry| entry.machine.is_quiet(&entry.spec))
+    }
+
+    /// How they all are, in the order of the policy.
+    pub fn facts(&self, now: Now) -> impl Iterator<Item = Fact<'_>> {
+        self.entries.iter().map(move |entry| entry.fact(now))
+    }
+
+    /// Whether what has to be remembered can be written.
+    pub fn is_ledger_writable(&self) -> bool {
+        !self.books.failing
+    }
+
+    /// Brings a ledger after one could not be opened.
+    pub fn set_ledger(&mut self, ledger: Ledger<B>) {
+        self.books.ledger = Some(ledger);
+    }
+}

@@ -1,0 +1,183 @@
+//! The real hands: pidfds in epoll, children at the gate, /proc through the probes.
+//!
+//! A process that /proc does not show may still exist (hidepid, /proc not mounted); it is "gone" only when the kernel says
+//! so as well, because "gone" is what starts a second copy.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use watchd_probes::process::{self, Stat};
+use watchd_probes::{Buffer, Host, Look};
+
+use crate::model::{Ending, Identity, Launch, Now, Pattern};
+use crate::supervisor::{Pidfile, Process, Reach, Text, parse_pidfile, text};
+use crate::sys::accounts;
+use crate::sys::pidfd::Pidfd;
+use crate::sys::spawn::{self, Held, Output, Plan, Report};
+
+use super::hands::{Hands, Lost};
+
+/// Where descriptors are waited for.
+pub trait Watch {
+    /// Reports with this token when the descriptor becomes readable.
+    fn add(&mut self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()>;
+    fn remove(&mut self, fd: BorrowedFd<'_>);
+}
+
+/// The world as it is in one turn.
+pub struct SystemHands<'a> {
+    pub watch: &'a mut dyn Watch,
+    pub host: &'a Host,
+    pub buffer: &'a mut Buffer,
+    pub now: Now,
+}
+
+/// A pidfd in the set of waits, and what a young child may have to report.
+#[derive(Debug)]
+pub struct Grip {
+    pidfd: Pidfd,
+    report: Option<Report>,
+}
+
+impl SystemHands<'_> {
+    fn look(&mut self) -> Look<'_> {
+        Look { host: self.host, buffer: self.buffer, now: self.now }
+    }
+}
+
+fn process_of(stat: &Stat) -> Process {
+    let mut comm = [0; 16];
+    for (to, from) in comm.iter_mut().zip(stat.comm.as_bytes()) {
+        *to = *from;
+    }
+    let identity = Identity { pid: stat.pid, start_ticks: stat.start_ticks };
+    Process { identity, comm, is_zombie: stat.is_zombie() }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ESRCH)
+}
+
+impl Hands for SystemHands<'_> {
+    type Grip = Grip;
+    type Held = Held;
+
+    fn hold(&mut self, launch: &Launch) -> Result<(Held, Identity), Text> {
+        let say = |fault: spawn::Fault| text(format_args!("{fault}"));
+        let plan = Plan::prepare(launch, Output::Null).map_err(say)?;
+        let held = spawn::hold(&plan).map_err(say)?;
+        let child =
+            self.process(held.pid())?.ok_or_else(|| text(format_args!("cannot find the child just started")))?;
+        Ok((held, child.identity))
+    }
+
+    fn release(&mut self, held: Held, grip: &mut Grip) -> Result<(), Text> {
+        let running = held.release().map_err(|error| text(format_args!("cannot let the child go on: {error}")))?;
+        grip.report = Some(running.report);
+        Ok(())
+    }
+
+    fn grip(&mut self, identity: Identity, token: u64) -> Result<Grip, Lost> {
+        let unclear = |what: &str, error: io::Error| {
+            Lost::CannotTell(text(format_args!("cannot {what} process {}: {error}", identity.pid)))
+        };
+        let pidfd = match Pidfd::open(identity.pid) {
+            Ok(pidfd) => pidfd,
+            Err(error) if is_gone(&error) => return Err(Lost::Gone),
+            Err(error) => return Err(unclear("take hold of", error)),
+        };
+        match self.process(identity.pid) {
+            Ok(Some(found)) if found.identity == identity => {}
+            Ok(_) => return Err(Lost::Gone),
+            Err(why) => return Err(Lost::CannotTell(why)),
+        }
+        self.watch.add(pidfd.as_fd(), token).map_err(|error| unclear("wait for", error))?;
+        Ok(Grip { pidfd, report: None })
+    }
+
+    fn let_go(&mut self, grip: Grip) {
+        self.watch.remove(grip.pidfd.as_fd());
+        grip.pidfd.reap();
+    }
+
+    fn ended(&mut self, grip: &Grip) -> Option<Option<Ending>> {
+        grip.pidfd.has_ended().then(|| grip.pidfd.ending())
+    }
+
+    fn trouble(&mut self, grip: &mut Grip) -> Option<Text> {
+        let trouble = grip.report.take()?.read()?;
+        Some(text(format_args!("{trouble}")))
+    }
+
+    fn settled(&mut self, grip: &mut Grip) {
+        grip.report = None;
+    }
+
+    fn signal(&mut self, grip: &Grip, signal: i32, reach: Reach) -> Result<(), Text> {
+        let sent = match reach {
+            Reach::Process => grip.pidfd.send(signal),
+            Reach::Group => grip.pidfd.send_group(signal),
+        };
+        match sent {
+            Err(error) if !is_gone(&error) => {
+                Err(text(format_args!("cannot send signal {signal} to process {}: {error}", grip.pidfd.pid())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn process(&mut self, pid: i32) -> Result<Option<Process>, Text> {
+        match process::stat(&mut self.look(), pid) {
+            Ok(stat) => Ok(Some(process_of(&stat))),
+            Err(fault) if fault.is_absence() => match Pidfd::open(pid) {
+                Ok(pidfd) if !pidfd.has_ended() => {
+                    Err(text(format_args!("cannot see process {pid}, which exists: /proc is hidden or not mounted")))
+                }
+                _ => Ok(None),
+            },
+            Err(fault) => Err(text(format_args!("{fault}"))),
+        }
+    }
+
+    fn pidfile(&mut self, path: &str) -> Pidfile {
+        read_pidfile(path).unwrap_or_else(|error| match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => Pidfile::Missing,
+            errno => Pidfile::Unreadable(errno.unwrap_or(libc::EIO)),
+        })
+    }
+
+    fn find(&mut self, pattern: &Pattern, give: &mut dyn FnMut(Process)) -> Result<(), Text> {
+        let user = pattern.user.as_deref().map(accounts::user).transpose();
+        let uid = user.map_err(|fault| text(format_args!("{fault}")))?.map(|account| account.uid);
+        let wanted = process::Pattern { name: pattern.name.as_bytes(), uid };
+        process::find(&mut self.look(), &wanted, &mut |stat| give(process_of(&stat)))
+            .map_err(|fault| text(format_args!("{fault}")))
+    }
+
+    fn own_pid(&self) -> i32 {
+        i32::try_from(std::process::id()).unwrap_or(0)
+    }
+}
+
+/// Never waits: what is no plain file is refused before it is read.
+fn read_pidfile(path: &str) -> io::Result<Pidfile> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(Pidfile::Garbage(text(format_args!("not a file"))));
+    }
+    let written = found.modified()?.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mut bytes = [0; 64];
+    let mut len = 0;
+    let mut file = file.take(bytes.len() as u64);
+    while let Some(free) = bytes.get_mut(len..).filter(|free| !free.is_empty()) {
+        match file.read(free)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    Ok(parse_pidfile(bytes.get(..len).unwrap_or_default(), written))
+}
