@@ -18,6 +18,7 @@ pub mod classes;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod export;
 pub mod model;
 pub mod store;
 pub mod supervisor;
