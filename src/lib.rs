@@ -17,6 +17,7 @@ pub mod agent;
 pub mod classes;
 pub mod cli;
 pub mod config;
+pub mod door;
 pub mod engine;
 pub mod export;
 pub mod model;
