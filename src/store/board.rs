@@ -9,12 +9,15 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::Duration;
 
 use watchd_probes::sample_limits::{OBJECTS, PROBE_COUNT, ROWS, TEXT};
 use watchd_probes::{Object, ProbeState, Row, table};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use crate::model::{CLASSES, ClassKind, EventKind, Outcome, PROMISES, PromiseKind, SERVICES, ServiceState, Severity};
+use crate::model::{
+    CLASSES, ClassKind, EventKind, Now, Outcome, PROMISES, PromiseKind, SERVICES, ServiceState, Severity,
+};
 use crate::store::Readings;
 use crate::sys::shared::Mapping;
 
@@ -95,6 +98,9 @@ pub struct Header {
     pub promises: u32,
     pub events: u32,
     pub class_passes: u32,
+    /// Resident memory of the daemon and of its door; 0 when it could not be told.
+    pub rss_kib: u32,
+    pub door_rss_kib: u32,
     pub version: [u8; 16],
     pub host: [u8; 64],
     /// Addresses the door listens on, for people: `munin 127.0.0.1:4949, http 127.0.0.1:4950`.
@@ -102,6 +108,18 @@ pub struct Header {
     pub config_file: [u8; 256],
     /// Why the newest config was refused; empty when it was not.
     pub config_error: [u8; 512],
+}
+
+impl Header {
+    /// How long ago the loop turned last.
+    pub fn age(&self, now: Now) -> Duration {
+        now.mono.saturating_sub(Duration::from_millis(self.heartbeat_ms))
+    }
+
+    /// Whether it turned within the last three cycles.
+    pub fn is_fresh(&self, now: Now) -> bool {
+        self.age(now) < Duration::from_millis(self.cycle_ms.saturating_mul(3))
+    }
 }
 
 /// One service.

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod changes;
 pub mod clock;
 pub mod daemon;
+pub mod drop;
 pub mod epoll;
 pub mod files;
 pub mod fork;

@@ -1,0 +1,364 @@
+//! One connection: bytes in, whole lines or heads to answers, bytes out.
+//!
+//! While an answer waits for a slow reader nothing more is read, so a client can make us hold one answer and one buffer of input, no
+//! more. A line or head that was begun before the other side stopped sending is still answered.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use super::http;
+use super::source::Answers;
+use crate::export::Page;
+use crate::export::munin::{self, Next, Session};
+use crate::model::Now;
+use crate::sys::epoll::Interest;
+
+/// Input every client may have waiting; what HTTP heads need beyond it comes out of a common store.
+pub const INPUT: usize = 1 << 10;
+
+/// Answers to a pile of requests are sent when they have come to this.
+const BATCH: usize = 16 << 10;
+
+/// How long an HTTP head may take, how long a connection may last, and how long we read on after a refusal.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+const HTTP_WITHIN: Duration = Duration::from_secs(20);
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a master may be silent (it may be busy with other nodes), and how long a session may last.
+const SILENT: Duration = Duration::from_secs(60);
+const SESSION_WITHIN: Duration = Duration::from_secs(900);
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    Munin(Session),
+    Http,
+}
+
+/// What is done with bytes that come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    /// They are requests.
+    Listening,
+    /// They belong to a line that is too long; its end is awaited.
+    Skipping,
+    /// The last answer is sent; they are read away so that it is not lost with them.
+    Deaf,
+}
+
+/// A connection and what is known about it.
+pub struct Client {
+    stream: TcpStream,
+    group: u128,
+    talk: Talk,
+    hearing: Hearing,
+    input: Vec<u8>,
+    /// So much of the input was searched for the end of a head.
+    searched: usize,
+    pending: Vec<u8>,
+    sent: usize,
+    is_last: bool,
+    has_ended: bool,
+    born: Duration,
+    /// The last byte received or sent, or the last whole request for HTTP.
+    active: Duration,
+}
+
+/// What follows after a client was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Stays,
+    Leaves,
+}
+
+/// What is lent to a client while it is served.
+pub struct Desk<'a> {
+    pub answers: &'a mut Answers,
+    /// Empty before and after.
+    pub page: &'a mut Page,
+    pub now: Now,
+    /// Bytes left in the common store for long heads.
+    pub spare: usize,
+}
+
+/// Rounds of reading before others have their turn.
+const ROUNDS: usize = 8;
+
+impl Client {
+    pub fn new(stream: TcpStream, peer: IpAddr, talk: Talk, now: Now) -> Self {
+        Self {
+            stream,
+            group: group(peer),
+            talk,
+            hearing: Hearing::Listening,
+            input: Vec::new(),
+            searched: 0,
+            pending: Vec::new(),
+            sent: 0,
+            is_last: false,
+            has_ended: false,
+            born: now.mono,
+            active: now.mono,
+        }
+    }
+
+    pub fn group(&self) -> u128 {
+        self.group
+    }
+
+    pub fn born(&self) -> Duration {
+        self.born
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Bytes that wait for the other side to read.
+    pub fn waiting(&self) -> usize {
+        self.pending.len() - self.sent
+    }
+
+    /// Input beyond what everybody has.
+    pub fn extra(&self) -> usize {
+        self.input.len().saturating_sub(INPUT)
+    }
+
+    pub fn interest(&self) -> Interest {
+        if self.waiting() > 0 { Interest::Write } else { Interest::Read }
+    }
+
+    /// When its time is over.
+    pub fn deadline(&self) -> Duration {
+        match self.talk {
+            _ if self.hearing == Hearing::Deaf => self.active + LINGER,
+            Talk::Http if self.waiting() > 0 => self.born + HTTP_WITHIN,
+            Talk::Http => (self.active + HEAD_WITHIN).min(self.born + HTTP_WITHIN),
+            Talk::Munin(_) => (self.active + SILENT).min(self.born + SESSION_WITHIN),
+        }
+    }
+
+    /// The node speaks first.
+    pub fn greet(&mut self, desk: &mut Desk<'_>) -> io::Result<Fate> {
+        if matches!(self.talk, Talk::Munin(_)) {
+            if desk.answers.greet(desk.page) == Next::Close {
+                return Ok(Fate::Leaves);
+            }
+            self.send(desk.page)?;
+        }
+        Ok(Fate::Stays)
+    }
+
+    /// Does what can be done without waiting.
+    pub fn serve(&mut self, desk: &mut Desk<'_>) -> io::Result<Fate> {
+        for _ in 0..ROUNDS {
+            self.flush(desk.now)?;
+            if self.waiting() > 0 {
+                return Ok(Fate::Stays);
+            }
+            if self.is_last && self.hearing != Hearing::Deaf {
+                return self.leave(desk.now);
+            }
+            // What came while an answer waited stands in the input still.
+            self.answer(desk)?;
+            if (self.is_last && self.hearing != Hearing::Deaf) || self.waiting() > 0 {
+                continue;
+            }
+            if self.is_over() {
+                return Ok(Fate::Leaves);
+            }
+            match self.receive(desk) {
+                Ok(0) => self.has_ended = true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Fate::Stays),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.answer(desk)?;
+        }
+        Ok(Fate::Stays)
+    }
+
+    /// Nothing more will come and nothing is left to do.
+    fn is_over(&self) -> bool {
+        self.has_ended && self.input.is_empty()
+    }
+
+    /// Ends a conversation after the last answer. What the other side may still be sending is read away for a while: closing
+    /// over unread bytes would reset the connection and take the answer with it.
+    fn leave(&mut self, now: Now) -> io::Result<Fate> {
+        if self.has_ended || matches!(self.talk, Talk::Munin(_)) {
+            return Ok(Fate::Leaves);
+        }
+        self.stream.shutdown(Shutdown::Write)?;
+        self.hearing = Hearing::Deaf;
+        self.input = Vec::new();
+        self.active = now.mono;
+        Ok(Fate::Stays)
+    }
+
+    /// Reads once, at most as much as there is room for.
+    fn receive(&mut self, desk: &Desk<'_>) -> io::Result<usize> {
+        let mut bytes = [0; INPUT];
+        let most = match self.talk {
+            _ if self.hearing == Hearing::Deaf => INPUT,
+            Talk::Munin(_) => INPUT - self.input.len().min(INPUT),
+            Talk::Http => {
+                let common = desk.spare.min(http::HEAD_MAX - INPUT);
+                (INPUT + common).saturating_sub(self.input.len()).min(INPUT)
+            }
+        };
+        if most == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = self.stream.read(bytes.get_mut(..most).unwrap_or_default())?;
+        if self.hearing == Hearing::Deaf {
+            return Ok(read);
+        }
+        if matches!(self.talk, Talk::Munin(_)) {
+            self.active = desk.now.mono;
+        }
+        self.input.extend_from_slice(bytes.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+
+    /// Answers everything that is whole, and stops when an answer has to wait.
+    fn answer(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
+        let mut done = 0;
+        while !self.is_last && self.waiting() == 0 && self.hearing != Hearing::Deaf {
+            let taken = match self.talk {
+                Talk::Munin(mut session) => {
+                    let taken = self.line(done, &mut session, desk);
+                    self.talk = Talk::Munin(session);
+                    taken
+                }
+                Talk::Http => self.head(done, desk),
+            };
+            let Some(taken) = taken else { break };
+            done += taken;
+            if desk.page.len() >= BATCH {
+                self.send(desk.page)?;
+            }
+        }
+        self.input.drain(..done.min(self.input.len()));
+        if self.input.is_empty() {
+            self.searched = 0;
+        }
+        self.send(desk.page)
+    }
+
+    /// Answers one line of a master and says how long it was; none when there is no whole line.
+    fn line(&mut self, start: usize, session: &mut Session, desk: &mut Desk<'_>) -> Option<usize> {
+        let rest = self.input.get(start..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let (line, taken) = match end {
+            Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
+            None if self.has_ended && !rest.is_empty() => (rest, rest.len()),
+            None if rest.len() >= INPUT => {
+                self.hearing = Hearing::Skipping;
+                return Some(rest.len());
+            }
+            None if self.hearing == Hearing::Skipping && !rest.is_empty() => return Some(rest.len()),
+            None => return None,
+        };
+        if self.hearing == Hearing::Skipping {
+            self.hearing = Hearing::Listening;
+            munin::Session::refuse(desk.page);
+        } else if desk.answers.line(session, line, desk.now, desk.page) == Next::Close {
+            self.is_last = true;
+        }
+        Some(taken)
+    }
+
+    /// Answers one request and says how long its head was; none when there is no whole head.
+    fn head(&mut self, start: usize, desk: &mut Desk<'_>) -> Option<usize> {
+        let rest = self.input.get(start..).unwrap_or_default();
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if blank > 0 {
+            // Empty lines before a request are allowed and mean nothing.
+            self.searched = 0;
+            return Some(blank);
+        }
+        let Some(end) = http::head_end(rest, self.searched) else {
+            self.searched = rest.len();
+            return self.unfinished(rest.len(), desk);
+        };
+        self.searched = 0;
+        self.active = desk.now.mono;
+        match http::parse(rest.get(..end).unwrap_or_default()) {
+            Ok(request) => {
+                self.is_last = request.shape.is_last;
+                desk.answers.request(&request, desk.now, desk.page);
+            }
+            Err(fault) => self.refuse(fault, desk),
+        }
+        Some(end)
+    }
+
+    /// A head whose end has not come: refused when there is no room for more of it, or when it will not come.
+    fn unfinished(&mut self, len: usize, desk: &mut Desk<'_>) -> Option<usize> {
+        let room = (INPUT + desk.spare).min(http::HEAD_MAX);
+        if len >= room {
+            self.refuse(http::Fault::HeadTooLong, desk);
+        } else if self.has_ended && len > 0 {
+            self.refuse(http::Fault::Malformed, desk);
+        } else {
+            return None;
+        }
+        Some(len)
+    }
+
+    fn refuse(&mut self, fault: http::Fault, desk: &mut Desk<'_>) {
+        self.is_last = true;
+        desk.answers.refuse(fault, desk.page);
+    }
+
+    /// Sends what stands on the page in one write; what the kernel does not take is kept.
+    fn send(&mut self, page: &mut Page) -> io::Result<()> {
+        let mut bytes = page.bytes();
+        if self.waiting() == 0 && !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    page.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.pending.extend_from_slice(bytes);
+        page.clear();
+        Ok(())
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self, now: Now) -> io::Result<()> {
+        if self.waiting() == 0 {
+            return Ok(());
+        }
+        match self.stream.write(self.pending.get(self.sent..).unwrap_or_default()) {
+            Ok(written) => self.sent += written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        if matches!(self.talk, Talk::Munin(_)) {
+            self.active = now.mono;
+        }
+        if self.waiting() == 0 {
+            self.pending = Vec::new();
+            self.sent = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Whom to count an address as: an IPv6 host has a whole /64 to itself.
+fn group(peer: IpAddr) -> u128 {
+    match peer.to_canonical() {
+        IpAddr::V4(addr) => u128::from(addr.to_bits()),
+        IpAddr::V6(addr) if addr.is_loopback() => u128::MAX,
+        IpAddr::V6(addr) => addr.to_bits() & !u128::from(u64::MAX),
+    }
+}

@@ -1,0 +1,290 @@
+//! The front that holds against anybody: slots, deadlines, and who has to leave when there is no room.
+//!
+//! When all slots are taken, the oldest connection of the address that holds most of them makes room: a crowd from one place
+//! turns itself out. A wait ends with the nearest deadline, and without a client there is none.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use super::client::{Client, Desk, Fate, Talk};
+pub use super::source::Answers;
+use crate::export::Page;
+use crate::export::munin::Session;
+use crate::model::Now;
+use crate::sys::epoll::{Events, Interest, Poller, Ready};
+use crate::sys::{clock, listen, memory};
+
+/// Connections at a time, of both protocols together.
+pub const SLOTS: usize = 256;
+
+/// Connections taken in one turn.
+const BURST: usize = 64;
+
+/// Input beyond the first KiB of each client, and answers that wait for slow readers, all clients together.
+const EXTRA: usize = 64 << 10;
+const WAITING: usize = 256 << 10;
+
+/// A listener that the system gives no descriptor for rests so long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// After so long without a client, memory is given back.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Tokens of listeners begin here; below are slots with their generation.
+const LISTENERS: u64 = 1 << 63;
+
+/// What is spoken at a listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Munin,
+    Http,
+}
+
+struct Entrance {
+    listener: TcpListener,
+    service: Service,
+    /// Closed until then: there was no descriptor for another client.
+    paused_until: Option<Duration>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Tells the clients of one slot apart, so that an event of the last one is not taken for the next one's.
+    generation: u32,
+    client: Option<Box<Client>>,
+}
+
+/// All connections.
+pub struct Front {
+    poller: Poller,
+    events: Events,
+    entrances: Vec<Entrance>,
+    slots: Vec<Slot>,
+    answers: Answers,
+    page: Page,
+    quiet_since: Option<Duration>,
+}
+
+impl Front {
+    pub fn new(munin: Vec<TcpListener>, http: Vec<TcpListener>, answers: Answers) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let entrance = |service| move |listener| Entrance { listener, service, paused_until: None };
+        let entrances: Vec<_> = munin
+            .into_iter()
+            .map(entrance(Service::Munin))
+            .chain(http.into_iter().map(entrance(Service::Http)))
+            .collect();
+        for (place, entrance) in (LISTENERS..).zip(&entrances) {
+            listen::bound_buffers(&entrance.listener)?;
+            poller.add(&entrance.listener, place, Interest::Read)?;
+        }
+        Ok(Self {
+            poller,
+            events: Events::default(),
+            entrances,
+            slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            answers,
+            page: Page::new(Page::LIMIT),
+            quiet_since: Some(clock::now().mono),
+        })
+    }
+
+    /// Waits and serves whoever is ready; ends with an error only when waiting is impossible.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let timeout = self.timeout(clock::now());
+        self.poller.wait(&mut self.events, timeout)?;
+        let now = clock::now();
+        let events = std::mem::take(&mut self.events);
+        for ready in events.iter() {
+            match usize::try_from(ready.token.wrapping_sub(LISTENERS)) {
+                Ok(place) if ready.token >= LISTENERS => self.accept(place, now),
+                _ => self.ready(ready, now),
+            }
+        }
+        self.events = events;
+        self.expire(now);
+        self.relieve();
+        self.rest(now);
+        Ok(())
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.client.is_some()).count()
+    }
+
+    /// Until the nearest deadline; without one for ever.
+    fn timeout(&self, now: Now) -> Option<Duration> {
+        let clients = self.slots.iter().filter_map(|slot| Some(slot.client.as_ref()?.deadline()));
+        let pauses = self.entrances.iter().filter_map(|entrance| entrance.paused_until);
+        let quiet = self.quiet_since.map(|since| since + QUIET);
+        clients.chain(pauses).chain(quiet).min().map(|deadline| deadline.saturating_sub(now.mono))
+    }
+
+    fn accept(&mut self, place: usize, now: Now) {
+        for _ in 0..BURST {
+            let Some(entrance) = self.entrances.get(place) else { return };
+            let service = entrance.service;
+            match entrance.listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer, service, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_shortage(&error) => {
+                    if !self.evict() {
+                        self.pause(place, now);
+                        return;
+                    }
+                }
+                // The client was gone before it was taken; the next one may be there.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, service: Service, now: Now) {
+        if (service == Service::Munin && !self.answers.admits(peer.ip())) || stream.set_nonblocking(true).is_err() {
+            return;
+        }
+        if !self.slots.iter().any(|slot| slot.client.is_none()) {
+            self.evict();
+        }
+        let Some(place) = self.slots.iter().position(|slot| slot.client.is_none()) else { return };
+        let talk = if service == Service::Munin { Talk::Munin(Session::default()) } else { Talk::Http };
+        let mut client = Box::new(Client::new(stream, peer.ip(), talk, now));
+        let mut desk = Desk { answers: &mut self.answers, page: &mut self.page, now, spare: 0 };
+        if !matches!(client.greet(&mut desk), Ok(Fate::Stays)) {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.generation = slot.generation.wrapping_add(1) & 0x7fff_ffff;
+        if self.poller.add(client.fd(), token(place, slot.generation), client.interest()).is_ok() {
+            slot.client = Some(client);
+            self.quiet_since = None;
+        }
+    }
+
+    fn ready(&mut self, ready: Ready, now: Now) {
+        let spare = EXTRA.saturating_sub(self.clients_iter().map(Client::extra).sum());
+        let Some(place) = place(ready.token) else { return };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        let generation = slot.generation;
+        let Some(client) = slot.client.as_mut().filter(|_| token(place, generation) == ready.token) else { return };
+        let before = client.interest();
+        let spare = spare + client.extra();
+        let mut desk = Desk { answers: &mut self.answers, page: &mut self.page, now, spare };
+        let fate = client.serve(&mut desk);
+        let after = client.interest();
+        let keeps = match fate {
+            Ok(Fate::Stays) if before == after => true,
+            Ok(Fate::Stays) => self.poller.modify(client.fd(), ready.token, after).is_ok(),
+            Ok(Fate::Leaves) | Err(_) => false,
+        };
+        self.page.clear();
+        if !keeps {
+            self.dismiss(place);
+        }
+    }
+
+    fn clients_iter(&self) -> impl Iterator<Item = &Client> {
+        self.slots.iter().filter_map(|slot| slot.client.as_deref())
+    }
+
+    fn dismiss(&mut self, place: usize) {
+        if let Some(slot) = self.slots.get_mut(place) {
+            // Closing takes it out of the poller.
+            slot.client = None;
+        }
+    }
+
+    /// Makes room; false when there is nobody to leave.
+    fn evict(&mut self) -> bool {
+        let Some(crowd) = self.largest_crowd() else { return false };
+        let members = self.slots.iter().enumerate().filter_map(|(place, slot)| Some((slot.client.as_ref()?, place)));
+        let oldest =
+            members.filter(|(client, _)| client.group() == crowd).map(|(client, place)| (client.born(), place)).min();
+        oldest.inspect(|(_, place)| self.dismiss(*place)).is_some()
+    }
+
+    /// The address that holds most slots; among equals the one whose oldest connection is the oldest.
+    fn largest_crowd(&self) -> Option<u128> {
+        let mut members: Vec<_> = self.clients_iter().map(|client| (client.group(), client.born())).collect();
+        members.sort_unstable();
+        members
+            .chunk_by(|one, other| one.0 == other.0)
+            .filter_map(|crowd| crowd.first().map(|(group, oldest)| (crowd.len(), std::cmp::Reverse(*oldest), *group)))
+            .max()
+            .map(|(_, _, group)| group)
+    }
+
+    fn pause(&mut self, place: usize, now: Now) {
+        let Some(entrance) = self.entrances.get_mut(place) else { return };
+        let token = LISTENERS + u64::try_from(place).unwrap_or(0);
+        if self.poller.modify(&entrance.listener, token, Interest::Nothing).is_ok() {
+            entrance.paused_until = Some(now.mono + PAUSE);
+        }
+    }
+
+    /// Ends what has taken too long and opens what has rested.
+    fn expire(&mut self, now: Now) {
+        for slot in &mut self.slots {
+            if slot.client.as_ref().is_some_and(|client| client.deadline() <= now.mono) {
+                slot.client = None;
+            }
+        }
+        for (token, entrance) in (LISTENERS..).zip(&mut self.entrances) {
+            if entrance.paused_until.is_some_and(|until| until <= now.mono)
+                && self.poller.modify(&entrance.listener, token, Interest::Read).is_ok()
+            {
+                entrance.paused_until = None;
+            }
+        }
+    }
+
+    /// While answers that wait take too much memory, the largest goes. A single one may be as large as a page.
+    fn relieve(&mut self) {
+        loop {
+            let holders =
+                || self.slots.iter().enumerate().filter_map(|(place, slot)| Some((slot.client.as_ref()?, place)));
+            let waiting = holders().map(|(client, _)| client.waiting());
+            if waiting.clone().sum::<usize>() <= WAITING || waiting.filter(|waiting| *waiting > 0).count() < 2 {
+                return;
+            }
+            let Some((_, place)) = holders().map(|(client, place)| (client.waiting(), place)).max() else { return };
+            self.dismiss(place);
+        }
+    }
+
+    /// Gives memory back a second after the last client has left.
+    fn rest(&mut self, now: Now) {
+        if self.page.is_empty() {
+            self.page.shrink(super::source::PAGE_KEPT);
+        }
+        if self.clients_iter().next().is_some() {
+            return;
+        }
+        match self.quiet_since {
+            Some(since) if since + QUIET <= now.mono => {
+                self.page.shrink(0);
+                self.answers.rest();
+                memory::trim_heap();
+                memory::trim_text();
+                self.quiet_since = None;
+            }
+            Some(_) => {}
+            None => self.quiet_since = Some(now.mono),
+        }
+    }
+}
+
+fn token(place: usize, generation: u32) -> u64 {
+    u64::try_from(place).unwrap_or(0) | u64::from(generation) << 32
+}
+
+fn place(token: u64) -> Option<usize> {
+    usize::try_from(token & 0xffff_ffff).ok()
+}
+
+/// The system has no descriptor or memory for another connection.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

@@ -1,0 +1,83 @@
+//! The door: the unprivileged process that faces the network, for Munin masters and HTTP clients.
+//!
+//! ```text
+//!   listeners --> front (slots, deadlines, bounds) --> client (bytes to lines and heads) --> export (snapshot to answer)
+//!                                                                                               ^
+//!                                                                   board, mapped read-only ----+
+//! ```
+//!
+//! It is forked from the core, gives up descriptors, account, file system and limits, and then turns one epoll loop until it is
+//! killed or its parent ends. All memory is bounded: 256 slots of 1 KiB of input, 64 KiB for longer heads, 256 KiB of answers that wait
+//! for slow readers, two pages for the answer in the making. An idle door has no timer and does not wake.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod front;
+mod http;
+mod source;
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use crate::model::Network;
+use crate::store::Reader;
+use crate::sys::{drop, fork};
+
+pub use front::{Front, SLOTS};
+
+/// What the door is given.
+pub struct DoorSpec {
+    /// Non-blocking listeners for Munin masters.
+    pub munin: Vec<TcpListener>,
+    /// Masters that may ask; all others are closed without a word.
+    pub munin_allow: Vec<Network>,
+    /// The name the node gives itself; it decides where a master keeps its files.
+    pub host_name: String,
+    /// Non-blocking listeners for HTTP.
+    pub http: Vec<TcpListener>,
+    pub board: File,
+    /// Uid and gid to become, when we are root.
+    pub user: Option<(u32, u32)>,
+    /// An empty directory to be shut in, when we are root.
+    pub empty_dir: Option<PathBuf>,
+    /// The process that forked this one; the door ends with it.
+    pub parent: i32,
+}
+
+/// Descriptors beside the listeners and slots: standard ones, epoll, board, and one to refuse with.
+const RESERVE: usize = 8;
+
+/// Serves for ever, in a process of its own: everything the parent had open is closed.
+pub fn run(spec: DoorSpec) -> ! {
+    let error = match confine(spec) {
+        Ok(mut front) => loop {
+            if let Err(error) = front.turn() {
+                break error;
+            }
+        },
+        Err(error) => error,
+    };
+    eprintln!("watchd: cannot keep the door open: {error}");
+    fork::leave(1)
+}
+
+/// Gives up everything but the listeners and the board.
+fn confine(spec: DoorSpec) -> std::io::Result<Front> {
+    drop::forget_signals()?;
+    let reader = Reader::map(&spec.board).map_err(std::io::Error::other)?;
+    let listeners = spec.munin.iter().chain(&spec.http);
+    drop::close_others(&listeners.map(AsFd::as_fd).collect::<Vec<_>>())?;
+    // The mapping stays; its file was closed with the others.
+    std::mem::forget(spec.board);
+    let files = SLOTS + spec.munin.len() + spec.http.len() + RESERVE;
+    let bounds = drop::Bounds {
+        user: spec.user,
+        root: spec.empty_dir.as_deref(),
+        files: u64::try_from(files).unwrap_or(u64::MAX),
+    };
+    drop::privileges(bounds, spec.parent)?;
+    Front::new(spec.munin, spec.http, front::Answers::new(reader, spec.host_name, spec.munin_allow))
+}

@@ -1,0 +1,94 @@
+//! What answers are made of: the newest page of the board, copied again only when there is a newer one.
+
+use std::net::IpAddr;
+
+use crate::export::{Page, munin};
+use crate::model::{Network, Now};
+use crate::store::{BoardError, Reader, Snapshot};
+
+use super::http;
+
+/// A page that is larger than this is given back to the system after the answer.
+pub const PAGE_KEPT: usize = 32 << 10;
+
+/// The board and everything that decides how it is told.
+pub struct Answers {
+    reader: Reader,
+    generation: u64,
+    snapshot: Snapshot,
+    host: String,
+    allow: Vec<Network>,
+    body: Page,
+}
+
+impl Answers {
+    /// `host` is the name of the Munin node; empty stands for the name on the board.
+    pub fn new(reader: Reader, host: String, allow: Vec<Network>) -> Self {
+        Self { reader, generation: 0, snapshot: Snapshot::default(), host, allow, body: Page::new(Page::LIMIT) }
+    }
+
+    /// Whether a master at this address may ask.
+    pub fn admits(&self, peer: IpAddr) -> bool {
+        self.allow.iter().any(|network| network.contains(peer))
+    }
+
+    /// Copies the newest page of the board unless it is here already.
+    fn refresh(&mut self) -> Result<(), BoardError> {
+        let generation = self.reader.generation();
+        if generation != self.generation || generation == 0 {
+            self.generation = 0;
+            self.reader.read(&mut self.snapshot)?;
+            self.generation = generation;
+        }
+        // The heartbeat moves between two pages.
+        self.snapshot.header.heartbeat_ms = self.reader.heartbeat_ms();
+        Ok(())
+    }
+
+    /// The greeting of the Munin node; nothing when the board cannot be read.
+    pub fn greet(&mut self, page: &mut Page) -> munin::Next {
+        if self.refresh().is_err() {
+            return munin::Next::Close;
+        }
+        munin::Session::greet(self.node(), page);
+        munin::Next::More
+    }
+
+    /// One line of a master.
+    pub fn line(&mut self, session: &mut munin::Session, line: &[u8], now: Now, page: &mut Page) -> munin::Next {
+        if self.refresh().is_err() {
+            return munin::Next::Close;
+        }
+        session.line(line, self.node(), &munin::Facts::new(&self.snapshot, now), page)
+    }
+
+    /// One HTTP request.
+    pub fn request(&mut self, request: &http::Request<'_>, now: Now, page: &mut Page) {
+        let board = self.refresh();
+        self.body.clear();
+        let answer = match board {
+            Ok(()) => http::answer(request, &self.snapshot, now, &mut self.body),
+            Err(error) => http::trouble(&error, &mut self.body),
+        };
+        http::print(&answer, request.shape, &self.body, page);
+        self.body.shrink(PAGE_KEPT);
+    }
+
+    /// An HTTP answer that needs no board: the request itself was at fault.
+    pub fn refuse(&mut self, fault: http::Fault, page: &mut Page) {
+        self.body.clear();
+        let answer = http::refusal(fault, &mut self.body);
+        http::print(&answer, http::Shape::LAST, &self.body, page);
+    }
+
+    /// Forgets everything that can be made again.
+    pub fn rest(&mut self) {
+        self.generation = 0;
+        self.snapshot = Snapshot::default();
+        self.body.shrink(0);
+    }
+
+    fn node(&self) -> &str {
+        if self.host.is_empty() { crate::store::board::text(&self.snapshot.header.host) } else { &self.host }
+    }
+}

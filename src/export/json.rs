@@ -1,0 +1,357 @@
+//! The state of everything as one JSON document: `/api/status` and `watchd status --json`, schema 1.
+//!
+//! Times are UTC as RFC 3339 writes it, shares are percent, memory is KiB, space is bytes; what is not known is null. Fields are added
+//! without a new schema number, never renamed or taken away.
+
+use serde::{Serialize, Serializer};
+use watchd_probes::{MetricId, ObjectId, ProbeId, cpu, filesystem, load, memory, service, uptime};
+
+use super::{Page, Stamp};
+use crate::model::{ClassKind, EventKind, Now, Outcome, PromiseKind, ServiceState, Severity};
+use crate::store::board::text;
+use crate::store::{Header, Readings, ServiceRow, Snapshot};
+
+/// Writes the document and a newline.
+pub fn status(snapshot: &Snapshot, now: Now, page: &mut Page) {
+    let readings = snapshot.readings();
+    let document = Status {
+        schema: 1,
+        daemon: Daemon::new(&snapshot.header, now),
+        host: Host::new(&snapshot.header, readings),
+        processes: Rows(|| snapshot.services.iter().map(move |row| Process::new(row, readings))),
+        disks: Rows(|| readings.view.objects(ProbeId::Filesystem).map(move |object| Disk::new(object, readings))),
+        classes: Rows(|| {
+            snapshot.classes.iter().filter(|class| class.is_on()).map(|class| Class {
+                name: text(&class.name),
+                kind: class.kind(),
+                since: Time(class.since_wall_ms),
+            })
+        }),
+        promises: Rows(|| {
+            snapshot.promises.iter().map(|promise| Promise {
+                id: text(&promise.id),
+                kind: promise.kind(),
+                outcome: promise.outcome(),
+                at: Time(promise.at_wall_ms),
+            })
+        }),
+        events: Rows(|| {
+            snapshot.events.iter().map(|event| Event {
+                number: event.number,
+                at: Time(event.wall_ms),
+                kind: event.kind(),
+                severity: event.severity(),
+                subject: text(&event.subject),
+                text: text(&event.text),
+            })
+        }),
+    };
+    // Writing fails only when the page is full, and the page remembers that.
+    let _ = serde_json::to_writer(&mut *page, &document);
+    page.text("\n");
+}
+
+#[derive(Serialize)]
+struct Status<'a, P: Serialize, D: Serialize, C: Serialize, M: Serialize, E: Serialize> {
+    schema: u32,
+    daemon: Daemon<'a>,
+    host: Host<'a>,
+    processes: P,
+    disks: D,
+    classes: C,
+    promises: M,
+    events: E,
+}
+
+/// A list that is made while it is written.
+struct Rows<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Rows<F> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_seq((self.0)())
+    }
+}
+
+/// Milliseconds since 1970; 0 is "never".
+struct Time(u64);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        if self.0 == 0 { out.serialize_none() } else { out.collect_str(&Stamp(self.0)) }
+    }
+}
+
+/// Kernel text, of which only UTF-8 can stand in a document.
+struct Text<'a>(&'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+#[derive(Serialize)]
+struct Daemon<'a> {
+    version: &'a str,
+    pid: u32,
+    door_pid: Option<u32>,
+    started: Time,
+    heartbeat_age_s: f64,
+    cycle_s: f64,
+    cycles: u64,
+    longest_turn_ms: f64,
+    rss_kib: Option<u32>,
+    door_rss_kib: Option<u32>,
+    listening: &'a str,
+    state_ok: bool,
+    config: Config<'a>,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    /// Null for the embedded default.
+    file: Option<&'a str>,
+    ok: bool,
+    error: Option<&'a str>,
+    loaded: Time,
+}
+
+impl<'a> Daemon<'a> {
+    fn new(header: &'a Header, now: Now) -> Self {
+        Self {
+            version: text(&header.version),
+            pid: header.pid,
+            door_pid: some(header.door_pid),
+            started: Time(header.started_wall_ms),
+            heartbeat_age_s: header.age(now).as_secs_f64(),
+            cycle_s: thousandths(header.cycle_ms),
+            cycles: header.cycles,
+            longest_turn_ms: thousandths(header.longest_turn_us),
+            rss_kib: some(header.rss_kib),
+            door_rss_kib: some(header.door_rss_kib),
+            listening: text(&header.listening),
+            state_ok: header.state_ok == 1,
+            config: Config {
+                file: filled(text(&header.config_file)),
+                ok: header.config_ok == 1,
+                error: filled(text(&header.config_error)),
+                loaded: Time(header.config_loaded_wall_ms),
+            },
+        }
+    }
+}
+
+/// 0 stands for "none" on the board.
+fn some(value: u32) -> Option<u32> {
+    (value > 0).then_some(value)
+}
+
+fn filled(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn thousandths(value: u64) -> f64 {
+    value as f64 / 1000.0
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    name: &'a str,
+    sampled: Time,
+    uptime_s: Option<f64>,
+    load: [Option<f64>; 3],
+    cpus: Option<u64>,
+    cpu_pct: Option<f64>,
+    memory: Memory,
+    swap: Swap,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    total: Option<u64>,
+    available: Option<u64>,
+    used_pct: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Swap {
+    total: Option<u64>,
+    free: Option<u64>,
+    used_pct: Option<f64>,
+}
+
+impl<'a> Host<'a> {
+    fn new(header: &'a Header, readings: Readings<'_>) -> Self {
+        let number = |metric: MetricId| readings.view.host(metric).number();
+        let count = |metric: MetricId| readings.view.host(metric).int();
+        let (total, available) = (count(memory::TOTAL), count(memory::AVAILABLE));
+        let (swap, swap_free) = (count(memory::SWAP_TOTAL), count(memory::SWAP_FREE));
+        Self {
+            name: text(&header.host),
+            sampled: Time(header.sample_wall_ms),
+            uptime_s: number(uptime::UP),
+            load: [load::ONE, load::FIVE, load::FIFTEEN].map(number),
+            cpus: count(cpu::CPUS),
+            cpu_pct: processor_share(readings).map(rounded),
+            memory: Memory { total, available, used_pct: used_share(total, available).map(rounded) },
+            swap: Swap { total: swap, free: swap_free, used_pct: used_share(swap, swap_free).map(rounded) },
+        }
+    }
+}
+
+/// Share of the time of all processors that was not idle, in percent.
+pub fn processor_share(readings: Readings<'_>) -> Option<f64> {
+    let rate = |metric| readings.rate(metric, ObjectId::HOST);
+    let idle = rate(cpu::IDLE)? + rate(cpu::IOWAIT).unwrap_or(0.0);
+    let busy: f64 = [cpu::USER, cpu::NICE, cpu::SYSTEM, cpu::IRQ, cpu::SOFTIRQ, cpu::STEAL]
+        .iter()
+        .filter_map(|state| rate(*state))
+        .sum();
+    (idle + busy > 0.0).then(|| 100.0 * busy / (idle + busy))
+}
+
+/// How much of a whole is not left, in percent; none of nothing.
+#[allow(clippy::cast_precision_loss)]
+pub fn used_share(whole: Option<u64>, left: Option<u64>) -> Option<f64> {
+    let (whole, left) = (whole.filter(|whole| *whole > 0)?, left?);
+    Some(100.0 * whole.saturating_sub(left) as f64 / whole as f64)
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    id: &'a str,
+    state: ServiceState,
+    pid: Option<i32>,
+    since: Time,
+    restarts: u32,
+    budget_left: u32,
+    budget_full: u32,
+    reason: &'a str,
+    cpu_pct: Option<f64>,
+    rss_kib: Option<u64>,
+}
+
+impl<'a> Process<'a> {
+    fn new(row: &'a ServiceRow, readings: Readings<'_>) -> Self {
+        let usage = Usage::of(row, readings);
+        Self {
+            id: text(&row.id),
+            state: row.state(),
+            pid: (row.pid > 0).then_some(row.pid),
+            since: Time(row.since_wall_ms),
+            restarts: row.restarts,
+            budget_left: row.budget_left,
+            budget_full: row.budget_full,
+            reason: text(&row.reason),
+            cpu_pct: usage.cpu_pct.map(rounded),
+            rss_kib: usage.rss_kib,
+        }
+    }
+}
+
+/// What a service uses, where it was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Of one processor.
+    pub cpu_pct: Option<f64>,
+    pub rss_kib: Option<u64>,
+}
+
+impl Usage {
+    pub fn of(row: &ServiceRow, readings: Readings<'_>) -> Self {
+        let Some(object) = readings.view.find(ProbeId::Service, text(&row.id).as_bytes()) else {
+            return Self::default();
+        };
+        Self {
+            cpu_pct: readings.rate(service::CPU, object).map(|share| share * 100.0),
+            rss_kib: readings.view.get(service::RSS, object).int().map(|bytes| bytes / 1024),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Disk<'a> {
+    mountpoint: Text<'a>,
+    device: Text<'a>,
+    fstype: Text<'a>,
+    size: Option<u64>,
+    avail: Option<u64>,
+    used_pct: Option<f64>,
+    inodes_used_pct: Option<f64>,
+    read_only: Option<bool>,
+    hung: bool,
+}
+
+impl<'a> Disk<'a> {
+    fn new(object: ObjectId, readings: Readings<'a>) -> Self {
+        let view = readings.view;
+        let space = Space::of(object, readings);
+        Self {
+            mountpoint: Text(view.part(object, 0)),
+            device: Text(view.part(object, 1)),
+            fstype: Text(view.part(object, 2)),
+            size: space.size,
+            avail: space.avail,
+            used_pct: space.used_pct.map(rounded),
+            inodes_used_pct: space.inodes_used_pct.map(rounded),
+            read_only: view.get(filesystem::READ_ONLY, object).int().map(|flag| flag == 1),
+            hung: view.get(filesystem::HUNG, object).int() == Some(1),
+        }
+    }
+}
+
+/// How full a file system is, as `df` says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Space {
+    pub size: Option<u64>,
+    pub avail: Option<u64>,
+    pub used_pct: Option<f64>,
+    pub inodes_used_pct: Option<f64>,
+}
+
+impl Space {
+    #[allow(clippy::cast_precision_loss)]
+    pub fn of(object: ObjectId, readings: Readings<'_>) -> Self {
+        let count = |metric| readings.view.get(metric, object).int();
+        let (size, free) = (count(filesystem::SIZE), count(filesystem::FREE));
+        let avail = readings.view.get(filesystem::AVAIL, object).number();
+        let used = size.zip(free).map(|(size, free)| size.saturating_sub(free) as f64);
+        let used_pct = used.zip(avail).and_then(|(used, avail)| {
+            let whole = used + avail;
+            (whole > 0.0).then(|| 100.0 * used / whole)
+        });
+        let inodes_used_pct = used_share(count(filesystem::FILES), count(filesystem::FILES_FREE));
+        Self { size, avail: count(filesystem::AVAIL), used_pct, inodes_used_pct }
+    }
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    name: &'a str,
+    kind: Option<ClassKind>,
+    since: Time,
+}
+
+#[derive(Serialize)]
+struct Promise<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: Option<PromiseKind>,
+    outcome: Outcome,
+    at: Time,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    number: u64,
+    at: Time,
+    kind: EventKind,
+    severity: Severity,
+    subject: &'a str,
+    text: &'a str,
+}

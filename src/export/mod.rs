@@ -1,0 +1,16 @@
+//! How others are told: pure functions from a copy of the board to bytes. One file per way of telling.
+//!
+//! Nothing here opens, waits or asks the time; the door, the commands and the tests hand in a [`crate::store::Snapshot`] and
+//! take what stands in the [`Page`] afterwards.
+
+#![forbid(unsafe_code)]
+
+pub mod html;
+pub mod json;
+pub mod munin;
+mod number;
+pub mod openmetrics;
+mod page;
+
+pub use number::{General, Stamp};
+pub use page::Page;

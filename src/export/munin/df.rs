@@ -1,0 +1,139 @@
+//! The plugins df and df_inode: how full each file system is, in percent.
+//!
+//! A field is called by the device, or by the mount point where the device says nothing (`tmpfs`). Which file systems are shown is
+//! what `df -l` with the plugins' default exclusions shows; the probe gives one object for each device.
+
+use watchd_probes::{ObjectId, ProbeId, filesystem};
+
+use super::Ask;
+use super::facts::{Amount, Clean, Facts};
+use super::graph::{Plugin, Shape};
+use crate::export::Page;
+
+pub const DF: Plugin = Plugin {
+    name: "df",
+    about: "Used space of each file system.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| !shown(facts, EXCLUDED).is_empty(),
+        write: |facts, ask, page| {
+            write_head("Disk usage in percent", DF.about, ask, page);
+            for object in shown(facts, EXCLUDED) {
+                write_field(facts, object, ask, space_used(facts, object), page);
+            }
+        },
+    },
+};
+
+pub const DF_INODE: Plugin = Plugin {
+    name: "df_inode",
+    about: "Used inodes of each file system.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| !shown(facts, EXCLUDED_INODE).is_empty(),
+        write: |facts, ask, page| {
+            write_head("Inode usage in percent", DF_INODE.about, ask, page);
+            for object in shown(facts, EXCLUDED_INODE) {
+                write_field(facts, object, ask, inodes_used(facts, object), page);
+            }
+        },
+    },
+};
+
+/// Parts of a file system's name.
+const MOUNT: usize = 0;
+const DEVICE: usize = 1;
+const TYPE: usize = 2;
+
+/// Types that the plugins leave out unless they are told otherwise.
+const EXCLUDED: &[&[u8]] = &[
+    b"none",
+    b"unknown",
+    b"rootfs",
+    b"iso9660",
+    b"squashfs",
+    b"udf",
+    b"romfs",
+    b"ramfs",
+    b"debugfs",
+    b"cgroup_root",
+    b"devtmpfs",
+];
+const EXCLUDED_INODE: &[&[u8]] = &[
+    b"none",
+    b"unknown",
+    b"iso9660",
+    b"squashfs",
+    b"udf",
+    b"romfs",
+    b"ramfs",
+    b"vfat",
+    b"debugfs",
+    b"nilfs2",
+    b"rootfs",
+    b"reiserfs",
+];
+
+/// The file systems of a plugin: with blocks of their own and not of an excluded type.
+fn shown(facts: &Facts<'_>, excluded: &[&[u8]]) -> Vec<ObjectId> {
+    let view = facts.readings.view;
+    view.objects(ProbeId::Filesystem)
+        .filter(|object| !excluded.contains(&view.part(*object, TYPE)))
+        .filter(|object| !is_remote(view.part(*object, DEVICE), view.part(*object, TYPE)))
+        .filter(|object| facts.int(filesystem::SIZE, *object) != Some(0))
+        .collect()
+}
+
+/// Whether `df -l` takes it for another host's.
+fn is_remote(device: &[u8], kind: &[u8]) -> bool {
+    let is_share = device.starts_with(b"//") && matches!(kind, b"smbfs" | b"smb3" | b"cifs");
+    device.contains(&b':') || is_share || device == b"-hosts" || REMOTE.contains(&kind)
+}
+
+const REMOTE: &[&[u8]] = &[b"acfs", b"afs", b"coda", b"auristorfs", b"fhgfs", b"gpfs", b"ibrix", b"ocfs2", b"vxfs"];
+
+fn write_head(title: &str, about: &str, ask: Ask, page: &mut Page) {
+    if ask == Ask::Config {
+        page.put(format_args!("graph_title {title}\ngraph_args --upper-limit 100 -l 0\n"));
+        page.put(format_args!("graph_vlabel %\ngraph_scale no\ngraph_category disk\ngraph_info {about}\n"));
+    }
+}
+
+fn write_field(facts: &Facts<'_>, object: ObjectId, ask: Ask, used: Amount, page: &mut Page) {
+    let view = facts.readings.view;
+    let (mount, device) = (view.part(object, MOUNT), view.part(object, DEVICE));
+    let says_nothing = matches!(device, b"tmpfs" | b"none" | b"udev" | b"simfs");
+    let name = Clean(if says_nothing { mount } else { device });
+    if ask == Ask::Fetch {
+        return used.write(name, page);
+    }
+    // The plugins split df's lines at white space, so a mount point ends at its first blank.
+    let label = mount.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    page.put(format_args!("{name}.label "));
+    page.push(label);
+    page.put(format_args!("\n{name}.warning 92\n{name}.critical 98\n"));
+}
+
+/// Percent of used and available, both in KiB rounded up as df has them.
+fn space_used(facts: &Facts<'_>, object: ObjectId) -> Amount {
+    let [Some(size), Some(free), Some(avail)] =
+        [filesystem::SIZE, filesystem::FREE, filesystem::AVAIL].map(|metric| facts.int(metric, object))
+    else {
+        return Amount::Unknown;
+    };
+    percent(size.saturating_sub(free).div_ceil(1024), avail.div_ceil(1024))
+}
+
+/// A file system without inode numbers uses none of them.
+fn inodes_used(facts: &Facts<'_>, object: ObjectId) -> Amount {
+    let [Some(all), Some(free)] = [filesystem::FILES, filesystem::FILES_FREE].map(|metric| facts.int(metric, object))
+    else {
+        return Amount::Unknown;
+    };
+    percent(all.saturating_sub(free), free)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn percent(used: u64, free: u64) -> Amount {
+    if used == 0 { Amount::Int(0) } else { Amount::Float(100.0 * used as f64 / (used as f64 + free as f64)) }
+}

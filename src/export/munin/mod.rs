@@ -1,0 +1,80 @@
+//! A Munin node that answers from the board: the same plugins, fields and attributes as Munin's own, so that a master's graphs go on.
+//!
+//! ```text
+//! < # munin node at web.example        > fetch load
+//! > list                               < load.value 0.42
+//! < cpu df df_inode …                  < .
+//! ```
+//!
+//! A plugin is one row of [`PLUGINS`]; `list`, dispatch, `suggest` and the documentation follow from it. `session.rs`
+//! speaks the protocol, `graph.rs` turns tables of fields into text, the other files hold the tables.
+
+mod cpu;
+mod df;
+mod disk;
+mod facts;
+mod graph;
+mod host;
+mod interrupts;
+mod memory;
+mod network;
+mod own;
+mod process;
+mod session;
+
+pub use facts::Facts;
+pub use graph::{Plugin, Shape};
+pub use session::{Next, Session};
+
+use super::Page;
+
+/// All plugins, in the order of their names.
+pub static PLUGINS: &[Plugin] = &[
+    cpu::CPU,
+    df::DF,
+    df::DF_INODE,
+    disk::DISKSTATS,
+    host::ENTROPY,
+    cpu::FORKS,
+    network::FW_PACKETS,
+    // Before `if_`, of which it would be the interface `err_…`.
+    network::IF_ERR,
+    network::IF,
+    cpu::INTERRUPTS,
+    interrupts::IRQSTATS,
+    cpu::LOAD,
+    memory::MEMORY,
+    network::NETSTAT,
+    host::OPEN_FILES,
+    host::OPEN_INODES,
+    process::PROC_PRI,
+    process::PROCESSES,
+    memory::SWAP,
+    process::THREADS,
+    host::UPTIME,
+    host::USERS,
+    cpu::VMSTAT,
+    own::PRESSURE,
+    own::RESTARTS,
+    own::SELF,
+    own::SERVICES,
+];
+
+/// What is asked of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Config,
+    Fetch,
+}
+
+/// Calls `give` with the name of every plugin that has something to say on this host.
+pub fn names(facts: &Facts<'_>, with_multigraph: bool, give: &mut dyn FnMut(&str, &[u8])) {
+    for plugin in PLUGINS.iter().filter(|plugin| with_multigraph || !plugin.is_multigraph()) {
+        plugin.names(facts, &mut |instance| give(plugin.name, instance));
+    }
+}
+
+/// Answers `config NAME` or `fetch NAME`, without the final dot. False when there is no such plugin here.
+pub fn answer(facts: &Facts<'_>, ask: Ask, name: &[u8], page: &mut Page) -> bool {
+    PLUGINS.iter().any(|plugin| plugin.answer(facts, ask, name, page))
+}

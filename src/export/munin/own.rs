@@ -1,0 +1,165 @@
+//! Plugins about watchd itself and what Munin has no plugin for: watchd_services, watchd_restarts, watchd_pressure, watchd_self.
+
+use watchd_probes::pressure;
+
+use super::Ask;
+use super::facts::{Amount, Clean, Facts};
+use super::graph::{Field, Graph, Need, Plugin, Shape, write_traits};
+use crate::export::Page;
+use crate::model::ServiceState;
+use crate::store::ServiceRow;
+use crate::store::board::text;
+
+pub const SERVICES: Plugin = Plugin {
+    name: "watchd_services",
+    about: "Which of the watched services are ready; 0 is anything else.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| !facts.snapshot.services.is_empty(),
+        write: |facts, ask, page| {
+            let head = "graph_title Watched services\ngraph_args --base 1000 -l 0 --upper-limit 1\n\
+                        graph_vlabel ready\ngraph_scale no\n";
+            write_services(facts, ask, (head, SERVICES.about), page);
+        },
+    },
+};
+
+pub const RESTARTS: Plugin = Plugin {
+    name: "watchd_restarts",
+    about: "How often the watched services are started again.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| !facts.snapshot.services.is_empty(),
+        write: |facts, ask, page| {
+            let head = "graph_title Restarts of services\ngraph_args --base 1000 -l 0\n\
+                        graph_vlabel restarts / ${graph_period}\ngraph_period hour\n";
+            write_services(facts, ask, (head, RESTARTS.about), page);
+        },
+    },
+};
+
+fn write_services(facts: &Facts<'_>, ask: Ask, (head, about): (&str, &str), page: &mut Page) {
+    let is_restarts = about == RESTARTS.about;
+    if ask == Ask::Config {
+        page.text(head);
+        page.put(format_args!("graph_category watchd\ngraph_info {about}\n"));
+    }
+    for service in &facts.snapshot.services {
+        let name = Clean(text(&service.id).as_bytes());
+        match ask {
+            Ask::Config => {
+                page.put(format_args!("{name}.label {}\n", text(&service.id)));
+                write_traits(name, if is_restarts { "type DERIVE\nmin 0" } else { "min 0\nmax 1\ncritical 1:" }, page);
+            }
+            Ask::Fetch if is_restarts => Amount::Int(service.restarts.into()).write(name, page),
+            Ask::Fetch => readiness(service).write(name, page),
+        }
+    }
+}
+
+/// 1 when it is ready; unknown when nobody can tell, or when it is left alone on request.
+fn readiness(service: &ServiceRow) -> Amount {
+    match service.state() {
+        ServiceState::Ready => Amount::Int(1),
+        ServiceState::Unknown | ServiceState::Paused => Amount::Unknown,
+        _ => Amount::Int(0),
+    }
+}
+
+pub const PRESSURE: Plugin = Plugin {
+    name: "watchd_pressure",
+    about: "Share of time in which work waited for processors, memory or disks, over five minutes; full means that nothing ran.",
+    shape: Shape::Host(&PRESSURE_GRAPH),
+};
+
+static PRESSURE_GRAPH: Graph = Graph {
+    head: "graph_title Pressure\n\
+           graph_args --base 1000 -l 0\n\
+           graph_vlabel % of time\n\
+           graph_scale no\n\
+           graph_category system",
+    more: Graph::NONE,
+    fields: &[
+        Field {
+            name: "cpu_some",
+            traits: "label cpu some\nmin 0\nmax 100",
+            need: Need::Optional,
+            value: |facts, _| facts.number(pressure::CPU_SOME_300).into(),
+        },
+        Field {
+            name: "memory_some",
+            traits: "label memory some\nmin 0\nmax 100",
+            need: Need::Optional,
+            value: |facts, _| facts.number(pressure::MEMORY_SOME_300).into(),
+        },
+        Field {
+            name: "memory_full",
+            traits: "label memory full\nmin 0\nmax 100",
+            need: Need::Optional,
+            value: |facts, _| facts.number(pressure::MEMORY_FULL_300).into(),
+        },
+        Field {
+            name: "io_some",
+            traits: "label io some\nmin 0\nmax 100",
+            need: Need::Optional,
+            value: |facts, _| facts.number(pressure::IO_SOME_300).into(),
+        },
+        Field {
+            name: "io_full",
+            traits: "label io full\nmin 0\nmax 100",
+            need: Need::Optional,
+            value: |facts, _| facts.number(pressure::IO_FULL_300).into(),
+        },
+    ],
+};
+
+pub const SELF: Plugin = Plugin {
+    name: "watchd_self",
+    about: "What watchd needs, and how long its loop was busy at the longest.",
+    shape: Shape::Host(&SELF_GRAPH),
+};
+
+static SELF_GRAPH: Graph = Graph {
+    head: "graph_title watchd\n\
+           graph_args --base 1000 -l 0\n\
+           graph_vlabel see legend\n\
+           graph_category watchd",
+    more: Graph::NONE,
+    fields: &[
+        Field {
+            name: "heartbeat_age",
+            traits: "label heartbeat age (s)\nmin 0",
+            need: Need::Always,
+            value: |facts, _| Amount::Float(facts.snapshot.header.age(facts.now).as_secs_f64()),
+        },
+        Field {
+            name: "longest_turn",
+            traits: "label longest turn (ms)\nmin 0",
+            need: Need::Always,
+            value: |facts, _| Amount::from(milliseconds(facts.snapshot.header.longest_turn_us)),
+        },
+        Field {
+            name: "resident",
+            traits: "label resident (MiB)\nmin 0",
+            need: Need::Optional,
+            value: |facts, _| mebibytes(facts.snapshot.header.rss_kib),
+        },
+        Field {
+            name: "resident_door",
+            traits: "label resident, door (MiB)\nmin 0",
+            need: Need::Optional,
+            value: |facts, _| mebibytes(facts.snapshot.header.door_rss_kib),
+        },
+    ],
+};
+
+/// Thousandths, rounded down to a microsecond.
+#[allow(clippy::cast_precision_loss)]
+fn milliseconds(micros: u64) -> Option<f64> {
+    Some(micros as f64 / 1000.0)
+}
+
+/// None when the daemon could not tell.
+fn mebibytes(kib: u32) -> Amount {
+    if kib == 0 { Amount::Unknown } else { Amount::Float(f64::from(kib) / 1024.0) }
+}

@@ -1,0 +1,326 @@
+//! Recorded answers of a real munin-node are the judge: from the same kernel files, every plugin has to give the same configuration and
+//! the same values. Compared is what a master makes of them: order of labels, attributes by name (of a graph the first counts, of
+//! a field the last), values by field; free text is not.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Available blocks may be below 0, which statvfs tells as a very large number.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use watchd::export::Page;
+use watchd::export::munin::{Ask, Facts, Next, Session, answer, names};
+use watchd::model::Now;
+use watchd::store::board::{Header, Page as BoardPage, fixed};
+use watchd::store::{Board, Rates, Reader, Readings, Snapshot};
+use watchd_probes::filesystem::{Filesystem, Space};
+use watchd_probes::{Buffer, Host, Look, Probes, Sample};
+
+const NOW: Now = Now { mono: Duration::from_secs(1_000_000), wall: Duration::from_secs(1_767_225_900) };
+const APART: Duration = Duration::from_secs(300);
+
+fn manifest(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// What the probes read below a root.
+fn sample(root: &Path) -> Sample {
+    let host = Host::open(root).expect("the fixture is there");
+    let (mut buffer, mut sample) = (Buffer::default(), Sample::default());
+    let mut probes = Probes { filesystem: Filesystem::with_statvfs(recorded_space), ..Probes::default() };
+    probes.read_all(&mut Look { host: &host, buffer: &mut buffer, now: NOW }, &mut sample);
+    sample
+}
+
+/// The numbers of statvfs that were recorded with the mount table.
+fn recorded_space(host: &Host, point: &[u8]) -> Result<Space, rustix::io::Errno> {
+    let file = std::fs::File::from(host.open_file("statfs.tsv")?);
+    let text = std::io::read_to_string(file).map_err(|_| rustix::io::Errno::IO)?;
+    let point = std::str::from_utf8(point).map_err(|_| rustix::io::Errno::ILSEQ)?;
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(point)?.strip_prefix('\t')).ok_or(rustix::io::Errno::NOENT)?;
+    let numbers: Vec<u64> =
+        line.split('\t').map(|word| word.trim().parse::<i128>().expect("a number") as u64).collect();
+    Ok(Space::new(numbers[0], [numbers[1], numbers[2], numbers[3]], [numbers[4], numbers[5]], false))
+}
+
+/// A copy of a board that shows a recorded host.
+fn snapshot(host: &str) -> Snapshot {
+    let before = sample(&manifest(&format!("tests/fixtures/munin/{host}/t0")));
+    let after = sample(&manifest(&format!("probes/tests/fixtures/{host}")));
+    let mut rates = Rates::default();
+    rates.update(&before, &after, APART);
+    let directory = std::env::temp_dir().join(format!("watchd-golden-{}-{host}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory can be made");
+    let path = directory.join("board");
+    let mut board = Board::create(&path).expect("the board is made");
+    let header = Header { cycle_ms: 10_000, host: fixed("golden.example"), ..Header::default() };
+    board.beat(u64::try_from(NOW.mono.as_millis()).expect("it is small"));
+    let readings = Readings { view: after.view(), rates: rates.as_slice() };
+    board.publish(&BoardPage { header: &header, readings, services: &[], classes: &[], promises: &[], events: &[] });
+    let mut snapshot = Snapshot::default();
+    Reader::open(&path).expect("the board opens").read(&mut snapshot).expect("the page is whole");
+    std::fs::remove_dir_all(&directory).expect("it was made here");
+    snapshot
+}
+
+/// A graph as a master understands it.
+#[derive(Debug, Default, PartialEq)]
+struct Graph {
+    attributes: BTreeMap<String, String>,
+    labels: Vec<String>,
+    fields: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+fn understood(text: &str) -> BTreeMap<String, Graph> {
+    let mut graphs = BTreeMap::new();
+    let mut name = String::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        let value = value.trim().to_owned();
+        if key == "multigraph" {
+            name = value;
+            continue;
+        }
+        let graph: &mut Graph = graphs.entry(name.clone()).or_default();
+        match key.split_once('.') {
+            None if key == "graph_info" => {}
+            None => {
+                graph.attributes.entry(key.to_owned()).or_insert(value);
+            }
+            Some((_, "info")) => {}
+            Some((field, attribute)) => {
+                if attribute == "label" {
+                    graph.labels.push(field.to_owned());
+                }
+                graph.fields.entry(field.to_owned()).or_default().insert(attribute.to_owned(), value);
+            }
+        }
+    }
+    graphs
+}
+
+fn ours(facts: &Facts<'_>, ask: Ask, name: &str) -> String {
+    let mut page = Page::new(Page::LIMIT);
+    assert!(answer(facts, ask, name.as_bytes(), &mut page), "{name} is answered");
+    String::from_utf8(page.bytes().to_vec()).expect("answers are text")
+}
+
+/// What differs on purpose, and why.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("old", "diskstats", "it was started anew between the polls: a counter that went down gives no rate"),
+    ("big", "threads", "one process of the fixture was given a second thread"),
+    ("big", "diskstats", "names of the device mapper are not looked up in /dev"),
+];
+
+fn compare(host: &str) {
+    let snapshot = snapshot(host);
+    let facts = Facts::new(&snapshot, NOW);
+    let recorded = manifest(&format!("tests/fixtures/munin/{host}"));
+    let mut faults = Vec::new();
+    for entry in std::fs::read_dir(recorded.join("config")).expect("the fixture is there") {
+        let name = entry.expect("readable").file_name().into_string().expect("names are text");
+        if DIFFERENT.iter().any(|(other, plugin, _)| (*other, *plugin) == (host, name.as_str())) {
+            continue;
+        }
+        for (ask, folder) in [(Ask::Config, "config"), (Ask::Fetch, "fetch")] {
+            let theirs = std::fs::read_to_string(recorded.join(folder).join(&name)).expect("recorded");
+            difference(&format!("{host} {folder} {name}"), &theirs, &ours(&facts, ask, &name), &mut faults);
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+fn difference(what: &str, theirs: &str, ours: &str, faults: &mut Vec<String>) {
+    let (theirs, ours) = (understood(theirs), understood(ours));
+    let none = Graph::default();
+    for name in theirs.keys().chain(ours.keys().filter(|name| !theirs.contains_key(*name))) {
+        let (their, our) = (theirs.get(name).unwrap_or(&none), ours.get(name).unwrap_or(&none));
+        if their.attributes != our.attributes {
+            faults.push(format!("{what} {name}: {:?} is not {:?}", our.attributes, their.attributes));
+        }
+        if their.labels != our.labels {
+            faults.push(format!("{what} {name}: labels {:?} are not {:?}", our.labels, their.labels));
+        }
+        for field in their.fields.keys().chain(our.fields.keys().filter(|field| !their.fields.contains_key(*field))) {
+            let (expect, got) = (their.fields.get(field), our.fields.get(field));
+            if expect != got && !is_close(expect, got) {
+                faults.push(format!("{what} {name}.{field}: {got:?} is not {expect:?}"));
+            }
+        }
+    }
+}
+
+/// Rates are kept with seven digits.
+fn is_close(one: Option<&BTreeMap<String, String>>, other: Option<&BTreeMap<String, String>>) -> bool {
+    let number = |field: Option<&BTreeMap<String, String>>| field?.get("value")?.parse::<f64>().ok();
+    let is_whole = |field: Option<&BTreeMap<String, String>>| field.is_some_and(|field| !field["value"].contains('.'));
+    match (number(one), number(other)) {
+        (Some(one_value), Some(other_value)) if !is_whole(one) || !is_whole(other) => {
+            (one_value - other_value).abs() <= 1e-6 * one_value.abs().max(other_value.abs())
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn a_large_host_is_told_as_munin_node_tells_it() {
+    compare("big");
+}
+
+#[test]
+fn an_old_host_is_told_as_munin_node_tells_it() {
+    compare("old");
+}
+
+#[test]
+fn a_virtual_machine_is_told_as_munin_node_tells_it() {
+    compare("vm");
+}
+
+/// Says lines to a session and gives what it answered.
+fn say(session: &mut Session, facts: &Facts<'_>, text: &[u8]) -> (String, Next) {
+    let mut page = Page::new(Page::LIMIT);
+    let mut next = Next::More;
+    for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {
+        if next == Next::More {
+            next = session.line(line, "golden.example", facts, &mut page);
+        }
+    }
+    (String::from_utf8_lossy(page.bytes()).into_owned(), next)
+}
+
+#[test]
+fn recorded_conversations_go_the_same_way() {
+    let text = std::fs::read_to_string(manifest("tests/fixtures/munin/protocol/sessions.json")).expect("recorded");
+    let recorded: serde_json::Value = serde_json::from_str(&text).expect("well-formed");
+    let (snapshot, mut compared) = (snapshot("vm"), 0);
+    let facts = Facts::new(&snapshot, NOW);
+    for conversation in recorded["sessions"].as_array().expect("a list") {
+        let mut session = Session::default();
+        for exchange in conversation["exchange"].as_array().expect("a list") {
+            // The plugins of the recording that are there to misbehave are not ours.
+            let Some(send) = exchange["send"].as_str().filter(|send| !send.contains("tp_") && !send.is_empty()) else {
+                continue;
+            };
+            let bytes: Vec<u8> = send.chars().map(|letter| u8::try_from(u32::from(letter)).expect("latin-1")).collect();
+            let (got, next) = say(&mut session, &facts, &bytes);
+            let expect = exchange["recv"].as_str().expect("a text");
+            assert!(is_same(send, expect, &got), "{send:?}: {got:?} is not {expect:?}");
+            let closes = conversation["closed_by_node"] == true && conversation["half_close"] == false;
+            let is_last = conversation["exchange"].as_array().and_then(|all| all.last()) == Some(exchange);
+            assert_eq!(next == Next::Close, closes && is_last, "{send:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 30, "{compared} exchanges were compared");
+}
+
+/// Names of plugins, the version and the load are those of another host; the recorded node has a virtual host.
+fn is_same(send: &str, expect: &str, got: &str) -> bool {
+    let is_load = |line: &str| line.starts_with("load.value ");
+    let plain = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|line| !line.contains("_info ") && !line.contains(".info ") && *line != "virtual.example")
+            .map(|line| match line.split_once(" version: ") {
+                Some((node, _)) => node.to_owned(),
+                None if is_load(line) => "load.value".to_owned(),
+                None => line.to_owned(),
+            })
+            .collect()
+    };
+    if send.to_ascii_lowercase().starts_with("list") {
+        return got.lines().count() == 1 && got.ends_with('\n') && (got.len() > 1) == expect.contains("load");
+    }
+    plain(expect) == plain(got)
+}
+
+#[test]
+fn plugins_are_listed_as_the_client_understands_them() {
+    let snapshot = snapshot("big");
+    let facts = Facts::new(&snapshot, NOW);
+    let mut session = Session::default();
+    let (plain, _) = say(&mut session, &facts, b"list");
+    assert!(!plain.contains("diskstats") && !plain.contains("netstat"), "{plain}");
+    for name in ["cpu", "df", "load", "memory", "if_eth0", "if_err_eth0", "uptime", "watchd_self"] {
+        assert!(plain.trim_end().split(' ').any(|listed| listed == name), "{name} in {plain}");
+    }
+    for name in ["if_lo", "if_eth0.100", "if_sit0"] {
+        assert!(!plain.trim_end().split(' ').any(|listed| listed == name), "{name} in {plain}");
+    }
+    let (all, _) = say(&mut session, &facts, b"cap multigraph\nlist");
+    assert!(all.contains(" diskstats ") && all.contains(" netstat "), "{all}");
+    let mut counted = 0;
+    names(&facts, true, &mut |plugin, instance| {
+        let name = format!("{plugin}{}", String::from_utf8_lossy(instance));
+        for ask in [Ask::Config, Ask::Fetch] {
+            assert!(!ours(&facts, ask, &name).is_empty(), "{name} {ask:?}");
+        }
+        counted += 1;
+    });
+    assert_eq!(counted, all.lines().last().expect("a line").split(' ').count());
+}
+
+#[test]
+fn odd_lines_get_a_sane_answer() {
+    let snapshot = snapshot("vm");
+    let facts = Facts::new(&snapshot, NOW);
+    let unknown = "# Unknown command. Try cap, list, nodes, config, fetch, version or quit\n";
+    let service = "# Unknown service\n.\n";
+    let long = vec![b'a'; 1 << 20];
+    let rows: &[(&[u8], &str)] = &[
+        (b"", unknown),
+        (b"\r", unknown),
+        (b" fetch load", unknown),
+        (b"\0", unknown),
+        (b"fetc", unknown),
+        (b"\xff\xfe", unknown),
+        (b"GET / HTTP/1.1", unknown),
+        (b"starttls", unknown),
+        (b"spoolfetch 0", unknown),
+        (&long, unknown),
+        (b"fetch", service),
+        (b"fetch  load", service),
+        (b"fetch LOAD", service),
+        (b"fetch load\0", service),
+        (b"fetch ../load", service),
+        (b"fetch /etc/passwd", service),
+        (b"fetch ../../../../etc/passwd", service),
+        (b"config if_", service),
+        (b"config if_../eth0", service),
+        (b"config if_nosuch", service),
+        (b"config cpux", service),
+        (b"config \xff", service),
+        (b"fetch %s%n", service),
+        (b"fetch load; reboot", service),
+        (b"fetchload", "load.value"),
+        (b"FETCH\tload x", "load.value"),
+        (b"nodesfoo", "golden.example\n.\n"),
+        (b"list nosuch.example", "\n"),
+        (b"list golden.example/../x", "cpu "),
+        (b"listGolden.Example", "cpu "),
+        (b"cap", "cap multigraph dirtyconfig\n"),
+        (b"cap \0 MULTIGRAPH,x", "cap multigraph dirtyconfig\n"),
+        (b"versionxyz", "munins node on golden.example version: "),
+    ];
+    for (line, expect) in rows {
+        let (got, next) = say(&mut Session::default(), &facts, line);
+        assert!(got.starts_with(expect), "{:?}: {got:?}", String::from_utf8_lossy(&line[..line.len().min(40)]));
+        assert_eq!(next, Next::More);
+    }
+    for line in [&b"quit"[..], b"QUIT now", b"quitting", b".", b"...", b".x"] {
+        assert_eq!(say(&mut Session::default(), &facts, line), (String::new(), Next::Close));
+    }
+}
+
+#[test]
+fn old_readings_are_not_told_as_new_ones() {
+    let snapshot = snapshot("vm");
+    let later = Now { mono: NOW.mono + Duration::from_secs(31), ..NOW };
+    let (got, _) = say(&mut Session::default(), &Facts::new(&snapshot, later), b"fetch load");
+    assert_eq!(got, "# Timed out\n.\n");
+    let (got, _) = say(&mut Session::default(), &Facts::new(&snapshot, later), b"config load");
+    assert!(got.starts_with("graph_title"), "{got}");
+}
