@@ -48,7 +48,7 @@ pub enum Form {
 /// What a process in the table must look like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pattern {
-    /// The name of its program: argv[0], with or without its directory.
+    /// The name of its program: `argv[0]`, with or without its directory.
     pub name: String,
     /// The account it runs as.
     pub user: Option<String>,
