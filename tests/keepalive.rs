@@ -198,7 +198,10 @@ fn a_daemon_that_is_dead_or_was_never_started_is_started() {
     let Said(code, said) = place.keepalive();
     assert_eq!((code, said.contains(&format!("it had died (pid {first})"))), (0, true), "{said}");
     assert_ne!(place.writer(), first);
-    assert_eq!(look::stat(place.writer()).map(|stat| stat.parent != i32::try_from(std::process::id()).unwrap()), Some(true));
+    assert_eq!(
+        look::stat(place.writer()).map(|stat| stat.parent != i32::try_from(std::process::id()).unwrap()),
+        Some(true)
+    );
 }
 
 #[test]
@@ -227,7 +230,10 @@ fn two_at_once_start_one_daemon() {
     let all: Vec<_> = children.into_iter().map(|child| Said::from(child.wait_with_output().unwrap())).collect();
     assert!(all.iter().all(|Said(code, _)| *code == 0), "{all:?}");
     let writer = place.writer();
-    let others = place.daemons().into_iter().filter(|pid| *pid != writer && look::stat(*pid).map(|stat| stat.parent) != Some(writer));
+    let others = place
+        .daemons()
+        .into_iter()
+        .filter(|pid| *pid != writer && look::stat(*pid).map(|stat| stat.parent) != Some(writer));
     assert_eq!(others.count(), 0, "{all:?}");
 }
 

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 pub use given::{EVERYWHERE, Flag, Given};
 
+use crate::engine;
 use crate::model::Places;
 
 /// The command when none is named.
@@ -57,6 +58,14 @@ const fn order(name: &'static str, help: &'static str, run: fn(&Places, &Given) 
 
 /// All commands.
 pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "run",
+        words: "",
+        flags: &[],
+        help: "the daemon, in the foreground; what runs when no command is named",
+        exits: &[(0, "it was asked to stop"), (1, "the system refused"), (2, "the config is refused")],
+        run: daemon,
+    },
     Command {
         name: "status",
         words: "[NAME…]",
@@ -164,6 +173,22 @@ fn wrong(message: &str) -> ExitCode {
 fn failed(message: &str) -> ExitCode {
     eprintln!("watchd: {message}");
     ExitCode::FAILURE
+}
+
+fn daemon(places: &Places, given: &Given) -> ExitCode {
+    if let Some(word) = given.words.first() {
+        return wrong(&format!("cannot understand `{}`: run takes no name", word.escape_debug()));
+    }
+    match engine::run(places) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(engine::Failure::Config(faults)) => {
+            for fault in faults {
+                eprintln!("{fault}");
+            }
+            ExitCode::from(2)
+        }
+        Err(engine::Failure::System(cause)) => failed(&cause),
+    }
 }
 
 fn class(places: &Places, given: &Given) -> ExitCode {

@@ -14,15 +14,15 @@ use super::errands::Errands;
 use super::judgement::Judgement;
 use super::mounts::Mounts;
 use super::notes::Notes;
-use super::policy::Memory;
 use super::publish::{Publisher, millis};
 use super::reader::{Loaded, Reading};
+use super::requests::ServiceWatch;
 use super::services::{Services, Turn};
 use super::sight::Sight;
-use super::requests::ServiceWatch;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
 use super::tokens::Token;
+use crate::config::Memory;
 use crate::model::{EventKind, Now, Places, ServiceSpec};
 use crate::store::ledger::Ledger;
 use crate::store::marker;
@@ -73,11 +73,14 @@ impl Core {
     pub fn new(places: &Places, loaded: Loaded) -> Result<Self, Failure> {
         let now = clock::now();
         let boot_id = daemon::boot_id().map_err(|error| system("read the boot id", &error))?;
-        marker::clear_stopped(&places.stopped()).map_err(|error| system("clear the mark of a stop on purpose", &error))?;
+        marker::clear_stopped(&places.stopped())
+            .map_err(|error| system("clear the mark of a stop on purpose", &error))?;
         let poller = Poller::new().map_err(|error| system("make an epoll", &error))?;
         let signals = Signals::register().map_err(|error| system("catch signals", &error))?;
         for (signal, source) in signals.sources() {
-            poller.add(source, signal_token(signal).pack(), Interest::Read).map_err(|error| system("wait for signals", &error))?;
+            poller
+                .add(source, signal_token(signal).pack(), Interest::Read)
+                .map_err(|error| system("wait for signals", &error))?;
         }
         let mut notes = Notes::open(&places.events(), now);
         let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
@@ -88,11 +91,13 @@ impl Core {
         publisher.listening(&door.listening());
         let control =
             ControlSocket::open(&places.control()).map_err(|error| system("make the control socket", &error))?;
-        poller.add(control.source(), Token::Control.pack(), Interest::Read).map_err(|error| system("wait for requests", &error))?;
+        poller
+            .add(control.source(), Token::Control.pack(), Interest::Read)
+            .map_err(|error| system("wait for requests", &error))?;
         let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
         let judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
-        let services = begin_services(policy.services, (places, &boot_id, now), &poller, &mut sight, &mut notes);
+        let services = begin_services(policy.services, (places, boot_id, now), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
             services,
@@ -125,7 +130,11 @@ impl Core {
 
     /// Turns until asked to stop.
     pub fn run(&mut self) -> Result<(), Failure> {
-        self.notes.add(EventKind::DaemonStarted, "", concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"));
+        self.notes.add(
+            EventKind::DaemonStarted,
+            "",
+            concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"),
+        );
         self.look();
         self.finish_turn(true);
         self.open_door();
@@ -306,7 +315,7 @@ impl Core {
 /// Opens the ledger and takes up the services of the policy.
 fn begin_services(
     specs: Vec<ServiceSpec>,
-    (places, boot_id, now): (&Places, &[u8; 40], Now),
+    (places, boot_id, now): (&Places, [u8; 40], Now),
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
@@ -314,7 +323,8 @@ fn begin_services(
     let ledger = match Ledger::open(&places.services(), boot_id) {
         Ok((ledger, damage)) => {
             if let Some(damage) = damage {
-                notes.add(EventKind::StateDamaged, "", &damage);
+                let text = format!("the ledger of services was damaged; it is kept as {}", damage.display());
+                notes.add(EventKind::StateDamaged, "", &text);
             }
             Some(ledger)
         }

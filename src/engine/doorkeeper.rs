@@ -64,15 +64,7 @@ impl Doorkeeper {
         };
         let munin = bind("Munin", &wanted.munin)?;
         let http = bind("HTTP", &wanted.http)?;
-        let keeper = Self {
-            wanted,
-            munin,
-            http,
-            pid: None,
-            started: Duration::ZERO,
-            again_at: None,
-            early_deaths: 0,
-        };
+        let keeper = Self { wanted, munin, http, pid: None, started: Duration::ZERO, again_at: None, early_deaths: 0 };
         Ok((keeper, missed))
     }
 

@@ -37,8 +37,7 @@ impl Publisher {
             state_ok: 1,
             ..Header::default()
         };
-        let mut publisher =
-            Self { board, header, services: Vec::new(), classes: Vec::new(), promises: Vec::new() };
+        let mut publisher = Self { board, header, services: Vec::new(), classes: Vec::new(), promises: Vec::new() };
         publisher.loaded(loaded.policy.file.as_deref(), loaded.policy.daemon.cycle, now);
         Ok(publisher)
     }

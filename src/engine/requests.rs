@@ -39,7 +39,10 @@ impl Core {
         let verb = match request.verb {
             Verb::Shutdown => {
                 self.stop();
-                return (Reply::Ok, "watchd is ending; services are left as they are unless on-exit says otherwise".to_owned());
+                return (
+                    Reply::Ok,
+                    "watchd is ending; services are left as they are unless on-exit says otherwise".to_owned(),
+                );
             }
             Verb::Start => supervisor::Verb::Start,
             Verb::Stop => supervisor::Verb::Stop,
@@ -63,12 +66,8 @@ impl Core {
     ) -> T {
         let (notes, is_stirred) = (&mut self.notes, &mut self.is_stirred);
         let mut watch = ServiceWatch(&self.poller);
-        let mut hands = SystemHands {
-            watch: &mut watch,
-            host: &self.sight.host,
-            buffer: &mut self.sight.buffer,
-            now: self.now,
-        };
+        let mut hands =
+            SystemHands { watch: &mut watch, host: &self.sight.host, buffer: &mut self.sight.buffer, now: self.now };
         let mut note = |kind, subject: &str, text: &str| {
             *is_stirred = true;
             notes.add(kind, subject, text);
@@ -80,7 +79,11 @@ impl Core {
     pub(super) fn on_helper_end(&mut self, pid: i32) {
         self.mounts.on_child(pid);
         if self.door.on_child(pid, self.now.mono) {
-            self.notes.add(EventKind::DoorDied, "", "the process that serves Munin and HTTP ended; it is started again");
+            self.notes.add(
+                EventKind::DoorDied,
+                "",
+                "the process that serves Munin and HTTP ended; it is started again",
+            );
             self.is_stirred = true;
         }
     }

@@ -55,6 +55,9 @@ pub struct Fact<'a> {
     pub budget_left: u32,
     pub reason: &'a str,
     pub identity: Option<Identity>,
+    /// Whether the condition of its promise holds.
+    pub guard: bool,
+    pub spec: &'a ServiceSpec,
 }
 
 /// Where states are remembered, and whether that works.

@@ -42,7 +42,10 @@ pub fn run(places: &Places) -> Result<(), Failure> {
 fn prepare(places: &Places) -> Result<Lock, Failure> {
     for (what, path) in [("run", &places.run_dir), ("state", &places.state_dir)] {
         files::own_dir(path).map_err(|error| {
-            Failure::System(format!("cannot use {} as the {what} directory: {error}; choose another with --{what}-dir", path.display()))
+            Failure::System(format!(
+                "cannot use {} as the {what} directory: {error}; choose another with --{what}-dir",
+                path.display()
+            ))
         })?;
     }
     match locks::lock_dir(&places.run_dir) {
@@ -58,7 +61,8 @@ fn prepare(places: &Places) -> Result<Lock, Failure> {
 /// Reads the config in a child and waits for it.
 fn read_config(places: &Places) -> Result<Loaded, Failure> {
     let start = clock::now().mono;
-    let mut reading = Reading::start(places, start).map_err(|error| system("start a process to read the config", &error))?;
+    let mut reading =
+        Reading::start(places, start).map_err(|error| system("start a process to read the config", &error))?;
     let answer = loop {
         let left = reading.deadline().saturating_sub(clock::now().mono);
         if left == Duration::ZERO {

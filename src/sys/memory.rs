@@ -55,6 +55,11 @@ pub fn resident_kib(pid: u32) -> io::Result<(u64, u64)> {
     field("VmRSS:").zip(field("VmHWM:")).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// Asks the kernel to take any other process first when memory runs out; only root may.
+pub fn spare_from_oom() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+}
+
 fn page_size() -> usize {
     // SAFETY: sysconf only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };

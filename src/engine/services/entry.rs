@@ -145,6 +145,8 @@ impl<G> Entry<G> {
             budget_left: self.machine.budget_left(now.mono, &self.spec),
             reason: self.machine.reason(),
             identity: self.machine.identity(),
+            guard: self.guard,
+            spec: &self.spec,
         }
     }
 }
