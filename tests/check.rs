@@ -471,3 +471,67 @@ fn bad_inclusions_are_refused() {
         assert!(lines.iter().any(|line| line.contains(place) && line.contains(part)), "{include}: {lines:?}");
     }
 }
+
+#[test]
+fn the_examples_are_good() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/examples");
+    let mut count = 0;
+    for entry in fs::read_dir(examples).expect("there are examples").flatten() {
+        let read = read_file(&entry.path());
+        let (_, warnings) = read.unwrap_or_else(|faults| panic!("{faults:#?}"));
+        // The programs of an example need not be here.
+        let other: Vec<String> =
+            warnings.iter().map(ToString::to_string).filter(|line| !line.contains("cannot find /")).collect();
+        assert!(other.is_empty(), "{other:#?}");
+        count += 1;
+    }
+    assert!(count >= 3, "{count} examples");
+}
+
+/// Runs the real binary; gives its exit code, standard output and standard error.
+fn watchd(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let run =
+        std::process::Command::new(env!("CARGO_BIN_EXE_watchd")).args(arguments).output().expect("watchd can be run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (run.status.code(), text(&run.stdout), text(&run.stderr))
+}
+
+#[test]
+fn the_command_refuses_bad_policies_with_exit_2() {
+    let directory = Directory::new("command");
+    for (text, place, part) in
+        TABLES.iter().step_by(8).chain(PROCESSES.iter().step_by(12)).chain(OTHERS.iter().step_by(12))
+    {
+        let file = directory.file("watchd.toml", text);
+        let (code, out, err) = watchd(&["check", &file.to_string_lossy()]);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{text:?}");
+        let line = err.lines().find(|line| line.contains(place) && line.contains(part));
+        assert!(line.is_some_and(|line| line.starts_with(&*file.to_string_lossy())), "{text:?}: {err}");
+    }
+}
+
+#[test]
+fn the_command_sums_up_a_good_policy() {
+    let directory = Directory::new("good");
+    let file = directory.file("watchd.toml", GOOD);
+    let (code, out, err) = watchd(&["check", &file.to_string_lossy()]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("watchd.toml: ok: 3 services, 1 disk, 1 command, 1 report, "), "{out}");
+    assert!(out.trim_end().ends_with(" classes") && out.lines().count() == 1, "{out}");
+}
+
+#[test]
+fn the_command_evaluates_expressions() {
+    for (with, text, code, part) in [
+        ("a,b", "a & b", 0, "true"),
+        ("a", "a & b", 1, "false"),
+        ("a", "a &", 2, "column 4"),
+        ("a b", "a", 2, "cannot set class"),
+    ] {
+        let (found, out, err) = watchd(&["class", "eval", "--with", with, text]);
+        assert_eq!(found, Some(code), "{text}");
+        assert!(out.contains(part) || err.contains(part), "{text}: {out}{err}");
+    }
+    let (_, _, err) = watchd(&["class", "eval", "a & é"]);
+    assert!(err.ends_with("\n  a & é\n      ^\n"), "{err:?}");
+}

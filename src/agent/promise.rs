@@ -71,9 +71,14 @@ impl Promise {
         }
     }
 
-    /// What its outcome classes begin with.
+    /// What its outcome classes begin with: a disk or a report may share its id with a process or a command.
     pub fn prefix(&self) -> Prefix<'_> {
-        Prefix { kind: if matches!(self.work, Work::Disk(_)) { "disk_" } else { "" }, id: &self.id }
+        let kind = match self.work {
+            Work::Disk(_) => "disk_",
+            Work::Report(_) => "report_",
+            Work::Process(_) | Work::Command(_) => "",
+        };
+        Prefix { kind, id: &self.id }
     }
 
     /// The program that the action of this promise runs.

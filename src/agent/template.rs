@@ -6,7 +6,7 @@
 //! | `{repaired}` `{failed}` | the ids of the promises that came out so |
 //! | `{disk_ID.used}` `{disk_ID.inodes}` | `93%` |
 //! | `{ID.state}` `{ID.reason}` | of a service |
-//! | `{ID.outcome}` `{disk_ID.outcome}` | of a promise |
+//! | `{ID.outcome}` `{disk_ID.outcome}` `{report_ID.outcome}` | of a promise |
 //! | `{PROBE.FIELD}` | a reading about the whole host; a counter as its growth per second |
 //! | `{{` | `{` |
 //!

@@ -4,7 +4,7 @@
 //! stall information, a file system without inodes). Unknown makes the `…_unknown` class true, absent makes nothing true.
 
 use serde::{Deserialize, Serialize};
-use watchd_probes::{MetricId, ObjectId, ProbeId, Value, load, memory, pressure};
+use watchd_probes::{MetricId, ObjectId, ProbeId, Value, filesystem, load, memory, pressure};
 
 use crate::store::Readings;
 
@@ -95,28 +95,61 @@ fn of_disk(readings: &Readings<'_>, disks: &[String], disk: u16, read: fn(&Readi
         .map_or(Level::Unknown, |mount| read(readings, mount))
 }
 
-/// One reading of a file system.
-fn get(readings: &Readings<'_>, mount: ObjectId, name: &str) -> Value {
-    MetricId::from_name(name).map_or(Value::Unknown, |metric| readings.view.get(metric, mount))
-}
-
 /// As `df` has it: used of used and available, since part of the free space is kept for root.
 fn used(readings: &Readings<'_>, mount: ObjectId) -> Level {
-    let get = |name| get(readings, mount, name).number();
-    let (Some(size), Some(free), Some(avail)) =
-        (get("filesystem.size"), get("filesystem.free"), get("filesystem.avail"))
+    let get = |metric| readings.view.get(metric, mount).number();
+    let (Some(size), Some(free), Some(avail)) = (get(filesystem::SIZE), get(filesystem::FREE), get(filesystem::AVAIL))
     else {
         return Level::Unknown;
     };
+    // What is available is below zero while root's reserve is in use.
     let (used, avail) = ((size - free).max(0.0), avail.max(0.0));
     if used + avail > 0.0 { Level::Is(used / (used + avail) * 100.0) } else { Level::Absent }
 }
 
 fn inodes(readings: &Readings<'_>, mount: ObjectId) -> Level {
-    let get = |name| get(readings, mount, name);
-    inverted(share(get("filesystem.files_free"), get("filesystem.files")))
+    let get = |metric| readings.view.get(metric, mount);
+    inverted(share(get(filesystem::FILES_FREE), get(filesystem::FILES)))
 }
 
 fn read_only(readings: &Readings<'_>, mount: ObjectId) -> Level {
-    get(readings, mount, "filesystem.read_only").number().map_or(Level::Unknown, Level::Is)
+    readings.view.get(filesystem::READ_ONLY, mount).number().map_or(Level::Unknown, Level::Is)
+}
+
+#[cfg(test)]
+mod tests {
+    use watchd_probes::Sample;
+
+    use super::*;
+
+    fn levels(rows: &[(MetricId, Value)]) -> [Level; 3] {
+        let mut sample = Sample::default();
+        sample.begin();
+        let mut sink = sample.sink(ProbeId::Filesystem);
+        let mount = sink.object(&[b"/data", b"/dev/vdb", b"ext4"]).expect("room for one");
+        for (metric, value) in rows {
+            sink.put(mount, *metric, *value);
+        }
+        sample.finish(ProbeId::Filesystem, Ok(()), 0);
+        let readings = Readings { view: sample.view(), rates: &[] };
+        let disks = ["/data/deeper".to_owned(), "/data".to_owned()];
+        assert_eq!(Gauge::DiskUsed(0).read(&readings, &disks), Level::Unknown, "only a mount point has a file system");
+        assert_eq!(Gauge::DiskUsed(2).read(&readings, &disks), Level::Unknown);
+        [Gauge::DiskUsed(1), Gauge::DiskInodes(1), Gauge::DiskReadOnly(1)].map(|gauge| gauge.read(&readings, &disks))
+    }
+
+    #[test]
+    fn a_file_system_is_read_as_df_does() {
+        use filesystem::{AVAIL, FILES, FILES_FREE, FREE, READ_ONLY, SIZE};
+        let int = Value::Int;
+        let space = [(SIZE, int(1000)), (FREE, int(200)), (AVAIL, int(150))];
+        let nodes = [(FILES, int(100)), (FILES_FREE, int(40)), (READ_ONLY, int(0))];
+        let [used, inodes, read_only] = levels(&[space, nodes].concat());
+        assert!(matches!(used, Level::Is(level) if (level - 84.21).abs() < 0.01), "{used:?}");
+        assert_eq!((inodes, read_only), (Level::Is(60.0), Level::Is(0.0)));
+        let below = [(SIZE, int(1000)), (FREE, int(20)), (AVAIL, Value::Float(-30.0))];
+        assert_eq!(levels(&below), [Level::Is(100.0), Level::Unknown, Level::Unknown]);
+        let none = [(FILES, int(0)), (FILES_FREE, int(0)), (SIZE, Value::Unknown)];
+        assert_eq!(levels(&none), [Level::Unknown, Level::Absent, Level::Unknown]);
+    }
 }

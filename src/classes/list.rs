@@ -110,7 +110,7 @@ fn joined(prefix: Prefix<'_>, word: &str) -> Short<64> {
     let mut name = Short::new();
     let id = prefix.id.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' });
     for letter in prefix.kind.chars().chain(id).chain(std::iter::once('_')).chain(word.chars()) {
-        // An id has at most 32 characters, its kind 5 and a word 12: all of it fits.
+        // An id has at most 32 characters, its kind 7 and a word 12: all of it fits.
         let _ = name.push(letter).is_ok();
     }
     name

@@ -11,7 +11,7 @@
 //! | time | `Monday Hr07 Hr22_06 Min00_05 Day01 January Yr2026 Q1 Hr07_Q2 Night`, `GMT_…` | the local clock says so |
 //! | measured | `load_high memory_low swap_high pressure_cpu pressure_memory pressure_io`, `disk_ID_full _ok _inodes_full _read_only` | a level is beyond its threshold, with hysteresis |
 //! | state | `ID_ready ID_starting ID_stopped ID_paused ID_flapping …`, `ID_down` | the service is in that state; down is not running although it should |
-//! | outcome | `ID_kept ID_repaired ID_failed ID_timeout ID_denied ID_would`, `disk_ID_kept …` | the promise last came out so |
+//! | outcome | `ID_kept ID_repaired ID_failed ID_timeout ID_denied ID_would`, `disk_ID_…`, `report_ID_…` | the promise last came out so |
 //! | defined | `[class.ID]` | its expression holds |
 //!
 //! A measured class whose reading is unknown is false, and `load_unknown`, `memory_unknown`, `swap_unknown`, `pressure_unknown` or

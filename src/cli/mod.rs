@@ -2,6 +2,8 @@
 //!
 //! A command gets the places and what was given, and answers with its exit code. 2 means that what was typed is wrong.
 
+mod check;
+mod class;
 mod class_list;
 mod demo;
 mod discover;
@@ -100,11 +102,22 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: "class",
-        words: "list",
-        flags: &[flag("all", "shows those that are not true as well")],
-        help: "shows the classes that are true",
-        exits: &[(0, "shown"), (2, "wrong arguments"), (3, "no daemon")],
+        words: "list | eval EXPRESSION",
+        flags: &[
+            flag("all", "list: shows those that are not true as well"),
+            option("with", "A,B", "eval: the classes that are true, besides `any`"),
+        ],
+        help: "shows the classes that are true, or the value of an expression",
+        exits: &[(0, "shown; eval: true"), (1, "eval: false"), (2, "wrong arguments"), (3, "no daemon")],
         run: class,
+    },
+    Command {
+        name: "check",
+        words: "[FILE]",
+        flags: &[],
+        help: "says everything that is wrong with a policy",
+        exits: &[(0, "it is good"), (2, "it is refused")],
+        run: check_policy,
     },
     order("start", "starts a service", orders::start),
     order("stop", "stops a service until it is started by hand", orders::stop),
@@ -194,7 +207,25 @@ fn daemon(places: &Places, given: &Given) -> ExitCode {
 fn class(places: &Places, given: &Given) -> ExitCode {
     match given.words.first().map(String::as_str) {
         Some("list") | None => class_list::run(places, given),
-        Some(word) => wrong(&format!("cannot do `class {}`: there is `class list`", word.escape_debug())),
+        Some("eval") => match given.words.get(1..) {
+            Some([text]) => {
+                let with: Vec<String> =
+                    given.value("with").into_iter().flat_map(|with| with.split(',')).map(str::to_owned).collect();
+                class::run_eval(&with, text)
+            }
+            _ => wrong("cannot evaluate: give one expression, in quotes"),
+        },
+        Some(word) => {
+            wrong(&format!("cannot do `class {}`: there are `class list` and `class eval`", word.escape_debug()))
+        }
+    }
+}
+
+fn check_policy(places: &Places, given: &Given) -> ExitCode {
+    match given.words.as_slice() {
+        [] => check::run(places),
+        [file] => check::run(&Places { config: Some(file.into()), ..places.clone() }),
+        _ => wrong("cannot check: give one file; it names the others with `include`"),
     }
 }
 

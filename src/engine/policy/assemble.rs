@@ -82,7 +82,7 @@ fn template_names(document: &Document) -> Names<'_> {
     let mut promises: Vec<String> = disks.iter().map(|id| format!("disk_{id}")).collect();
     promises.extend(services.iter().map(|id| (*id).to_owned()));
     promises.extend(document.commands.iter().map(|command| command.id.clone()));
-    promises.extend(document.reports.iter().map(|report| report.id.clone()));
+    promises.extend(document.reports.iter().map(|report| format!("report_{}", report.id)));
     Names { disks, services, promises }
 }
 
@@ -166,7 +166,8 @@ impl Maker {
             if kind != "process" {
                 self.claim(&mut seen, (kind, id), place);
             }
-            self.builder.promise(id, number);
+            let prefix = if kind == "report" { format!("report_{id}") } else { id.clone() };
+            self.builder.promise(&prefix, number);
             number += 1;
         }
         for class in &document.classes {
@@ -185,7 +186,12 @@ impl Maker {
 
     fn claim(&mut self, seen: &mut HashMap<String, (Place, String)>, (kind, id): (&str, &str), place: Place) {
         let key = format!("{kind}.{id}");
-        let prefix = if kind == "disk" { canonify(&format!("disk_{id}")) } else { canonify(id) };
+        let prefix = match kind {
+            "disk" | "report" => canonify(&format!("{kind}_{id}")),
+            // A class and a promise of one name do not meet: `flood` is not `flood_kept`.
+            "class" => format!("class {}", canonify(id)),
+            _ => canonify(id),
+        };
         if let Some((first, other)) = seen.get(&prefix) {
             let what = format!("makes the same class names as {other} in {}", self.findings.cite(*first));
             self.findings.fault(place, &key, what, "give one of them another name");

@@ -1,0 +1,327 @@
+//! Stories of the agent with a made-up clock: a policy, what happens, and what it wants done.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass};
+use watchd::classes::{Calendar, Classes, Scene};
+use watchd::engine::policy::load_text;
+use watchd::model::{Now, Outcome, ServiceFact, ServiceState};
+use watchd::store::Readings;
+use watchd_probes::inventory::Inventory;
+use watchd_probes::{Fault, ProbeId, Sample, Value, filesystem, load};
+
+/// A host with one disk and at most three services.
+struct World {
+    agent: Agent,
+    classes: Classes,
+    actions: Actions,
+    now: Duration,
+    hour: u8,
+    disk_used: Cell<Option<u64>>,
+    facts: [ServiceFact<'static>; 3],
+}
+
+fn fact(state: ServiceState) -> ServiceFact<'static> {
+    ServiceFact { state, restarted: false, failed: false, reason: "exit status 1 after 3 s" }
+}
+
+impl World {
+    fn new(text: &str) -> Self {
+        let (agent, classes) = Self::policy(text);
+        let actions = Actions::new(agent.promises().len());
+        let facts = [fact(ServiceState::Ready); 3];
+        Self {
+            agent,
+            classes,
+            actions,
+            now: Duration::from_secs(1000),
+            hour: 12,
+            disk_used: Cell::new(Some(10)),
+            facts,
+        }
+    }
+
+    fn policy(text: &str) -> (Agent, Classes) {
+        let inventory = Inventory { cpus: 2, host_name: "h".into(), ..Inventory::default() };
+        let (policy, _) = load_text("t", text, &inventory).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let classes = Classes::new(policy.classes, policy.services.len(), policy.promises.len());
+        (Agent::new(policy.promises, "h", policy.daemon.cycle), classes)
+    }
+
+    fn reload(&mut self, text: &str) {
+        let (mut agent, mut classes) = Self::policy(text);
+        agent.inherit(&self.agent);
+        classes.inherit(&self.classes);
+        (self.agent, self.classes) = (agent, classes);
+    }
+
+    fn state(&mut self, service: usize, state: ServiceState) {
+        self.facts[service].state = state;
+    }
+
+    /// One pass; the actions in words.
+    fn pass(&mut self, why: Pass) -> Vec<String> {
+        let mut sample = Sample::default();
+        sample.begin();
+        let mut sink = sample.sink(ProbeId::Load);
+        sink.put(watchd_probes::ObjectId::HOST, load::ONE, Value::Float(0.25));
+        sink.put(watchd_probes::ObjectId::HOST, load::FIVE, Value::Float(1.0));
+        sample.finish(ProbeId::Load, Ok(()), 0);
+        let mut sink = sample.sink(ProbeId::Filesystem);
+        let mount = sink.object(&[b"/", b"/dev/vda", b"ext4"]).expect("room for one");
+        let mut result = Ok(());
+        match self.disk_used.get() {
+            Some(used) => {
+                sink.put(mount, filesystem::SIZE, Value::Int(100));
+                sink.put(mount, filesystem::FREE, Value::Int(100 - used));
+                sink.put(mount, filesystem::AVAIL, Value::Int(100 - used));
+                sink.put(mount, filesystem::READ_ONLY, Value::Int(0));
+            }
+            None => result = Err(Fault::TooLong { path: "x" }),
+        }
+        sample.finish(ProbeId::Filesystem, result, 0);
+        let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: self.hour, minute: 0 };
+        let facts = self.facts;
+        let services = move |place: usize| facts.get(place).copied();
+        let scene = Scene {
+            now: self.at(),
+            local: day,
+            utc: day,
+            readings: Readings { view: sample.view(), rates: &[] },
+            services: &services,
+        };
+        self.agent.pass(why, &mut self.classes, &scene, &mut self.actions);
+        let words = |action: &Action| match action {
+            Action::Run { promise } => format!("run {}", self.agent.promises()[*promise].id),
+            Action::Report { promise, text } => {
+                format!("report {}: {}", self.agent.promises()[*promise].id, self.actions.text(*text))
+            }
+            Action::Hold { service } => format!("hold {service}"),
+            Action::Allow { service } => format!("allow {service}"),
+        };
+        self.actions.as_slice().iter().map(words).collect()
+    }
+
+    fn at(&self) -> Now {
+        Now { mono: self.now, wall: self.now }
+    }
+
+    /// A cycle so many seconds later.
+    fn cycle(&mut self, seconds: u64) -> Vec<String> {
+        self.now += Duration::from_secs(seconds);
+        self.pass(Pass::Cycle)
+    }
+
+    fn event(&mut self) -> Vec<String> {
+        self.pass(Pass::Event)
+    }
+
+    fn done(&mut self, id: &str, end: CommandEnd) {
+        let place = self.place(id);
+        self.agent.command_done(place, end, self.at());
+    }
+
+    fn place(&self, id: &str) -> usize {
+        self.agent.promises().iter().position(|promise| promise.id == id).expect(id)
+    }
+
+    fn outcome(&self, id: &str) -> Outcome {
+        self.agent.outcome(self.place(id)).expect(id).0
+    }
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn housekeeping_runs_when_the_disk_is_full_and_within_its_limit() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\nfull = \"90%\"\nok = \"80%\"\n\
+         [command.clean]\nif = \"disk_root_full\"\nrun = \"x\"\nlimit = \"1/1h\"\n\
+         [command.more]\nif = \"clean_repaired & disk_root_full\"\nrun = \"y\"\nevery = \"10m\"\n",
+    );
+    assert_eq!(world.cycle(10), NOTHING);
+    assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Kept, Outcome::Skipped));
+    world.disk_used.set(Some(92));
+    assert_eq!(world.cycle(10), ["run clean"]);
+    assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Failed, Outcome::Pending));
+    assert_eq!(world.cycle(10), NOTHING, "it still runs");
+    world.done("clean", CommandEnd::Exit(0));
+    assert_eq!(world.event(), ["run more"], "the outcome is seen in the same cycle");
+    world.done("more", CommandEnd::Exit(7));
+    assert_eq!(world.event(), NOTHING);
+    assert_eq!((world.outcome("clean"), world.outcome("more")), (Outcome::Repaired, Outcome::Failed));
+    assert_eq!(world.cycle(300), NOTHING, "neither limit nor interval has passed");
+    assert_eq!(world.cycle(300), ["run more"]);
+    world.done("more", CommandEnd::Timeout);
+    assert_eq!(world.outcome("more"), Outcome::Timeout);
+    assert_eq!(world.cycle(3000), ["run clean", "run more"]);
+    world.disk_used.set(Some(85));
+    world.done("clean", CommandEnd::Denied);
+    world.done("more", CommandEnd::NotStarted);
+    assert_eq!(world.cycle(3600), ["run clean"], "85 % is still full on the way down, and clean is not repaired");
+    world.done("clean", CommandEnd::Exit(0));
+    world.disk_used.set(Some(79));
+    assert_eq!(world.cycle(3600), NOTHING);
+    assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Kept, Outcome::Skipped));
+}
+
+#[test]
+fn nothing_is_done_about_a_disk_that_cannot_be_measured() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\n[command.clean]\nif = \"disk_root_full\"\nrun = \"x\"\n\
+         [report.r]\nif = \"disk_root_unknown\"\ntext = \"{disk_root.used} {load.one}\"\nchanges = true\n",
+    );
+    world.disk_used.set(Some(95));
+    assert_eq!(world.cycle(10), ["run clean"]);
+    world.done("clean", CommandEnd::Exit(1));
+    world.disk_used.set(None);
+    assert_eq!(world.cycle(10), ["report r: unknown 0.25"]);
+    assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Unknown, Outcome::Skipped));
+}
+
+#[test]
+fn a_command_runs_once_in_a_cycle_whatever_happens() {
+    let mut world = World::new("[command.x]\nrun = \"x\"\nkept = [3]\n");
+    for _ in 0..3 {
+        assert_eq!(world.cycle(10), ["run x"]);
+        world.done("x", CommandEnd::Exit(3));
+        for _ in 0..5 {
+            assert_eq!(world.event(), NOTHING);
+        }
+        assert_eq!(world.outcome("x"), Outcome::Kept);
+    }
+}
+
+#[test]
+fn an_interval_does_not_slip_by_a_cycle() {
+    let mut world = World::new("[command.x]\nrun = \"x\"\nevery = \"30s\"\n");
+    let mut runs = 0;
+    for step in 0..30 {
+        // Cycles come a few milliseconds late or early.
+        world.now += Duration::from_millis(if step % 2 == 0 { 9_996 } else { 10_004 });
+        runs += world.pass(Pass::Cycle).len();
+        world.done("x", CommandEnd::Exit(0));
+    }
+    assert_eq!(runs, 10);
+}
+
+#[test]
+fn a_guard_holds_a_service_back_and_says_so_once() {
+    let mut world = World::new("[process.web]\nrun = \"x\"\nif = \"!Night\"\n[process.db]\nmatch = \"y\"\n");
+    assert_eq!(world.cycle(10), ["allow 0", "allow 1"]);
+    assert_eq!(world.cycle(10), NOTHING);
+    world.hour = 3;
+    assert_eq!(world.cycle(10), ["hold 0"]);
+    assert_eq!((world.outcome("web"), world.outcome("db")), (Outcome::Skipped, Outcome::Kept));
+    assert_eq!(world.cycle(10), NOTHING);
+    world.hour = 7;
+    assert_eq!(world.cycle(10), ["allow 0"]);
+}
+
+#[test]
+fn a_process_comes_out_as_its_service_does() {
+    let mut world = World::new(
+        "[process.web]\nrun = \"x\"\n[process.spy]\nmatch = \"y\"\nmode = \"warn\"\n[process.off]\nmatch = \"z\"\nmode = \"off\"\n",
+    );
+    assert_eq!(world.cycle(10), ["allow 0", "hold 1", "hold 2"]);
+    for (state, restarted, failed, web, spy) in [
+        (ServiceState::Ready, false, false, Outcome::Kept, Outcome::Kept),
+        (ServiceState::Ready, true, false, Outcome::Repaired, Outcome::Kept),
+        (ServiceState::Starting, true, false, Outcome::Pending, Outcome::Would),
+        (ServiceState::Backoff, false, true, Outcome::Failed, Outcome::Would),
+        (ServiceState::Flapping, false, false, Outcome::Failed, Outcome::Would),
+        (ServiceState::Down, false, false, Outcome::Failed, Outcome::Would),
+        (ServiceState::Stopped, false, false, Outcome::Skipped, Outcome::Would),
+        (ServiceState::Paused, false, false, Outcome::Skipped, Outcome::Would),
+        (ServiceState::Unknown, false, false, Outcome::Unknown, Outcome::Unknown),
+    ] {
+        world.facts = [ServiceFact { state, restarted, failed, reason: "" }; 3];
+        assert_eq!(world.cycle(10), NOTHING, "{state}");
+        assert_eq!(
+            (world.outcome("web"), world.outcome("spy"), world.outcome("off")),
+            (web, spy, Outcome::Skipped),
+            "{state}"
+        );
+    }
+}
+
+#[test]
+fn changes_are_told_when_they_begin_and_when_they_end() {
+    let mut world = World::new(
+        "[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_down\"\ntext = \"{host}: web {web.state}, {web.reason}; {failed}\"\nchanges = true\n",
+    );
+    assert_eq!(world.cycle(10), ["allow 0"]);
+    world.state(0, ServiceState::Flapping);
+    assert_eq!(world.event(), ["report r: h: web flapping, exit status 1 after 3 s; web"]);
+    assert_eq!(world.cycle(10), NOTHING);
+    world.state(0, ServiceState::Backoff);
+    assert_eq!(world.cycle(10), NOTHING, "still down");
+    world.state(0, ServiceState::Ready);
+    assert_eq!(world.cycle(10), ["report r: over: h: web ready, exit status 1 after 3 s; "]);
+    assert_eq!(world.cycle(10), NOTHING);
+}
+
+#[test]
+fn a_report_is_quiet_for_its_time() {
+    let mut world =
+        World::new("[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_down\"\ntext = \"down\"\nquiet = \"1m\"\n");
+    world.state(0, ServiceState::Flapping);
+    assert_eq!(world.cycle(10), ["allow 0", "report r: down"]);
+    let told: Vec<bool> = (0..12).map(|_| !world.cycle(10).is_empty()).collect();
+    assert_eq!(told.iter().filter(|told| **told).count(), 2);
+    world.state(0, ServiceState::Ready);
+    assert_eq!(world.cycle(10), NOTHING, "its end is not told");
+}
+
+#[test]
+fn a_report_waits_for_its_program() {
+    let mut world = World::new(
+        "[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_down\"\ntext = \"down\"\nrun = \"mail\"\nchanges = true\n",
+    );
+    world.state(0, ServiceState::Flapping);
+    assert_eq!(world.cycle(10), ["allow 0", "report r: down"]);
+    world.state(0, ServiceState::Ready);
+    assert_eq!(world.cycle(10), NOTHING, "the program still runs");
+    world.done("r", CommandEnd::Exit(0));
+    assert_eq!(world.event(), ["report r: over: down"]);
+    world.done("r", CommandEnd::Signal(9));
+    assert_eq!(world.outcome("r"), Outcome::Failed);
+}
+
+#[test]
+fn warnings_and_switched_off_promises_do_nothing() {
+    let mut world = World::new(
+        "[command.w]\nrun = \"x\"\nmode = \"warn\"\n[command.o]\nrun = \"x\"\nmode = \"off\"\n\
+         [report.w]\ntext = \"x\"\nmode = \"warn\"\n[report.told]\nif = \"w_would\"\ntext = \"{w.outcome}\"\n",
+    );
+    assert_eq!(world.cycle(10), ["report told: would"]);
+    assert_eq!(world.outcome("o"), Outcome::Skipped);
+}
+
+#[test]
+fn a_new_policy_remembers_what_was_done() {
+    let text = "[process.web]\nrun = \"x\"\n[command.c]\nrun = \"x\"\nlimit = \"1/1h\"\n\
+                [report.r]\nif = \"web_down\"\ntext = \"down\"\nchanges = true\n";
+    let mut world = World::new(text);
+    world.state(0, ServiceState::Flapping);
+    assert_eq!(world.cycle(10), ["allow 0", "run c", "report r: down"]);
+    world.reload(&format!("[command.before]\nrun = \"x\"\nevery = \"1d\"\n{text}"));
+    assert_eq!(world.cycle(10), ["allow 0", "run before"], "c still runs, and r was told");
+    world.done("c", CommandEnd::Exit(0));
+    assert_eq!(world.cycle(10), NOTHING, "the budget is still spent");
+    world.reload(&text.replace("1/1h", "2/1h"));
+    assert_eq!(world.cycle(10), ["allow 0", "run c"], "a limit that was changed begins full");
+}
+
+#[test]
+fn passes_end_even_when_promises_chase_each_other() {
+    let mut world = World::new(
+        "[command.a]\nif = \"!b_would\"\nrun = \"x\"\nmode = \"warn\"\n[command.b]\nif = \"!a_would\"\nrun = \"x\"\nmode = \"warn\"\n",
+    );
+    for _ in 0..10 {
+        assert_eq!(world.cycle(10), NOTHING);
+    }
+}
