@@ -18,7 +18,8 @@ use std::time::Duration;
 use watchd::engine::hands::{Hands, Lost};
 use watchd::engine::services::{Services, Turn};
 use watchd::model::{
-    Command, Ending, Form, Identity, Launch, Limit, Now, OnExit, Pattern, ServiceSpec, ServiceState, StopStep,
+    Command, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern, ServiceSpec, ServiceState,
+    StopStep,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
 use watchd::supervisor::{Pidfile, Process, Reach, Text, Verb, parse_pidfile, text};
@@ -345,6 +346,10 @@ impl World {
     /// What the end of watchd does to the others.
     fn orphan(&mut self) {
         self.grips.clear();
+        for model in &mut self.models {
+            // A start that was paid for may have died with it.
+            model.free_since = self.mono;
+        }
         self.procs.retain(|_, proc| !proc.gated && proc.ended.is_none());
         for proc in self.procs.values_mut() {
             proc.child = false;
@@ -575,6 +580,7 @@ struct Run {
     next_cycle: Duration,
     crashes: u64,
     orders: Vec<(Verb, usize)>,
+    is_loud: bool,
 }
 
 impl Run {
@@ -617,7 +623,8 @@ impl Run {
         world.later(ms(60_000), Happening::Trouble);
         world.later(ms(60_000), Happening::Order);
         let world = Rc::new(RefCell::new(world));
-        Self { world, disk, services: None, slow: false, next_cycle: mono, crashes: 0, orders: Vec::new() }
+        let is_loud = std::env::var_os("WATCHD_SEED").is_some();
+        Self { world, disk, services: None, slow: false, next_cycle: mono, crashes: 0, orders: Vec::new(), is_loud }
     }
 
     fn now(&self) -> Now {
@@ -629,11 +636,13 @@ impl Run {
     fn act(&mut self, deed: impl FnOnce(&mut Sim, &mut Turn<'_, SimHands>)) {
         let now = self.now();
         let mut hands = SimHands(self.world.clone());
-        let mut note = |_, _: &str, _: &str| {};
-        let services = self.services.as_mut().expect("watchd runs");
+        let is_loud = self.is_loud;
+        let mut note = move |kind: EventKind, id: &str, what: &str| tell(is_loud, now, kind, id, what);
+        let mut services = self.services.take().expect("watchd runs");
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            deed(services, &mut Turn { hands: &mut hands, now, note: &mut note });
+            deed(&mut services, &mut Turn { hands: &mut hands, now, note: &mut note });
         }));
+        self.services = Some(services);
         self.survive(outcome);
     }
 
@@ -641,6 +650,7 @@ impl Run {
         match outcome {
             Ok(()) => {}
             Err(cause) if cause.is::<Crash>() => {
+                tell(self.is_loud, self.now(), EventKind::DaemonStopped, "", "killed");
                 self.services = None;
                 self.crashes += 1;
                 self.world.borrow_mut().orphan();
@@ -652,7 +662,8 @@ impl Run {
     fn begin(&mut self) {
         let now = self.now();
         let mut hands = SimHands(self.world.clone());
-        let mut note = |_, _: &str, _: &str| {};
+        let is_loud = self.is_loud;
+        let mut note = move |kind: EventKind, id: &str, what: &str| tell(is_loud, now, kind, id, what);
         let mut begun = None;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let ledger = Ledger::new(self.disk.clone(), [b'1'; 40]).expect("the ledger can be read");
@@ -828,6 +839,13 @@ impl Run {
                 assert!(known.is_none_or(|proc| proc.role == Role::Daemon), "a stranger passes for service {service}");
             }
         }
+    }
+}
+
+/// A replayed world tells its story.
+fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
+    if is_loud {
+        println!("{:>12.3} {id} {kind}: {what}", now.mono.as_secs_f64());
     }
 }
 
