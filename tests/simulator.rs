@@ -26,8 +26,8 @@ use watchd::supervisor::{Pidfile, Process, Reach, Text, Verb, parse_pidfile, tex
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
-/// Worlds of one run; with six services each, some 14,000 service-hours.
-const WORLDS: u64 = 60;
+/// Worlds of one run; with six services each, some 10,000 service-hours.
+const WORLDS: u64 = 42;
 /// Few pids, so that they come again soon.
 const PIDS: i32 = 400;
 const OWN_PID: i32 = 7;
