@@ -96,9 +96,10 @@ pub struct Services<G, B = File> {
 
 impl<G, B: Blob> Services<G, B> {
     /// Takes up the services of the policy: what runs already is adopted, what does not is started. Without a ledger they
-    /// are watched all the same, and `set_ledger` brings one later.
+    /// are watched all the same, and `set_ledger` brings one later. With each service comes whether its condition holds:
+    /// false also when it has one that nobody has judged yet.
     pub fn new<H: Hands<Grip = G>>(
-        specs: Vec<ServiceSpec>,
+        specs: Vec<(ServiceSpec, bool)>,
         ledger: Option<Ledger<B>>,
         seed: u64,
         turn: &mut Turn<'_, H>,
@@ -106,13 +107,13 @@ impl<G, B: Blob> Services<G, B> {
         let failing = ledger.is_none();
         let mut services = Self { entries: Vec::new(), books: Books { ledger, failing, generation: 0 }, seed };
         services.entries.reserve_exact(specs.len());
-        for spec in specs {
-            services.begin(spec, turn);
+        for (spec, guard) in specs {
+            services.begin(spec, guard, turn);
         }
         services
     }
 
-    fn begin<H: Hands<Grip = G>>(&mut self, spec: ServiceSpec, turn: &mut Turn<'_, H>) {
+    fn begin<H: Hands<Grip = G>>(&mut self, spec: ServiceSpec, guard: bool, turn: &mut Turn<'_, H>) {
         // The lowest place that no other has: places are part of tokens and must not move.
         let place = (0..=u16::MAX).find(|place| self.entries.iter().all(|entry| entry.place != *place)).unwrap_or(0);
         let recalled = match self.books.ledger.as_mut().map(|ledger| ledger.recall(&spec.id)) {
@@ -124,17 +125,18 @@ impl<G, B: Blob> Services<G, B> {
             None => None,
         };
         let mut entry = Entry::new(spec, place, recalled, self.seed, turn.now);
+        entry.guard = guard;
         entry.adopt(&mut self.books, turn);
         self.entries.push(entry);
     }
 
     /// Takes up another policy. What did not change is not touched; what left is left running and remembered; what
-    /// changed keeps its process.
-    pub fn apply<H: Hands<Grip = G>>(&mut self, specs: Vec<ServiceSpec>, turn: &mut Turn<'_, H>) {
+    /// changed keeps its process. The conditions are those of new services; the others' stand until `guard` says more.
+    pub fn apply<H: Hands<Grip = G>>(&mut self, specs: Vec<(ServiceSpec, bool)>, turn: &mut Turn<'_, H>) {
         let mut old = std::mem::take(&mut self.entries);
         // The gone first, so that their places and rows are free for the new.
         old.retain_mut(|entry| {
-            let stays = specs.iter().any(|spec| spec.id == entry.spec.id);
+            let stays = specs.iter().any(|(spec, _)| spec.id == entry.spec.id);
             if !stays {
                 entry.let_go(turn);
                 if let Some(ledger) = &mut self.books.ledger {
@@ -143,16 +145,16 @@ impl<G, B: Blob> Services<G, B> {
             }
             stays
         });
-        let ids: Vec<String> = specs.iter().map(|spec| spec.id.clone()).collect();
+        let ids: Vec<String> = specs.iter().map(|(spec, _)| spec.id.clone()).collect();
         self.entries = old;
-        for spec in specs {
+        for (spec, guard) in specs {
             match self.entries.iter_mut().find(|entry| entry.spec.id == spec.id) {
                 Some(entry) if entry.spec == spec => {}
                 Some(entry) => {
                     entry.spec = spec;
                     entry.drive(Event::ConfigChanged, &mut self.books, turn);
                 }
-                None => self.begin(spec, turn),
+                None => self.begin(spec, guard, turn),
             }
         }
         self.entries.sort_by_key(|entry| ids.iter().position(|id| *id == entry.spec.id));

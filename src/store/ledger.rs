@@ -268,10 +268,10 @@ fn newest(blob: &impl Blob, place: usize) -> io::Result<(Copy, u8)> {
 fn copy(blob: &impl Blob, place: usize, copy: u8) -> io::Result<Copy> {
     let mut row = Row::new_zeroed();
     blob.load(row.as_mut_bytes(), offset(place, copy))?;
-    Ok(if row.crc == checksum(&row) && row.sequence > 0 {
-        Copy::Sound(Box::new(row))
-    } else if row.as_bytes().iter().all(|byte| *byte == 0) {
+    Ok(if row.as_bytes() == [0; ROW] {
         Copy::Empty
+    } else if row.crc == checksum(&row) {
+        Copy::Sound(Box::new(row))
     } else {
         Copy::Damaged
     })

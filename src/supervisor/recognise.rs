@@ -2,7 +2,7 @@
 //!
 //! A pidfile may be stale, empty, garbage, or name a pid that is somebody else's by now. In this order:
 //! 1. the process known from before (pid and start time) is ours, whatever the clocks say;
-//! 2. one born after our start command began is that command's work;
+//! 2. one born after our start command began, and named in a file written since, is that command's work;
 //! 3. one with another program name than the service last had is a stranger;
 //! 4. one born after the file was written has a recycled pid and is a stranger, unless its program name is the
 //!    service's own: a wall clock that was set forward looks the same, and a second copy would be worse.
@@ -91,7 +91,9 @@ pub fn judge_pidfile(
     let identity = process.identity;
     let born = identity.born();
     let found = Sighting::Found { identity, born };
-    if known.last == Some(identity) || known.attempt.is_some_and(|attempt| born + TICK >= attempt) {
+    let on_the_wall = |moment: Duration| now.wall.saturating_sub(now.mono.saturating_sub(moment));
+    let is_since = |attempt| born + TICK >= attempt && written.saturating_add(SLACK) >= on_the_wall(attempt);
+    if known.last == Some(identity) || known.attempt.is_some_and(is_since) {
         return found;
     }
     let name = comm_text(&process.comm);
@@ -104,8 +106,7 @@ pub fn judge_pidfile(
             comm_text(&known.comm)
         )));
     }
-    let born_wall = now.wall.saturating_sub(now.mono.saturating_sub(born));
-    if born_wall > written.saturating_add(SLACK) {
+    if on_the_wall(born) > written.saturating_add(SLACK) {
         return Sighting::Stranger(text(format_args!(
             "pidfile {path} names pid {pid}, which is '{name}', born after the file was written"
         )));

@@ -58,6 +58,7 @@ impl<G> Entry<G> {
     /// Finds out what of it runs already.
     pub fn adopt<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
         let mut work = Work { entry: self, books, turn };
+        work.take(Event::Guard(work.entry.guard));
         work.find_command();
         work.take(Event::Tick);
         work.save();

@@ -1,0 +1,879 @@
+//! Services in a made-up world: the very code that runs under the engine, a clock that jumps to the next event, a process
+//! table with few pids, and everything that goes wrong on real machines, drawn from a seed.
+//!
+//! Daemons die, start late, fork away, write their pidfiles late or wrongly; pids come again as strangers; forks fail;
+//! /proc cannot be read; the wall clock jumps; people start, stop and pause; watchd is killed between any two of its steps,
+//! also in the middle of a write. `WATCHD_SEED=n` replays one world.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use watchd::engine::hands::{Hands, Lost};
+use watchd::engine::services::{Services, Turn};
+use watchd::model::{
+    Command, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern, ServiceSpec, ServiceState,
+    StopStep,
+};
+use watchd::store::ledger::{Blob, Ledger, SIZE};
+use watchd::supervisor::{Pidfile, Process, Reach, Text, Verb, parse_pidfile, text};
+
+/// Simulated time of one world.
+const HOURS: u64 = 40;
+/// Worlds of one run; with six services each, some 10,000 service-hours.
+const WORLDS: u64 = 42;
+/// Few pids, so that they come again soon.
+const PIDS: i32 = 400;
+const OWN_PID: i32 = 7;
+const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(600) };
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn say(words: &str) -> Text {
+    text(format_args!("{words}"))
+}
+
+/// The end of this watchd.
+struct Crash;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Role {
+    Daemon,
+    Start,
+    Stop,
+    Stranger,
+}
+
+#[derive(Clone, Debug)]
+struct Proc {
+    identity: Identity,
+    service: usize,
+    role: Role,
+    /// Waits for its parent to let it go on.
+    gated: bool,
+    child: bool,
+    deaf: bool,
+    /// It has ended; how.
+    ended: Option<Ending>,
+    no_exec: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Die(Identity, Ending),
+    /// A start command's daemon appears.
+    Appear(usize),
+    WritePidfile(usize, Vec<u8>),
+    /// A stop command tells the daemon to end.
+    Tell(usize),
+    Doubt(bool),
+    Trouble,
+    Order,
+}
+
+struct World {
+    random: u64,
+    mono: Duration,
+    wall: Duration,
+    procs: HashMap<i32, Proc>,
+    next_pid: i32,
+    pidfiles: HashMap<usize, (Vec<u8>, Duration)>,
+    agenda: BTreeMap<(Duration, u64), Happening>,
+    sequence: u64,
+    grips: HashMap<u64, (Identity, u64)>,
+    next_grip: u64,
+    doubt: bool,
+    forks_fail: bool,
+    /// How many steps watchd still has to live.
+    steps: Rc<Cell<Option<u32>>>,
+    models: Vec<Model>,
+    starts: u64,
+}
+
+/// What the test knows of a service by itself.
+#[derive(Clone, Debug)]
+struct Model {
+    wanted: bool,
+    paused_until: Duration,
+    guard: bool,
+    /// The budget by the rule: the moment at which it is full again.
+    full: Duration,
+    /// Starts that people asked for.
+    credits: u32,
+    started: bool,
+    was_ready: bool,
+    last_start: Duration,
+    /// Since when nothing forbids a start.
+    free_since: Duration,
+}
+
+fn step(steps: &Cell<Option<u32>>) {
+    match steps.get() {
+        Some(0) => {
+            steps.set(None);
+            resume_unwind(Box::new(Crash));
+        }
+        Some(left) => steps.set(Some(left - 1)),
+        None => {}
+    }
+}
+
+impl World {
+    fn draw(&mut self, below: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) % below
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.draw(100) < percent
+    }
+
+    fn later(&mut self, wait: Duration, what: Happening) {
+        self.sequence += 1;
+        self.agenda.insert((self.mono + wait, self.sequence), what);
+    }
+
+    fn fork(&mut self, service: usize, role: Role) -> Identity {
+        loop {
+            self.next_pid = if self.next_pid >= PIDS { 10 } else { self.next_pid + 1 };
+            if !self.procs.contains_key(&self.next_pid) {
+                break;
+            }
+        }
+        let identity = Identity { pid: self.next_pid, start_ticks: (self.mono.as_millis() / 10) as u64 };
+        let deaf = self.chance(10);
+        let proc = Proc { identity, service, role, gated: false, child: true, deaf, ended: None, no_exec: false };
+        self.procs.insert(identity.pid, proc);
+        identity
+    }
+
+    fn live(&mut self, identity: Identity) -> Option<&mut Proc> {
+        self.procs.get_mut(&identity.pid).filter(|proc| proc.identity == identity && proc.ended.is_none())
+    }
+
+    fn copies(&self, service: usize) -> usize {
+        let is_copy = |proc: &&Proc| {
+            proc.service == service && proc.role == Role::Daemon && !proc.gated && !proc.no_exec && proc.ended.is_none()
+        };
+        self.procs.values().filter(is_copy).count()
+    }
+
+    fn kill(&mut self, identity: Identity, ending: Ending) {
+        if let Some(proc) = self.live(identity) {
+            proc.ended = Some(ending);
+            if !proc.child {
+                self.procs.remove(&identity.pid);
+            }
+        }
+    }
+
+    /// A daemon that now runs its own program.
+    fn enliven(&mut self, identity: Identity) {
+        let life = match self.draw(100) {
+            0..20 => ms(self.draw(1000)),
+            20..40 => ms(1000 + self.draw(60_000)),
+            _ => ms(self.draw(4 * 3_600_000)),
+        };
+        self.later(life, Happening::Die(identity, Ending::Signal(11)));
+        let service = identity_service(self, identity);
+        assert!(self.copies(service) <= 1, "two copies of service {service}");
+    }
+
+    fn run(&mut self, identity: Identity) {
+        let Some(proc) = self.live(identity).cloned() else { return };
+        match proc.role {
+            Role::Daemon => {
+                if self.chance(3) {
+                    self.procs.get_mut(&identity.pid).unwrap().no_exec = true;
+                    self.later(ms(1), Happening::Die(identity, Ending::Exit(127)));
+                } else {
+                    self.enliven(identity);
+                }
+            }
+            Role::Start => {
+                let takes = ms(2 + self.draw(400));
+                match self.draw(100) {
+                    0..3 => {}
+                    3..8 => self.later(takes, Happening::Die(identity, Ending::Exit(1))),
+                    8..50 => {
+                        self.later(takes / 2, Happening::Appear(proc.service));
+                        self.later(takes, Happening::Die(identity, Ending::Exit(0)));
+                    }
+                    _ => {
+                        self.later(takes, Happening::Die(identity, Ending::Exit(0)));
+                        let late = takes + ms(self.draw(3000));
+                        self.later(late, Happening::Appear(proc.service));
+                    }
+                }
+            }
+            Role::Stop => {
+                let takes = ms(2 + self.draw(2000));
+                self.later(takes / 2, Happening::Tell(proc.service));
+                if !self.chance(5) {
+                    self.later(takes, Happening::Die(identity, Ending::Exit(0)));
+                }
+            }
+            Role::Stranger => {}
+        }
+    }
+
+    /// The rules about starting, checked at the moment a child is let go.
+    fn judge_start(&mut self, service: usize) {
+        assert!(!self.doubt, "service {service} started while nobody can tell");
+        let now = self.mono;
+        self.starts += 1;
+        let model = &mut self.models[service];
+        assert!(model.wanted, "service {service} started though it was stopped");
+        assert!(model.guard, "service {service} started against its guard");
+        assert!(model.paused_until <= now, "service {service} started in its pause");
+        let share = LIMIT.window / LIMIT.count;
+        if !model.started {
+            model.started = true;
+        } else if model.full <= now + LIMIT.window - share {
+            model.full = model.full.max(now) + share;
+        } else {
+            assert!(model.credits > 0, "service {service} started beyond its budget");
+            model.credits -= 1;
+        }
+        (model.free_since, model.last_start) = (now, now);
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Die(identity, ending) => self.kill(identity, ending),
+            Happening::Appear(service) => {
+                let identity = self.fork(service, Role::Daemon);
+                // It forked twice and left its parent; watchd is not always its subreaper.
+                self.procs.get_mut(&identity.pid).unwrap().child = self.random.is_multiple_of(2);
+                self.enliven(identity);
+                if self.chance(20) {
+                    let wrong = [&b""[..], b"\n", b"garbage\n", b"99999999\n"][self.draw(4) as usize];
+                    self.happen(Happening::WritePidfile(service, wrong.to_vec()));
+                }
+                let late = ms(self.draw(100));
+                self.later(late, Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
+            }
+            Happening::WritePidfile(service, bytes) => {
+                self.pidfiles.insert(service, (bytes, self.wall));
+            }
+            Happening::Tell(service) => {
+                let daemons: Vec<Identity> = self.daemons(service);
+                for identity in daemons {
+                    let late = ms(self.draw(3000));
+                    if self.live(identity).is_some_and(|proc| !proc.deaf) {
+                        self.later(late, Happening::Die(identity, Ending::Exit(0)));
+                    }
+                }
+            }
+            Happening::Doubt(begins) => {
+                self.doubt = begins;
+                let wait = if begins { ms(1000 + self.draw(60_000)) } else { ms(self.draw(4 * 3_600_000)) };
+                self.later(wait, Happening::Doubt(!begins));
+            }
+            Happening::Trouble => self.trouble(),
+            Happening::Order => {}
+        }
+    }
+
+    fn daemons(&self, service: usize) -> Vec<Identity> {
+        let procs = self.procs.values();
+        procs
+            .filter(|proc| proc.service == service && proc.role == Role::Daemon && proc.ended.is_none())
+            .map(|proc| proc.identity)
+            .collect()
+    }
+
+    /// Strangers, false pidfiles, clocks that jump, forks that fail.
+    fn trouble(&mut self) {
+        let wait = ms(self.draw(1_800_000));
+        self.later(wait, Happening::Trouble);
+        let service = self.draw(self.models.len() as u64) as usize;
+        // What is born and named in the pidfile during a start is that start's work as far as anybody can tell.
+        let is_starting = self.mono - self.models[service].last_start < ms(60_000);
+        match self.draw(6) {
+            2 | 3 if is_starting => {}
+            0 => self.forks_fail = !self.forks_fail,
+            1 => {
+                let hours = self.draw(5);
+                self.wall =
+                    if self.chance(50) { self.wall + ms(hours * 3_600_000) } else { self.wall - ms(hours * 3_600_000) };
+            }
+            2 => {
+                // The pid in a stale pidfile comes again.
+                let named = self.pidfiles.get(&service).and_then(|(bytes, _)| match parse_pidfile(bytes, ms(0)) {
+                    Pidfile::Names { pid, .. } => Some(pid),
+                    _ => None,
+                });
+                if let Some(pid) = named.filter(|pid| !self.procs.contains_key(pid) && *pid <= PIDS) {
+                    self.next_pid = pid - 1;
+                    self.stranger(service);
+                }
+            }
+            3 if self.models[service].was_ready => {
+                let identity = self.stranger(service);
+                self.happen(Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
+            }
+            4 if self.models[service].was_ready => {
+                self.pidfiles.remove(&service);
+            }
+            5 if self.models[service].was_ready => {
+                self.happen(Happening::WritePidfile(service, b"what?\n".to_vec()));
+            }
+            _ => {}
+        }
+    }
+
+    fn stranger(&mut self, service: usize) -> Identity {
+        let identity = self.fork(service, Role::Stranger);
+        let proc = self.procs.get_mut(&identity.pid).unwrap();
+        proc.child = false;
+        let life = ms(self.draw(3_600_000));
+        self.later(life, Happening::Die(identity, Ending::Exit(0)));
+        identity
+    }
+
+    /// What the end of watchd does to the others.
+    fn orphan(&mut self) {
+        self.grips.clear();
+        for model in &mut self.models {
+            // A start that was paid for may have died with it.
+            model.free_since = self.mono;
+        }
+        self.procs.retain(|_, proc| !proc.gated && proc.ended.is_none());
+        for proc in self.procs.values_mut() {
+            proc.child = false;
+        }
+    }
+
+    fn process(&self, pid: i32) -> Option<Process> {
+        let proc = self.procs.get(&pid)?;
+        let mut comm = [0; 16];
+        let name = match proc.role {
+            Role::Stranger => "bash".to_owned(),
+            _ => format!("served{}", proc.service),
+        };
+        comm[..name.len()].copy_from_slice(name.as_bytes());
+        Some(Process { identity: proc.identity, comm, is_zombie: proc.ended.is_some() })
+    }
+}
+
+fn identity_service(world: &World, identity: Identity) -> usize {
+    world.procs[&identity.pid].service
+}
+
+/// The hands of one watchd.
+struct SimHands(Rc<RefCell<World>>);
+
+struct SimHeld {
+    world: Rc<RefCell<World>>,
+    identity: Option<Identity>,
+}
+
+impl Drop for SimHeld {
+    fn drop(&mut self) {
+        if let Some(identity) = self.identity.take() {
+            self.world.borrow_mut().procs.remove(&identity.pid);
+        }
+    }
+}
+
+impl SimHands {
+    fn step(&self) {
+        let steps = self.0.borrow().steps.clone();
+        step(&steps);
+    }
+}
+
+impl Hands for SimHands {
+    type Grip = u64;
+    type Held = SimHeld;
+
+    fn hold(&mut self, launch: &Launch) -> Result<(SimHeld, Identity), Text> {
+        self.step();
+        let mut world = self.0.borrow_mut();
+        if world.doubt || world.forks_fail && world.chance(70) {
+            return Err(say("cannot start a process"));
+        }
+        let Command::Exec(words) = &launch.command else { panic!("the simulator has no shell") };
+        let role = match words[0].as_str() {
+            "daemon" => Role::Daemon,
+            "start" => Role::Start,
+            _ => Role::Stop,
+        };
+        let identity = world.fork(words[1].parse().unwrap(), role);
+        world.procs.get_mut(&identity.pid).unwrap().gated = true;
+        Ok((SimHeld { world: self.0.clone(), identity: Some(identity) }, identity))
+    }
+
+    fn release(&mut self, mut held: SimHeld, _: &mut u64) -> Result<(), Text> {
+        self.step();
+        let mut world = self.0.borrow_mut();
+        let identity = held.identity.take().unwrap();
+        let proc = world.procs.get_mut(&identity.pid).unwrap();
+        proc.gated = false;
+        let (service, role) = (proc.service, proc.role);
+        if role != Role::Stop {
+            world.judge_start(service);
+        }
+        world.run(identity);
+        drop(world);
+        self.step();
+        Ok(())
+    }
+
+    fn grip(&mut self, identity: Identity, token: u64) -> Result<u64, Lost> {
+        self.step();
+        let mut world = self.0.borrow_mut();
+        if world.doubt {
+            return Err(Lost::CannotTell(say("cannot read /proc")));
+        }
+        if world.process(identity.pid).is_none_or(|process| process.identity != identity) {
+            return Err(Lost::Gone);
+        }
+        world.next_grip += 1;
+        let grip = world.next_grip;
+        world.grips.insert(grip, (identity, token));
+        Ok(grip)
+    }
+
+    fn let_go(&mut self, grip: u64) {
+        self.step();
+        let mut world = self.0.borrow_mut();
+        let (identity, _) = world.grips.remove(&grip).expect("a grip is let go once");
+        if world.procs.get(&identity.pid).is_some_and(|proc| proc.identity == identity && proc.ended.is_some()) {
+            world.procs.remove(&identity.pid);
+        }
+    }
+
+    fn ended(&mut self, grip: &u64) -> Option<Option<Ending>> {
+        self.step();
+        let world = self.0.borrow();
+        let (identity, _) = world.grips[grip];
+        match world.procs.get(&identity.pid).filter(|proc| proc.identity == identity) {
+            None => Some(None),
+            Some(proc) => proc.ended.map(|ending| proc.child.then_some(ending)),
+        }
+    }
+
+    fn trouble(&mut self, grip: &mut u64) -> Option<Text> {
+        let world = self.0.borrow();
+        let (identity, _) = world.grips[grip];
+        world.procs.get(&identity.pid).filter(|proc| proc.no_exec).map(|_| say("cannot execute"))
+    }
+
+    fn settled(&mut self, _: &mut u64) {}
+
+    fn signal(&mut self, grip: &u64, signal: i32, _: Reach) -> Result<(), Text> {
+        self.step();
+        let mut world = self.0.borrow_mut();
+        let (identity, _) = world.grips[grip];
+        let late = ms(world.draw(2000));
+        let Some(proc) = world.live(identity).cloned() else { return Ok(()) };
+        assert_ne!(proc.role, Role::Stranger, "a stranger was hit");
+        match signal {
+            9 => world.kill(identity, Ending::Signal(9)),
+            _ if proc.deaf => {}
+            _ => world.later(late, Happening::Die(identity, Ending::Signal(signal))),
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, pid: i32) -> Result<Option<Process>, Text> {
+        self.step();
+        let world = self.0.borrow();
+        if world.doubt { Err(say("cannot read /proc")) } else { Ok(world.process(pid)) }
+    }
+
+    fn pidfile(&mut self, path: &str) -> Pidfile {
+        self.step();
+        let world = self.0.borrow();
+        let service = path.trim_start_matches('/').parse().unwrap();
+        world.pidfiles.get(&service).map_or(Pidfile::Missing, |(bytes, written)| parse_pidfile(bytes, *written))
+    }
+
+    fn find(&mut self, pattern: &Pattern, give: &mut dyn FnMut(Process)) -> Result<(), Text> {
+        self.step();
+        let world = self.0.borrow();
+        if world.doubt {
+            return Err(say("cannot read /proc"));
+        }
+        for proc in world.procs.values() {
+            if proc.role == Role::Daemon && pattern.name == format!("served{}", proc.service) {
+                give(world.process(proc.identity.pid).unwrap());
+            }
+        }
+        Ok(())
+    }
+
+    fn own_pid(&self) -> i32 {
+        OWN_PID
+    }
+}
+
+/// The state file; a write may be the last thing a watchd does, and then it may be cut.
+#[derive(Clone)]
+struct Disk {
+    bytes: Rc<RefCell<Vec<u8>>>,
+    steps: Rc<Cell<Option<u32>>>,
+}
+
+impl Blob for Disk {
+    fn load(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let start = offset as usize;
+        bytes.copy_from_slice(&self.bytes.borrow()[start..start + bytes.len()]);
+        Ok(())
+    }
+
+    fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let start = offset as usize;
+        let cut = if self.steps.get() == Some(0) { bytes.len() / 3 } else { bytes.len() };
+        self.bytes.borrow_mut()[start..start + cut].copy_from_slice(&bytes[..cut]);
+        step(&self.steps);
+        Ok(())
+    }
+}
+
+fn specs(slow: bool) -> Vec<ServiceSpec> {
+    let launch = |word: &str, service: usize| {
+        let command = Command::Exec(vec![word.to_owned(), service.to_string()]);
+        Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+    };
+    let by_name = |service: usize| Form::Match(Pattern { name: format!("served{service}"), user: None });
+    (0..6)
+        .map(|service| ServiceSpec {
+            id: format!("s{service}"),
+            form: match service {
+                0 | 1 => Form::Run(launch("daemon", service)),
+                2..=4 => Form::Pidfile(format!("/{service}")),
+                _ => by_name(service),
+            },
+            start: (service > 1).then(|| launch("start", service)),
+            stop: (service == 1 || service == 3).then(|| launch("stop", service)),
+            signals: vec![StopStep::Signal(15), StopStep::Wait(ms(5000)), StopStep::Signal(9)],
+            backoff: (ms(100), ms(60_000)),
+            limit: LIMIT,
+            settle: ms(if slow { 1500 } else { 1000 }),
+            timeout: TIMEOUT,
+            on_exit: OnExit::Leave,
+        })
+        .collect()
+}
+
+type Sim = Services<u64, Disk>;
+
+struct Run {
+    world: Rc<RefCell<World>>,
+    disk: Disk,
+    services: Option<Sim>,
+    slow: bool,
+    next_cycle: Duration,
+    crashes: u64,
+    orders: Vec<(Verb, usize)>,
+    is_loud: bool,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let steps = Rc::new(Cell::new(None));
+        let disk = Disk { bytes: Rc::new(RefCell::new(vec![0; SIZE as usize])), steps: steps.clone() };
+        let mono = ms(1_000_000);
+        let model = Model {
+            wanted: true,
+            paused_until: ms(0),
+            guard: true,
+            full: ms(0),
+            credits: 0,
+            started: false,
+            was_ready: false,
+            last_start: ms(0),
+            free_since: mono,
+        };
+        let mut world = World {
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            mono,
+            wall: ms(1_700_000_000_000),
+            procs: HashMap::new(),
+            next_pid: 10,
+            pidfiles: HashMap::new(),
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            grips: HashMap::new(),
+            next_grip: 0,
+            doubt: false,
+            forks_fail: false,
+            steps,
+            models: vec![model; 6],
+            starts: 0,
+        };
+        for _ in 0..10 {
+            world.draw(2);
+        }
+        world.happen(Happening::Doubt(false));
+        world.later(ms(60_000), Happening::Trouble);
+        world.later(ms(60_000), Happening::Order);
+        let world = Rc::new(RefCell::new(world));
+        let is_loud = std::env::var_os("WATCHD_SEED").is_some();
+        Self { world, disk, services: None, slow: false, next_cycle: mono, crashes: 0, orders: Vec::new(), is_loud }
+    }
+
+    fn now(&self) -> Now {
+        let world = self.world.borrow();
+        Now { mono: world.mono, wall: world.wall }
+    }
+
+    /// Lets watchd do one thing; it may not survive it.
+    fn act(&mut self, deed: impl FnOnce(&mut Sim, &mut Turn<'_, SimHands>)) {
+        let now = self.now();
+        let mut hands = SimHands(self.world.clone());
+        let is_loud = self.is_loud;
+        let mut note = move |kind: EventKind, id: &str, what: &str| tell(is_loud, now, kind, id, what);
+        let mut services = self.services.take().expect("watchd runs");
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            deed(&mut services, &mut Turn { hands: &mut hands, now, note: &mut note });
+        }));
+        self.services = Some(services);
+        self.survive(outcome);
+    }
+
+    fn survive(&mut self, outcome: std::thread::Result<()>) {
+        match outcome {
+            Ok(()) => {}
+            Err(cause) if cause.is::<Crash>() => {
+                tell(self.is_loud, self.now(), EventKind::DaemonStopped, "", "killed");
+                self.services = None;
+                self.crashes += 1;
+                self.world.borrow_mut().orphan();
+            }
+            Err(other) => resume_unwind(other),
+        }
+    }
+
+    fn begin(&mut self) {
+        let now = self.now();
+        let mut hands = SimHands(self.world.clone());
+        let is_loud = self.is_loud;
+        let mut note = move |kind: EventKind, id: &str, what: &str| tell(is_loud, now, kind, id, what);
+        let mut begun = None;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let ledger = Ledger::new(self.disk.clone(), [b'1'; 40]).expect("the ledger can be read");
+            let mut turn = Turn { hands: &mut hands, now, note: &mut note };
+            let guards: Vec<bool> = self.world.borrow().models.iter().map(|model| model.guard).collect();
+            let policy = specs(self.slow).into_iter().zip(guards).collect();
+            let services = Services::new(policy, Some(ledger), 5, &mut turn);
+            begun = Some(services);
+        }));
+        self.services = begun;
+        self.survive(outcome);
+    }
+
+    /// An order of a person, who asks again when watchd died over it.
+    fn order(&mut self, verb: Verb, service: usize) {
+        {
+            let mut world = self.world.borrow_mut();
+            let now = world.mono;
+            let model = &mut world.models[service];
+            match verb {
+                Verb::Start | Verb::Restart => {
+                    (model.wanted, model.paused_until) = (true, ms(0));
+                    model.credits += 1;
+                }
+                Verb::Stop => (model.wanted, model.paused_until) = (false, ms(0)),
+                Verb::Reset => model.full = ms(0),
+                Verb::Pause(span) => model.paused_until = now + span.unwrap(),
+                Verb::Resume => model.paused_until = ms(0),
+            }
+            model.free_since = now;
+        }
+        let before = self.crashes;
+        let name = format!("s{service}");
+        self.act(|services, turn| {
+            services.control(verb, &name, turn).expect("it is in the policy");
+        });
+        if self.crashes > before {
+            self.orders.push((verb, service));
+        }
+    }
+
+    fn random_order(&mut self) {
+        let (service, kind, span, wait) = {
+            let mut world = self.world.borrow_mut();
+            (world.draw(6) as usize, world.draw(10), world.draw(1_800_000), world.draw(1_200_000))
+        };
+        self.world.borrow_mut().later(ms(wait), Happening::Order);
+        match kind {
+            0 => self.order(Verb::Stop, service),
+            1..4 => self.order(Verb::Start, service),
+            4 => self.order(Verb::Restart, service),
+            5 => self.order(Verb::Reset, service),
+            6 => self.order(Verb::Pause(Some(ms(span))), service),
+            7 => self.order(Verb::Resume, service),
+            8 => {
+                let holds = {
+                    let mut world = self.world.borrow_mut();
+                    let holds = world.chance(80);
+                    let now = world.mono;
+                    (world.models[service].guard, world.models[service].free_since) = (holds, now);
+                    holds
+                };
+                self.act(|services, turn| services.guard(&format!("s{service}"), holds, turn));
+            }
+            _ => {
+                self.slow = !self.slow;
+                let guards: Vec<bool> = self.world.borrow().models.iter().map(|model| model.guard).collect();
+                let mut policy: Vec<(ServiceSpec, bool)> = specs(self.slow).into_iter().zip(guards).collect();
+                self.act(|services, turn| {
+                    let left_out = policy.remove(service);
+                    services.apply(policy.clone(), turn);
+                    policy.insert(service, left_out);
+                    services.apply(policy, turn);
+                });
+            }
+        }
+    }
+
+    /// Moves time to the next thing that happens, and lets everybody know of it.
+    fn turn(&mut self) {
+        if self.services.is_none() {
+            self.begin();
+            let waiting = std::mem::take(&mut self.orders);
+            for (verb, service) in waiting {
+                if self.services.is_some() {
+                    self.order(verb, service);
+                } else {
+                    self.orders.push((verb, service));
+                }
+            }
+            return;
+        }
+        let deadline = self.services.as_ref().and_then(Sim::next_deadline).unwrap_or(Duration::MAX);
+        let (happening, crash) = {
+            let mut world = self.world.borrow_mut();
+            let next = world.agenda.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
+            let at = next.min(deadline).min(self.next_cycle).max(world.mono);
+            let moved = at - world.mono;
+            (world.mono, world.wall) = (at, world.wall + moved);
+            let happening = if next <= at { world.agenda.pop_first().map(|(_, what)| what) } else { None };
+            let crash = world.chance(15).then(|| world.draw(14) as u32);
+            (happening, crash)
+        };
+        if crash.is_some() {
+            self.disk.steps.set(crash);
+        }
+        match happening {
+            Some(Happening::Order) => self.random_order(),
+            Some(what) => self.world.borrow_mut().happen(what),
+            None => {}
+        }
+        self.deliver();
+        if self.services.is_some() && deadline <= self.now().mono {
+            self.act(Sim::on_deadline);
+        }
+        if self.services.is_some() && self.next_cycle <= self.now().mono {
+            self.next_cycle = self.now().mono + ms(60_000);
+            self.act(Sim::on_cycle);
+        }
+        self.deliver();
+        self.disk.steps.set(None);
+        self.check();
+    }
+
+    /// Descriptors of ended processes become readable; children are reaped.
+    fn deliver(&mut self) {
+        loop {
+            let token = {
+                let world = self.world.borrow();
+                let gone = |identity: Identity| {
+                    world.procs.get(&identity.pid).is_none_or(|proc| proc.identity != identity || proc.ended.is_some())
+                };
+                let mut tokens: Vec<u64> =
+                    world.grips.values().filter(|(identity, _)| gone(*identity)).map(|(_, token)| *token).collect();
+                tokens.sort_unstable();
+                tokens.first().copied()
+            };
+            let (Some(token), true) = (token, self.services.is_some()) else { break };
+            self.act(|services, turn| services.on_pidfd(token, turn));
+        }
+        if self.services.is_some() {
+            // What nobody holds is reaped by the loop.
+            let mut world = self.world.borrow_mut();
+            world.procs.retain(|_, proc| proc.ended.is_none());
+        }
+    }
+
+    fn check(&mut self) {
+        let now = self.now();
+        let mut world = self.world.borrow_mut();
+        let Some(services) = &self.services else { return };
+        let doubt = world.doubt;
+        let forks_fail = world.forks_fail;
+        let longest = LIMIT.window + TIMEOUT * 4;
+        for (service, fact) in services.facts(now).enumerate() {
+            let copies = world.copies(service);
+            assert!(copies <= 1, "{copies} copies of service {service}");
+            let model = &mut world.models[service];
+            model.was_ready |= fact.state == ServiceState::Ready;
+            let is_free = model.wanted && model.guard && model.paused_until <= now.mono;
+            if !is_free || doubt || forks_fail || copies > 0 {
+                model.free_since = now.mono;
+            }
+            assert!(
+                now.mono - model.free_since <= longest,
+                "service {service} stays down: {} since {:?}, {}",
+                fact.state,
+                now.mono - model.free_since,
+                fact.reason
+            );
+            if let Some(identity) = fact.identity {
+                let known = world.procs.get(&identity.pid).filter(|proc| proc.identity == identity);
+                assert!(known.is_none_or(|proc| proc.role == Role::Daemon), "a stranger passes for service {service}");
+            }
+        }
+    }
+}
+
+/// A replayed world tells its story.
+fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
+    if is_loud {
+        println!("{:>12.3} {id} {kind}: {what}", now.mono.as_secs_f64());
+    }
+}
+
+fn play(seed: u64) -> (u64, u64) {
+    let mut run = Run::new(seed);
+    let end = run.now().mono + ms(HOURS * 3_600_000);
+    while run.now().mono < end {
+        run.turn();
+    }
+    let starts = run.world.borrow().starts;
+    (starts, run.crashes)
+}
+
+#[test]
+fn services_keep_their_promises_in_any_world() {
+    let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
+    let (mut starts, mut crashes) = (0, 0);
+    for seed in seeds {
+        let outcome = catch_unwind(|| play(seed));
+        match outcome {
+            Ok((some, more)) => (starts, crashes) = (starts + some, crashes + more),
+            Err(cause) => {
+                eprintln!("replay with WATCHD_SEED={seed}");
+                resume_unwind(cause);
+            }
+        }
+    }
+    println!("{starts} starts, {crashes} crashes of watchd");
+    assert!(starts > 0 && crashes > 0, "the worlds were too quiet");
+}
