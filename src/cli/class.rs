@@ -28,7 +28,8 @@ pub fn run_eval(with: &[String], text: &str) -> ExitCode {
 
 /// The value, or a message of three lines: what is wrong, the text, and a mark under the place.
 fn value(with: &[String], text: &str) -> Result<bool, String> {
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if let Some(bad) = with.iter().find(|name| !is_name(name)) {
         return Err(format!("cannot set class '{}': write letters, digits and `_`", bad.escape_debug()));
     }
@@ -56,7 +57,10 @@ mod tests {
     #[test]
     fn a_fault_is_shown_under_its_text() {
         let message = value(&[], "a\t& é").expect_err("é is no name");
-        assert_eq!(message, "cannot read the expression at column 5: expected a class name, `!` or `(`, found `é`\n  a & é\n      ^");
+        assert_eq!(
+            message,
+            "cannot read the expression at column 5: expected a class name, `!` or `(`, found `é`\n  a & é\n      ^"
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! A command gets the places and what was given, and answers with its exit code. 2 means that what was typed is wrong.
 
+mod check;
+mod class;
 mod class_list;
 mod demo;
 mod discover;
@@ -70,7 +72,7 @@ pub static COMMANDS: &[Command] = &[
         name: "status",
         words: "[NAME…]",
         flags: &[
-            flag("json", "for programs: one JSON document"),
+            flag("json", "for programs: one JSON document, of everything"),
             flag("watch", "goes on showing; q quits"),
             flag("nagios", "one line and the exit codes of Nagios"),
         ],
@@ -100,11 +102,22 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: "class",
-        words: "list",
-        flags: &[flag("all", "shows those that are not true as well")],
-        help: "shows the classes that are true",
-        exits: &[(0, "shown"), (2, "wrong arguments"), (3, "no daemon")],
+        words: "list | eval EXPRESSION",
+        flags: &[
+            flag("all", "list: shows those that are not true as well"),
+            option("with", "NAME,NAME…", "eval: what is true besides `any`"),
+        ],
+        help: "shows the classes that are true; evaluates an expression",
+        exits: &[(0, "shown; true"), (1, "false"), (2, "wrong arguments; not an expression"), (3, "no daemon")],
         run: class,
+    },
+    Command {
+        name: "check",
+        words: "[FILE]",
+        flags: &[],
+        help: "reads a config as the daemon would, and says all that is wrong with it",
+        exits: &[(0, "it can be used"), (2, "it cannot")],
+        run: check,
     },
     order("start", "starts a service", orders::start),
     order("stop", "stops a service until it is started by hand", orders::stop),
@@ -192,9 +205,23 @@ fn daemon(places: &Places, given: &Given) -> ExitCode {
 }
 
 fn class(places: &Places, given: &Given) -> ExitCode {
-    match given.words.first().map(String::as_str) {
-        Some("list") | None => class_list::run(places, given),
-        Some(word) => wrong(&format!("cannot do `class {}`: there is `class list`", word.escape_debug())),
+    match given.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] | ["list"] => class_list::run(places, given),
+        ["eval", expression] => {
+            let with = given.value("with").unwrap_or_default();
+            let with: Vec<_> = with.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            class::run_eval(&with, expression)
+        }
+        ["eval", ..] => wrong("cannot evaluate: give one expression, in quotes"),
+        [word, ..] => wrong(&format!("cannot do `class {}`: there are `list` and `eval`", word.escape_debug())),
+    }
+}
+
+fn check(places: &Places, given: &Given) -> ExitCode {
+    match given.words.as_slice() {
+        [] => check::run(places),
+        [file] => check::run(&Places { config: Some(file.into()), ..places.clone() }),
+        [_, word, ..] => wrong(&format!("cannot check `{}` as well: one file at a time", word.escape_debug())),
     }
 }
 
