@@ -23,14 +23,12 @@ impl Place {
         let scratch = Scratch::new(name);
         std::fs::create_dir(scratch.path("run")).unwrap();
         std::fs::create_dir(scratch.path("state")).unwrap();
-        // A copy: whatever is started from here is ended with the scratch directory.
-        std::fs::copy(binary(), scratch.path("watchd")).unwrap();
         scratch.write("watchd.toml", "[watchd]\ncycle = \"1s\"\n");
         Self(scratch)
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.0.path("watchd"));
+        let mut command = Command::new(binary());
         command.args(args).stdin(Stdio::null());
         for (option, name) in [("--run-dir", "run"), ("--state-dir", "state"), ("--config", "watchd.toml")] {
             command.arg(option).arg(self.0.path(name));
@@ -68,8 +66,23 @@ impl Place {
         i32::try_from(read_header(&self.0.path("run/board")).unwrap().pid).unwrap()
     }
 
+    /// The daemons of this place: `watchd run … --run-dir HERE …`, door and helpers included.
     fn daemons(&self) -> Vec<i32> {
-        look::running_from(&self.0.dir)
+        let here = self.0.text("run");
+        let is_ours = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            words.get(1).is_some_and(|word| word == "run") && words.iter().any(|word| *word == here)
+        };
+        look::pids().into_iter().filter(is_ours).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for pid in self.daemons() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 
@@ -133,7 +146,7 @@ fn a_daemon_that_lives_is_left_alone_in_silence() {
         assert_eq!(place.keepalive(), silence(), "heartbeat {age} s ago");
     }
     assert!(stand.is_alive());
-    assert!(!place.0.path("run/keepalive.lock").exists(), "nothing is even locked");
+    assert_eq!(std::fs::read_dir(place.0.path("run")).unwrap().count(), 1, "nothing is left beside the board");
 }
 
 #[test]
@@ -162,7 +175,7 @@ fn only_the_process_that_wrote_the_board_is_killed() {
 #[test]
 fn a_second_keepalive_leaves_the_work_to_the_first() {
     let place = Place::new("second");
-    let first = locks::lock_file(&place.0.path("run/keepalive.lock")).unwrap();
+    let first = locks::lock_dir(&place.0.path("state")).unwrap();
     assert!(first.is_some());
     assert_eq!(place.keepalive(), silence());
     assert!(place.daemons().is_empty());

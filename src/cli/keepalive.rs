@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use super::given::Given;
 use super::life::{self, Life};
 use crate::model::Places;
 use crate::store::{BoardError, Header, marker};
-use crate::sys::{clock, daemon, files, locks};
+use crate::sys::locks::{self, Lock};
+use crate::sys::{clock, daemon, files};
 
 /// How long a daemon may take until its board beats.
 const START: Duration = Duration::from_secs(10);
@@ -67,9 +68,7 @@ fn keep_alive(places: &Places) -> Result<Deed, String> {
     for dir in [&places.run_dir, &places.state_dir] {
         files::own_dir(dir).map_err(|error| format!("cannot use {}: {error}", dir.display()))?;
     }
-    let path = places.keepalive_lock();
-    let lock = locks::lock_file(&path).map_err(|error| format!("cannot lock {}: {error}", path.display()))?;
-    let Some(_lock) = lock else { return Ok(Deed::Nothing) };
+    let Some(_lock) = lock(&places.state_dir)? else { return Ok(Deed::Nothing) };
     act(places, &boot_id)
 }
 
@@ -84,9 +83,7 @@ fn act(places: &Places, boot_id: &[u8; 40]) -> Result<Deed, String> {
         Err(BoardError::Foreign | BoardError::Torn) => "its board could not be read".to_owned(),
         Err(error) => return Err(error.to_string()),
     };
-    let free = locks::lock_dir(&places.run_dir)
-        .map_err(|error| format!("cannot lock {}: {error}", places.run_dir.display()))?
-        .is_some();
+    let free = lock(&places.run_dir)?.is_some();
     if free {
         return start(places, boot_id).map(|pid| Deed::Started { pid, why });
     }
@@ -96,6 +93,11 @@ fn act(places: &Places, boot_id: &[u8; 40]) -> Result<Deed, String> {
     }
     // Somebody is just starting it by hand.
     wait(places, boot_id, None).map(|_| Deed::Nothing)
+}
+
+/// The state directory's lock belongs to the `keepalive` that acts, the run directory's to the daemon.
+fn lock(dir: &Path) -> Result<Option<Lock>, String> {
+    locks::lock_dir(dir).map_err(|error| format!("cannot lock {}: {error}", dir.display()))
 }
 
 fn end(header: &Header, age: Duration) -> Result<String, String> {

@@ -72,7 +72,7 @@ pub static COMMANDS: &[Command] = &[
         name: "status",
         words: "[NAME…]",
         flags: &[
-            flag("json", "for programs: one JSON document"),
+            flag("json", "for programs: one JSON document, of everything"),
             flag("watch", "goes on showing; q quits"),
             flag("nagios", "one line and the exit codes of Nagios"),
         ],
@@ -105,19 +105,19 @@ pub static COMMANDS: &[Command] = &[
         words: "list | eval EXPRESSION",
         flags: &[
             flag("all", "list: shows those that are not true as well"),
-            option("with", "A,B", "eval: the classes that are true, besides `any`"),
+            option("with", "NAME,NAME…", "eval: what is true besides `any`"),
         ],
-        help: "shows the classes that are true, or the value of an expression",
-        exits: &[(0, "shown; eval: true"), (1, "eval: false"), (2, "wrong arguments"), (3, "no daemon")],
+        help: "shows the classes that are true; evaluates an expression",
+        exits: &[(0, "shown; true"), (1, "false"), (2, "wrong arguments; not an expression"), (3, "no daemon")],
         run: class,
     },
     Command {
         name: "check",
         words: "[FILE]",
         flags: &[],
-        help: "says everything that is wrong with a policy",
-        exits: &[(0, "it is good"), (2, "it is refused")],
-        run: check_policy,
+        help: "reads a config as the daemon would, and says all that is wrong with it",
+        exits: &[(0, "it can be used"), (2, "it cannot")],
+        run: check,
     },
     order("start", "starts a service", orders::start),
     order("stop", "stops a service until it is started by hand", orders::stop),
@@ -205,27 +205,23 @@ fn daemon(places: &Places, given: &Given) -> ExitCode {
 }
 
 fn class(places: &Places, given: &Given) -> ExitCode {
-    match given.words.first().map(String::as_str) {
-        Some("list") | None => class_list::run(places, given),
-        Some("eval") => match given.words.get(1..) {
-            Some([text]) => {
-                let with: Vec<String> =
-                    given.value("with").into_iter().flat_map(|with| with.split(',')).map(str::to_owned).collect();
-                class::run_eval(&with, text)
-            }
-            _ => wrong("cannot evaluate: give one expression, in quotes"),
-        },
-        Some(word) => {
-            wrong(&format!("cannot do `class {}`: there are `class list` and `class eval`", word.escape_debug()))
+    match given.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] | ["list"] => class_list::run(places, given),
+        ["eval", expression] => {
+            let with = given.value("with").unwrap_or_default();
+            let with: Vec<_> = with.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            class::run_eval(&with, expression)
         }
+        ["eval", ..] => wrong("cannot evaluate: give one expression, in quotes"),
+        [word, ..] => wrong(&format!("cannot do `class {}`: there are `list` and `eval`", word.escape_debug())),
     }
 }
 
-fn check_policy(places: &Places, given: &Given) -> ExitCode {
+fn check(places: &Places, given: &Given) -> ExitCode {
     match given.words.as_slice() {
         [] => check::run(places),
         [file] => check::run(&Places { config: Some(file.into()), ..places.clone() }),
-        _ => wrong("cannot check: give one file; it names the others with `include`"),
+        [_, word, ..] => wrong(&format!("cannot check `{}` as well: one file at a time", word.escape_debug())),
     }
 }
 

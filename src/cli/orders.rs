@@ -85,7 +85,9 @@ fn order(places: &Places, request: &Request<'_>) -> Done {
     let text = super::quantity::plain(&text);
     match reply {
         Reply::Ok => {
-            super::say(&format!("{text}\n"));
+            if !text.is_empty() {
+                super::say(&format!("{text}\n"));
+            }
             Done::Well
         }
         Reply::NoSuchName => {

@@ -10,6 +10,7 @@ use super::given::Given;
 use super::grid::Paint;
 use super::life::{self, Life};
 use super::{nagios, screen};
+use crate::export::{Page, json};
 use crate::model::{Now, Places, ServiceState};
 use crate::store::board::text;
 use crate::store::{BoardError, Reader, Snapshot};
@@ -103,6 +104,9 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     if given.has("nagios") {
         return nagios::tell(&look);
     }
+    if given.has("json") {
+        return tell_json(&look);
+    }
     if given.has("watch") && std::io::stdin().is_terminal() && terminal::size().is_some() {
         return watch(places, &reader, &given.words);
     }
@@ -110,6 +114,14 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     look.health(&given.words).into()
 }
 
+fn tell_json(look: &Look) -> ExitCode {
+    let mut page = Page::new(Page::LIMIT);
+    json::status(&look.snapshot, look.now, &mut page);
+    super::say(&String::from_utf8_lossy(page.bytes()));
+    look.health(&[]).into()
+}
+
+/// What there is to say without a board.
 fn without(places: &Places, given: &Given, error: &BoardError) -> ExitCode {
     let message = match error {
         BoardError::Absent => format!("no daemon runs with {}", places.run_dir.display()),

@@ -46,11 +46,6 @@ impl Places {
         self.run_dir.join("control.sock")
     }
 
-    /// Held by the `keepalive` that is just starting the daemon.
-    pub fn keepalive_lock(&self) -> PathBuf {
-        self.run_dir.join("keepalive.lock")
-    }
-
     /// The journal of events.
     pub fn events(&self) -> PathBuf {
         self.state_dir.join("events")

@@ -1,4 +1,4 @@
-//! Locks between processes: flock on a directory or a file, gone with the last descriptor, however its holder ends.
+//! Locks between processes: flock on a directory, gone with the last descriptor, however its holder ends.
 //!
 //! The daemon holds the lock of its run directory as long as it lives; that, not the text of a pidfile, is what
 //! makes it the only one.
@@ -17,17 +17,8 @@ pub struct Lock(#[allow(dead_code, reason = "held for its lock, never read")] Fl
 
 /// Takes the lock of a directory; none when somebody else holds it.
 pub fn lock_dir(path: &Path) -> io::Result<Option<Lock>> {
-    try_lock(OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?)
-}
-
-/// Takes the lock of a file that is made when it is missing; none when somebody else holds it.
-pub fn lock_file(path: &Path) -> io::Result<Option<Lock>> {
-    let mut options = OpenOptions::new();
-    try_lock(options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?)
-}
-
-fn try_lock(file: File) -> io::Result<Option<Lock>> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+    let dir = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
+    match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(Lock(lock))),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(errno.into()),
@@ -42,13 +33,11 @@ mod tests {
     fn a_lock_is_held_once_and_released_when_dropped() {
         let dir = std::env::temp_dir().join(format!("watchd-locks-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
-        for take in [|dir: &Path| lock_dir(dir), |dir: &Path| lock_file(&dir.join("lock"))] {
-            let first = take(&dir).expect("flock works");
-            assert!(first.is_some());
-            assert!(take(&dir).expect("flock works").is_none(), "held by the first");
-            drop(first);
-            assert!(take(&dir).expect("flock works").is_some(), "released");
-        }
+        let first = lock_dir(&dir).expect("flock works");
+        assert!(first.is_some());
+        assert!(lock_dir(&dir).expect("flock works").is_none(), "held by the first");
+        drop(first);
+        assert!(lock_dir(&dir).expect("flock works").is_some(), "released");
         assert!(lock_dir(&dir.join("none")).is_err());
         std::fs::remove_dir_all(&dir).expect("it can be removed");
     }

@@ -1,0 +1,300 @@
+//! The commands for people, from outside: what they say and how they end, against boards and journals made by hand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use harness::{Scratch, binary};
+use watchd::model::{ClassKind, EventKind, Identity, ServiceState};
+use watchd::store::board::{Page, fixed};
+use watchd::store::journal::Journal;
+use watchd::store::{Board, ClassRow, EventRow, Header, Readings, ServiceRow};
+use watchd::sys::{clock, daemon};
+use zerocopy::FromZeros;
+
+/// A run directory and a state directory, and what stands on the board.
+struct Place {
+    scratch: Scratch,
+    header: Header,
+    services: Vec<ServiceRow>,
+}
+
+impl Place {
+    /// With the board of a daemon that is this test itself, so that it lives.
+    fn new(name: &str) -> Self {
+        let scratch = Scratch::new(name);
+        std::fs::create_dir(scratch.path("run")).unwrap();
+        std::fs::create_dir(scratch.path("state")).unwrap();
+        let own = daemon::own_identity().unwrap();
+        let header = Header {
+            pid: u32::try_from(own.pid).unwrap(),
+            start_ticks: own.start_ticks,
+            boot_id: daemon::boot_id().unwrap(),
+            cycle_ms: 10_000,
+            config_ok: 1,
+            state_ok: 1,
+            version: fixed("test"),
+            host: fixed("alpha"),
+            ..Header::default()
+        };
+        Self {
+            scratch,
+            header,
+            services: vec![service("web", ServiceState::Ready, ""), service("db", ServiceState::Ready, "")],
+        }
+    }
+
+    fn publish(&self, heartbeat_age: u64) {
+        let sample = watchd_probes::Sample::default();
+        let readings = Readings { view: sample.view(), rates: &[] };
+        let class = ClassRow { name: fixed("web_ready"), kind: ClassKind::State.byte(), on: 1, since_wall_ms: 1 };
+        let off = ClassRow { name: fixed("web_down"), on: 0, ..class };
+        let mut board = Board::create(&self.scratch.path("run/board")).unwrap();
+        let now = u64::try_from(clock::now().mono.as_millis()).unwrap();
+        board.beat(now.saturating_sub(heartbeat_age * 1_000));
+        board.publish(&Page {
+            header: &self.header,
+            readings,
+            services: &self.services,
+            classes: &[class, off],
+            promises: &[],
+            events: &[],
+        });
+    }
+
+    fn note(&self, count: u64) {
+        let (mut journal, _) = Journal::open(&self.scratch.path("state/events")).unwrap();
+        for number in 1..=count {
+            let text = format!("e{number}\x1b[31m");
+            let kind = EventKind::ServiceDied.byte();
+            let mut row = EventRow { kind, subject: fixed("web"), text: fixed(&text), ..EventRow::new_zeroed() };
+            journal.append(&mut row).unwrap();
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(args).stdin(Stdio::null());
+        command.arg("--run-dir").arg(self.scratch.path("run")).arg("--state-dir").arg(self.scratch.path("state"));
+        command
+    }
+
+    /// Exit code, standard output, standard error.
+    fn ask(&self, args: &[&str]) -> (i32, String, String) {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).expect("watchd speaks UTF-8");
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+}
+
+fn service(id: &str, state: ServiceState, reason: &str) -> ServiceRow {
+    ServiceRow { id: fixed(id), state: state.byte(), reason: fixed(reason), guard: 1, ..ServiceRow::new_zeroed() }
+}
+
+#[test]
+fn status_ends_as_the_host_is() {
+    let mut place = Place::new("status");
+    let (code, _, said) = place.ask(&["status"]);
+    assert_eq!((code, said.contains("no daemon runs with ")), (3, true), "{said}");
+
+    place.publish(0);
+    let (code, table, _) = place.ask(&["status"]);
+    assert_eq!((code, table.contains("web") && !table.contains('\x1b')), (0, true), "{table}");
+    assert_eq!(place.ask(&["status", "nobody"]).0, 2);
+
+    place.services.push(service("mail", ServiceState::Backoff, "exit status 1"));
+    place.publish(0);
+    assert_eq!(place.ask(&["status"]).0, 1);
+    assert_eq!(place.ask(&["status", "web"]).0, 0, "only what is named counts");
+    assert_eq!(place.ask(&["status", "mail"]).0, 1);
+
+    place.publish(60);
+    let (code, table, _) = place.ask(&["status"]);
+    assert_eq!((code, table.contains("HUNG")), (4, true), "{table}");
+
+    place.header.start_ticks += 1;
+    place.publish(0);
+    let (code, table, _) = place.ask(&["status"]);
+    assert_eq!((code, table.contains("DEAD") && table.contains("web")), (3, true), "{table}");
+
+    std::fs::write(place.scratch.path("run/board"), "what").unwrap();
+    assert_eq!(place.ask(&["status"]).0, 4);
+}
+
+#[test]
+fn nagios_gets_its_own_codes() {
+    let mut place = Place::new("nagios");
+    assert_eq!(place.ask(&["status", "--nagios"]).0, 3);
+    place.publish(0);
+    let (code, line, _) = place.ask(&["status", "--nagios"]);
+    assert_eq!((code, line.starts_with("OK - 2 services ready | services=2;;;0 ready=2;;;0 ")), (0, true), "{line}");
+    place.services.push(service("mail", ServiceState::Paused, ""));
+    place.publish(0);
+    assert_eq!(place.ask(&["status", "--nagios"]).0, 1);
+    place.services.push(service("dns", ServiceState::Flapping, "no | luck"));
+    place.publish(0);
+    let (code, line, _) = place.ask(&["status", "--nagios"]);
+    assert_eq!(
+        (code, line.starts_with("CRITICAL - dns is flapping (no / luck), mail is paused |")),
+        (2, true),
+        "{line}"
+    );
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn events_come_from_the_journal_and_steer_no_terminal() {
+    let place = Place::new("events");
+    let (code, _, said) = place.ask(&["events"]);
+    assert_eq!((code, said.contains("cannot read the journal")), (1, true), "{said}");
+    place.note(7);
+    let (code, lines, _) = place.ask(&["events", "--last", "2"]);
+    assert_eq!(code, 0);
+    let lines: Vec<_> = lines.lines().collect();
+    assert!(lines.len() == 2 && lines[1].ends_with("service-died       web: e7?[31m"), "{lines:?}");
+    let (_, lines, _) = place.ask(&["events", "--json"]);
+    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["number"], &last["kind"], &last["subject"]), (&7.into(), &"service-died".into(), &"web".into()));
+    assert_eq!(place.ask(&["events", "--last", "x"]).0, 2);
+}
+
+#[test]
+fn followed_events_go_on() {
+    let place = Place::new("follow");
+    place.note(1);
+    let mut child = place.command(&["events", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert!(lines.next().unwrap().contains("e1"));
+    place.note(2);
+    let more: Vec<_> = lines.by_ref().take(2).collect();
+    assert!(more[0].contains("e1") && more[1].contains("e2"), "{more:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn why_tells_what_led_to_a_state() {
+    let mut place = Place::new("why");
+    assert_eq!(place.ask(&["why", "web"]).0, 3);
+    place.services[0] = service("web", ServiceState::Backoff, "killed by signal 9 after 2 h");
+    place.publish(0);
+    place.note(12);
+    let (code, page, _) = place.ask(&["why", "web"]);
+    assert_eq!(code, 0, "{page}");
+    for part in
+        ["web is in backoff", "killed by signal 9 after 2 h.", "Its classes that are true: web_ready.", "web: e12"]
+    {
+        assert!(page.contains(part), "{part}:\n{page}");
+    }
+    assert!(!page.contains("web: e2?"), "only the last ten:\n{page}");
+    assert!(place.ask(&["why", "web_down"]).1.contains("The state class web_down is not true"));
+    assert_eq!(place.ask(&["why", "nobody"]).0, 2);
+    assert_eq!(place.ask(&["why"]).0, 2);
+}
+
+#[test]
+fn classes_are_listed() {
+    let place = Place::new("class");
+    assert_eq!(place.ask(&["class", "list"]).0, 3);
+    place.publish(0);
+    let (code, table, _) = place.ask(&["class", "list"]);
+    assert_eq!((code, table.contains("web_ready"), table.contains("web_down")), (0, true, false), "{table}");
+    assert!(place.ask(&["class", "list", "--all"]).1.contains("web_down"));
+}
+
+/// Answers one request as a daemon would.
+fn answer(listener: &UnixListener, line: &str) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut asked = String::new();
+    BufReader::new(&stream).read_line(&mut asked).unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
+    asked
+}
+
+#[test]
+fn orders_are_asked_one_by_one_and_the_worst_answer_counts() {
+    let place = Place::new("orders");
+    assert_eq!(place.ask(&["restart", "web"]).0, 3, "no daemon");
+    let listener = UnixListener::bind(place.scratch.path("run/control.sock")).unwrap();
+    let order = |args: &[&str], answers: &[(&str, &str)]| {
+        let child = place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        for (asked, answered) in answers {
+            assert_eq!(answer(&listener, answered), *asked);
+        }
+        let output = child.wait_with_output().unwrap();
+        output.status.code().unwrap()
+    };
+    assert_eq!(order(&["restart", "web"], &[("restart web\n", "ok restarting web\n")]), 0);
+    assert_eq!(
+        order(&["pause", "web", "--for", "1h"], &[("pause web for=3600\n", "")]),
+        1,
+        "no answer at all is a failure"
+    );
+    let both = [("stop a\n", "no-such-name there is no a\n"), ("stop web\n", "ok stopped\n")];
+    assert_eq!(order(&["stop", "a", "web"], &both), 2);
+    assert_eq!(order(&["start", "web"], &[("start web\n", "failed no\n")]), 1);
+    assert_eq!(order(&["shutdown"], &[("shutdown\n", "ok stopping\n")]), 0);
+    for wrong in [&["stop"][..], &["stop", "../x"], &["pause", "web", "--for", "soon"], &["shutdown", "web"]] {
+        assert_eq!(order(wrong, &[]), 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_accident() {
+    let place = Place::new("pipe");
+    place.note(4096);
+    let mut child =
+        place.command(&["events", "--last", "4096"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let place = Place::new("help");
+    let (code, page, _) = place.ask(&["help"]);
+    assert_eq!(code, 0);
+    let names: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    assert!(names.len() > 10, "{page}");
+    for name in names {
+        let (code, page, _) = place.ask(&["help", name]);
+        assert_eq!((code, page.starts_with(&format!("usage: watchd {name}"))), (0, true), "{page}");
+        assert_eq!(place.ask(&[name, "--help"]).1, page);
+    }
+    let (code, _, said) = place.ask(&["statsu"]);
+    assert_eq!((code, said.contains("the nearest is `status`")), (2, true), "{said}");
+}
+
+#[test]
+fn a_proposed_config_is_a_config() {
+    let place = Place::new("discover");
+    let (code, page, _) = place.ask(&["discover"]);
+    assert_eq!((code, page.contains("[disk.root]")), (0, true), "{page}");
+}
+
+#[test]
+fn a_killed_writer_is_told_from_one_that_lives() {
+    let mut place = Place::new("killed");
+    let mut stand = Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = i32::try_from(stand.id()).unwrap();
+    let identity = Identity { pid, start_ticks: daemon::look(pid).unwrap().start_ticks };
+    place.header.pid = stand.id();
+    place.header.start_ticks = identity.start_ticks;
+    place.publish(0);
+    assert_eq!(place.ask(&["status"]).0, 0);
+    assert!(daemon::kill(identity, Duration::from_secs(10)).unwrap());
+    assert_eq!(place.ask(&["status"]).0, 3, "ended, though nobody has collected it yet");
+    stand.wait().unwrap();
+    assert_eq!(place.ask(&["status"]).0, 3);
+}
