@@ -147,13 +147,8 @@ fn services() -> Vec<ServiceRow> {
 }
 
 fn classes() -> Vec<ClassRow> {
-    let row = |name, kind: ClassKind, on| ClassRow {
-        name: fixed(name),
-        kind: kind.byte(),
-        on,
-        since_wall_ms: wall(60),
-        ..ClassRow::new_zeroed()
-    };
+    let row =
+        |name, kind: ClassKind, on| ClassRow { name: fixed(name), kind: kind.byte(), on, since_wall_ms: wall(60) };
     vec![
         row("linux", ClassKind::Hard, 1),
         row("web_ready", ClassKind::State, 1),
