@@ -3,68 +3,17 @@
 //! a field the last), values by field; free text is not.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-// Available blocks may be below 0, which statvfs tells as a very large number.
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use watchd::export::Page;
 use watchd::export::munin::{Ask, Facts, Next, Session, answer, names};
 use watchd::model::Now;
-use watchd::store::board::{Header, Page as BoardPage, fixed};
-use watchd::store::{Board, Rates, Reader, Readings, Snapshot};
-use watchd_probes::filesystem::{Filesystem, Space};
-use watchd_probes::{Buffer, Host, Look, Probes, Sample};
 
-const NOW: Now = Now { mono: Duration::from_secs(1_000_000), wall: Duration::from_secs(1_767_225_900) };
-const APART: Duration = Duration::from_secs(300);
+mod recorded;
 
-fn manifest(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// What the probes read below a root.
-fn sample(root: &Path) -> Sample {
-    let host = Host::open(root).expect("the fixture is there");
-    let (mut buffer, mut sample) = (Buffer::default(), Sample::default());
-    let mut probes = Probes { filesystem: Filesystem::with_statvfs(recorded_space), ..Probes::default() };
-    probes.read_all(&mut Look { host: &host, buffer: &mut buffer, now: NOW }, &mut sample);
-    sample
-}
-
-/// The numbers of statvfs that were recorded with the mount table.
-fn recorded_space(host: &Host, point: &[u8]) -> Result<Space, rustix::io::Errno> {
-    let file = std::fs::File::from(host.open_file("statfs.tsv")?);
-    let text = std::io::read_to_string(file).map_err(|_| rustix::io::Errno::IO)?;
-    let point = std::str::from_utf8(point).map_err(|_| rustix::io::Errno::ILSEQ)?;
-    let line =
-        text.lines().find_map(|line| line.strip_prefix(point)?.strip_prefix('\t')).ok_or(rustix::io::Errno::NOENT)?;
-    let numbers: Vec<u64> =
-        line.split('\t').map(|word| word.trim().parse::<i128>().expect("a number") as u64).collect();
-    Ok(Space::new(numbers[0], [numbers[1], numbers[2], numbers[3]], [numbers[4], numbers[5]], false))
-}
-
-/// A copy of a board that shows a recorded host.
-fn snapshot(host: &str) -> Snapshot {
-    let before = sample(&manifest(&format!("tests/fixtures/munin/{host}/t0")));
-    let after = sample(&manifest(&format!("probes/tests/fixtures/{host}")));
-    let mut rates = Rates::default();
-    rates.update(&before, &after, APART);
-    let directory = std::env::temp_dir().join(format!("watchd-golden-{}-{host}", std::process::id()));
-    std::fs::create_dir_all(&directory).expect("a directory can be made");
-    let path = directory.join("board");
-    let mut board = Board::create(&path).expect("the board is made");
-    let header = Header { cycle_ms: 10_000, host: fixed("golden.example"), ..Header::default() };
-    board.beat(u64::try_from(NOW.mono.as_millis()).expect("it is small"));
-    let readings = Readings { view: after.view(), rates: rates.as_slice() };
-    board.publish(&BoardPage { header: &header, readings, services: &[], classes: &[], promises: &[], events: &[] });
-    let mut snapshot = Snapshot::default();
-    Reader::open(&path).expect("the board opens").read(&mut snapshot).expect("the page is whole");
-    std::fs::remove_dir_all(&directory).expect("it was made here");
-    snapshot
-}
+use recorded::{NOW, manifest, snapshot};
 
 /// A graph as a master understands it.
 #[derive(Debug, Default, PartialEq)]

@@ -26,7 +26,7 @@ use crate::model::Network;
 use crate::store::Reader;
 use crate::sys::{drop, fork};
 
-pub use front::{Front, SLOTS};
+pub use front::{Answers, Front, SLOTS};
 
 /// What the door is given.
 pub struct DoorSpec {

@@ -1,0 +1,321 @@
+//! The door under fire, over real sockets on loopback: whatever some clients do, the next one is answered.
+//!
+//! The front turns in a thread of the test; what a process gives up is looked at from outside, on a forked one.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod recorded;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use recorded::Shown;
+use watchd::door::{Answers, DoorSpec, Front, SLOTS};
+use watchd::model::Network;
+use watchd::store::Reader;
+use watchd::sys::{clock, fork, listen};
+
+/// How long a test waits for bytes that must come; nothing is ever asserted about how long they took.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a door can be found.
+struct Found {
+    munin: SocketAddr,
+    http: SocketAddr,
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = listen::tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+/// Turns a front over a recorded host while `work` talks to it.
+fn with_front(name: &str, allow: Vec<Network>, work: impl FnOnce(&Found)) {
+    let shown = Shown::new("vm", name);
+    shown.beat(clock::now());
+    let ((munin, munin_address), (http, http_address)) = (listener(), listener());
+    let reader = Reader::open(&shown.path).expect("the board opens");
+    let answers = Answers::new(reader, "golden.example".to_owned(), allow);
+    let mut front = Front::new(vec![munin], vec![http], answers).expect("the front opens");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Acquire) {
+                front.turn().expect("it turns");
+                assert!(front.clients() <= SLOTS);
+            }
+        });
+        let found = Found { munin: munin_address, http: http_address };
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&found)));
+        is_over.store(true, Ordering::Release);
+        drop(TcpStream::connect(http_address));
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the door listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream
+}
+
+/// Everything the other side sends until it closes. A reset ends it as well.
+fn read_all(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Sends all, says that no more will come, and reads to the end.
+fn converse(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect(address);
+    stream.write_all(bytes).expect("it takes bytes");
+    stream.shutdown(Shutdown::Write).expect("it can be half closed");
+    read_all(&mut stream)
+}
+
+const SCRAPE: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+fn assert_serves(found: &Found) {
+    let page = converse(found.http, SCRAPE);
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("\nwatchd_up 1\n"), "{page}");
+    let length: usize = page
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: ")?.trim().parse().ok())
+        .expect("the length is told");
+    assert_eq!(page.split_once("\r\n\r\n").expect("a head").1.len(), length);
+    let munin = converse(found.munin, b"fetch load\nquit\n");
+    assert_eq!(munin, "# munin node at golden.example\nload.value 1.31\n.\n".replace("1.31", load(&munin)));
+}
+
+fn load(text: &str) -> &str {
+    text.lines().find_map(|line| line.strip_prefix("load.value ")).expect("a load")
+}
+
+#[test]
+fn munin_lines_are_answered_however_they_arrive() {
+    with_front("lines", Network::LOOPBACK.to_vec(), |found| {
+        let unknown = "# Unknown command. Try cap, list, nodes, config, fetch, version or quit\n";
+        let banner = "# munin node at golden.example\n";
+        let long = [vec![b'x'; 1 << 20], b"\nnodes\nquit\n".to_vec()].concat();
+        let many = [b"nodes\n".repeat(5000), b"quit\n".to_vec()].concat();
+        let rows: &[(&[u8], String)] = &[
+            (b"quit\n", banner.to_owned()),
+            (b".\r\n", banner.to_owned()),
+            (b"", banner.to_owned()),
+            (b"nodes", format!("{banner}golden.example\n.\n")),
+            (b"nodes\r\nnodes\nquit\nnodes\n", format!("{banner}golden.example\n.\ngolden.example\n.\n")),
+            (b"\n\0\n", format!("{banner}{unknown}{unknown}")),
+            (&long, format!("{banner}{unknown}golden.example\n.\n")),
+            (&many, format!("{banner}{}", "golden.example\n.\n".repeat(5000))),
+        ];
+        for (bytes, expect) in rows {
+            assert_eq!(
+                converse(found.munin, bytes),
+                *expect,
+                "{:?}",
+                String::from_utf8_lossy(&bytes[..bytes.len().min(40)])
+            );
+        }
+        let mut slow = connect(found.munin);
+        for byte in b"fetch load\nquit\n" {
+            slow.write_all(&[*byte]).expect("it takes a byte");
+        }
+        assert!(read_all(&mut slow).contains("load.value "));
+    });
+}
+
+#[test]
+fn strangers_are_closed_without_a_word() {
+    with_front("strangers", vec!["192.0.2.0/24".parse().expect("a network")], |found| {
+        let mut stream = connect(found.munin);
+        assert_eq!(read_all(&mut stream), "");
+        assert!(converse(found.http, SCRAPE).starts_with("HTTP/1.1 200 OK\r\n"), "HTTP has no list");
+    });
+}
+
+#[test]
+fn every_request_gets_its_status() {
+    with_front("status", Network::LOOPBACK.to_vec(), |found| {
+        let headers = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
+        let cookie = |len: usize| format!("GET /healthz HTTP/1.1\r\nCookie: {}\r\n\r\n", "c".repeat(len));
+        for (request, status) in [
+            ("GET / HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /metrics HTTP/1.0\r\n\r\n".to_owned(), "200"),
+            ("GET /api/status?pretty HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /healthz HTTP/1.1\n\n".to_owned(), "200"),
+            ("\r\nHEAD / HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /../../etc/passwd HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /metrics/ HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("POST /api/status HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc".to_owned(), "405"),
+            ("DELETE / HTTP/1.1\r\n\r\n".to_owned(), "405"),
+            ("GET / HTTP/1.1\r\nbroken\r\n\r\n".to_owned(), "400"),
+            ("\u{16}\u{3}\u{1}\r\n\r\n".to_owned(), "400"),
+            ("GET / HTTP/3.0\r\n\r\n".to_owned(), "505"),
+            ("GET / HT".to_owned(), "400"),
+            (headers(64), "200"),
+            (headers(65), "431"),
+            (cookie(900), "200"),
+            (cookie(8000), "200"),
+            (cookie(8200), "431"),
+            (cookie(1 << 20), "431"),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)), "431"),
+            ("GET / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n".to_owned(), "200"),
+            ("GET / HTTP/1.1\r\nTE: a;q=nan, b;q=1\r\n\r\n".to_owned(), "200"),
+        ] {
+            let mut stream = connect(found.http);
+            // The other side may have said its last word while we still talk.
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.shutdown(Shutdown::Write);
+            let got = read_all(&mut stream);
+            let shown = &request[..request.len().min(60)];
+            assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{shown:?}: {got:?}");
+            assert_eq!(got.contains("Allow: GET, HEAD\r\n"), status == "405", "{shown:?}");
+        }
+        assert_eq!(converse(found.http, b""), "", "nothing asked, nothing answered");
+    });
+}
+
+#[test]
+fn requests_on_one_connection_are_answered_in_order() {
+    with_front("pipeline", Network::LOOPBACK.to_vec(), |found| {
+        let mut requests = b"GET /healthz HTTP/1.1\r\n\r\n".repeat(200);
+        requests.extend_from_slice(
+            b"HEAD /metrics HTTP/1.1\r\n\r\nGET /nosuch HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        );
+        let answers = converse(found.http, &requests);
+        assert_eq!(answers.matches("\r\n\r\nok\n").count(), 200);
+        assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 201);
+        assert!(answers.contains("HTTP/1.1 404 "), "{answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 202, "nothing follows a last answer");
+    });
+}
+
+#[test]
+fn a_crowd_of_idle_connections_does_not_shut_others_out() {
+    with_front("idle", Network::LOOPBACK.to_vec(), |found| {
+        let mut crowd: Vec<TcpStream> = (0..300)
+            .map(|place| {
+                let mut stream = connect(if place % 2 == 0 { found.munin } else { found.http });
+                if place % 3 == 0 {
+                    let _ = stream.write_all(b"GET / HTTP/1.1\r\nA");
+                }
+                stream
+            })
+            .collect();
+        assert_serves(found);
+        // The oldest had to go.
+        let _ = read_all(&mut crowd[1]);
+    });
+}
+
+#[test]
+fn clients_that_do_not_read_or_reset_do_no_harm() {
+    with_front("rude", Network::LOOPBACK.to_vec(), |found| {
+        let mut deaf = Vec::new();
+        for place in 0..60 {
+            let stream = connect(if place % 2 == 0 { found.http } else { found.munin });
+            stream.set_nonblocking(true).expect("it can be set");
+            let request: &[u8] =
+                if place % 2 == 0 { b"GET /metrics HTTP/1.1\r\n\r\n" } else { b"config memory\nconfig irqstats\n" };
+            for _ in 0..2000 {
+                if (&stream).write(request).is_err() {
+                    break;
+                }
+            }
+            deaf.push(stream);
+        }
+        assert_serves(found);
+        for _ in 0..200 {
+            let mut stream = connect(found.http);
+            let _ = stream.write_all(SCRAPE);
+            let linger = reset_on_close();
+            nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger).expect("it can be set");
+        }
+        assert_serves(found);
+    });
+}
+
+/// Closing resets.
+fn reset_on_close() -> nix::libc::linger {
+    nix::libc::linger { l_onoff: 1, l_linger: 0 }
+}
+
+#[test]
+fn who_drips_bytes_is_closed_while_others_are_served() {
+    with_front("drip", Network::LOOPBACK.to_vec(), |found| {
+        let mut slow = connect(found.http);
+        slow.write_all(b"GET / HTTP/1.1\r\nA: ").expect("it takes bytes");
+        assert_serves(found);
+        // Ends when the front closes it.
+        assert_eq!(read_all(&mut slow), "");
+        assert_serves(found);
+    });
+}
+
+/// A field of a status file.
+fn status(pid: i32, field: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.expect("the field is there").split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn descriptors(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("we may look").count()
+}
+
+#[test]
+fn a_door_of_its_own_has_nothing_left_to_lose() {
+    let shown = Shown::new("vm", "forked");
+    shown.beat(clock::now());
+    let empty = shown.path.with_file_name("empty");
+    std::fs::create_dir(&empty).expect("a directory can be made");
+    let is_root = nix::unistd::geteuid().is_root();
+    let ((munin, munin_address), (http, http_address)) = (listener(), listener());
+    let spec = DoorSpec {
+        munin: vec![munin],
+        munin_allow: Network::LOOPBACK.to_vec(),
+        host_name: "golden.example".to_owned(),
+        http: vec![http],
+        board: std::fs::File::open(&shown.path).expect("the board opens"),
+        user: Some((65534, 65534)),
+        empty_dir: Some(empty),
+        parent: nix::unistd::getpid().as_raw(),
+    };
+    let pid = fork::split(move || watchd::door::run(spec)).expect("a door starts");
+    let found = Found { munin: munin_address, http: http_address };
+    let result = std::panic::catch_unwind(|| {
+        assert_serves(&found);
+        assert_eq!((status(pid, "NoNewPrivs"), status(pid, "Threads")), ("1".to_owned(), "1".to_owned()));
+        if is_root {
+            assert_eq!(status(pid, "Uid"), "65534 65534 65534 65534");
+            assert_eq!(status(pid, "Gid"), "65534 65534 65534 65534");
+            assert_eq!((status(pid, "Groups"), status(pid, "CapEff")), (String::new(), "0000000000000000".to_owned()));
+            let before = descriptors(pid);
+            assert!(before <= 3 + 2 + 1 + 4, "{before} descriptors");
+            for _ in 0..300 {
+                assert!(converse(found.http, b"GET /nosuch HTTP/1.0\r\n\r\n").contains(" 404 "));
+            }
+            assert!(descriptors(pid) <= before + 1, "descriptors leak");
+            let root = std::fs::read_dir(format!("/proc/{pid}/root")).expect("we may look");
+            assert_eq!(root.count(), 0, "its file system is empty");
+        }
+        for limit in ["Max processes             0", "Max file size             0", "Max core file size        0"] {
+            let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("we may look");
+            assert!(limits.contains(limit), "{limits}");
+        }
+    });
+    fork::kill_child(pid);
+    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None).expect("it was our child");
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
