@@ -11,7 +11,7 @@ use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
 use super::doorkeeper::Doorkeeper;
 use super::errands::Errands;
-use super::judgement::Judgement;
+use super::judgement::{Judgement, with_conditions};
 use super::mounts::Mounts;
 use super::notes::Notes;
 use super::publish::{Publisher, millis};
@@ -96,8 +96,9 @@ impl Core {
             .map_err(|error| system("wait for requests", &error))?;
         let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
+        let specs = with_conditions(policy.services, &policy.promises);
         let judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
-        let services = begin_services(policy.services, (places, boot_id, now), &poller, &mut sight, &mut notes);
+        let services = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
             services,
@@ -314,7 +315,7 @@ impl Core {
 
 /// Opens the ledger and takes up the services of the policy.
 fn begin_services(
-    specs: Vec<ServiceSpec>,
+    specs: Vec<(ServiceSpec, bool)>,
     (places, boot_id, now): (&Places, [u8; 40], Now),
     poller: &Poller,
     sight: &mut Sight,

@@ -6,7 +6,8 @@ use super::core::Core;
 use super::errands::{Done, Order};
 use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, Work};
 use crate::classes::{Calendar, Classes, Scene, Table};
-use crate::model::{Ending, EventKind, Outcome, ServiceFact, ServiceState};
+use crate::config::Mode;
+use crate::model::{Ending, EventKind, Outcome, ServiceFact, ServiceSpec, ServiceState};
 use crate::sys::clock::Civil;
 
 /// What is true, what was promised, and what has to be done about it.
@@ -18,6 +19,16 @@ pub struct Judgement {
     told: Vec<Outcome>,
     /// How often each service had been started again at the last cycle.
     restarts: Vec<u32>,
+}
+
+/// The services with whether each may be started before anything was judged: not when its promise has a condition.
+pub fn with_conditions(services: Vec<ServiceSpec>, promises: &[Promise]) -> Vec<(ServiceSpec, bool)> {
+    let is_free = |place: usize| {
+        let of_it =
+            |promise: &&Promise| matches!(promise.work, Work::Process(service) if usize::from(service) == place);
+        promises.iter().find(of_it).is_none_or(|promise| promise.guard.is_none() && promise.mode == Mode::Fix)
+    };
+    services.into_iter().enumerate().map(|(place, spec)| (spec, is_free(place))).collect()
 }
 
 impl Judgement {

@@ -3,7 +3,7 @@
 use super::config_watch::ConfigWatch;
 use super::core::Core;
 use super::doorkeeper::{Doorkeeper, Wanted};
-use super::judgement::Judgement;
+use super::judgement::{Judgement, with_conditions};
 use super::reader::{Answer, Loaded, Reading};
 use super::start::{Failure, empty_dir, system};
 use super::tokens::Token;
@@ -77,7 +77,7 @@ impl Core {
         }
         let Loaded { policy, host, .. } = loaded;
         self.publisher.loaded(policy.file.as_deref(), policy.daemon.cycle, self.now);
-        let services = policy.services;
+        let services = with_conditions(policy.services, &policy.promises);
         self.with_services(|known, world| known.apply(services, world));
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         judgement.inherit(&self.judgement);
