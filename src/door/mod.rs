@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use crate::model::Network;
 use crate::store::Reader;
-use crate::sys::{drop, fork};
+use crate::sys::{drop, fork, memory};
 
 pub use front::{Answers, Front, SLOTS};
 
@@ -52,6 +52,7 @@ const RESERVE: usize = 8;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
 pub fn run(spec: DoorSpec) -> ! {
+    memory::trim_text();
     let error = match confine(spec) {
         Ok(mut front) => loop {
             if let Err(error) = front.turn() {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::export::{Page, munin};
 use crate::model::{Network, Now};
 use crate::store::{BoardError, Reader, Snapshot};
+use crate::sys::memory;
 
 use super::http;
 
@@ -72,6 +73,8 @@ impl Answers {
         };
         http::print(&answer, request.shape, &self.body, page);
         self.body.shrink(PAGE_KEPT);
+        // Every kind of page has text of its own; all kinds together are what the peak would be.
+        memory::trim_text();
     }
 
     /// An HTTP answer that needs no board: the request itself was at fault.

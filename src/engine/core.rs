@@ -136,10 +136,13 @@ impl Core {
             "",
             concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"),
         );
+        // Each part of the start gives back its text before the next: the peak counts, not only what stays.
         self.look();
+        memory::trim_text();
         self.finish_turn(true);
-        self.open_door();
         self.greet();
+        memory::trim_text();
+        self.open_door();
         self.notifier.say("READY=1");
         let mut events = Events::default();
         while self.stopping != Stopping::Now {

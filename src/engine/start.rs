@@ -30,7 +30,9 @@ pub fn run(places: &Places) -> Result<(), Failure> {
     }
     reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;
     memory::spare_from_oom();
+    memory::trim_text();
     let mut core = Core::new(places, loaded)?;
+    memory::trim_text();
     core.run()?;
     drop(core);
     tidy(places);
