@@ -39,6 +39,8 @@ impl Answers {
         if generation != self.generation || generation == 0 {
             self.generation = 0;
             self.reader.read(&mut self.snapshot)?;
+            // The copy is all that is needed until there is a newer page.
+            self.reader.release();
             self.generation = generation;
         }
         // The heartbeat moves between two pages.
@@ -88,6 +90,7 @@ impl Answers {
     pub fn rest(&mut self) {
         self.generation = 0;
         self.snapshot = Snapshot::default();
+        self.reader.release();
         self.body.shrink(0);
     }
 

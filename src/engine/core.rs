@@ -287,6 +287,7 @@ impl Core {
         }
         self.publisher.beat(self.now, clock::now());
         if is_cycle && self.memory == Memory::Trim {
+            self.publisher.board().release();
             memory::trim_text();
         }
         if self.stopping == Stopping::Waiting && self.services.is_quiet() {

@@ -306,6 +306,11 @@ impl Board {
         crate::sys::files::reopen_for_reading(&self.file)
     }
 
+    /// Gives back the pages until the next page is published.
+    pub fn release(&self) {
+        self.mapping.release();
+    }
+
     /// Says that the loop turns.
     pub fn beat(&self, mono_ms: u64) {
         if let Some(word) = self.mapping.words().get(HEARTBEAT_WORD) {

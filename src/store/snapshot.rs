@@ -44,6 +44,11 @@ impl Reader {
         Ok(Self { mapping: Mapping::open(file).map_err(BoardError::Io)? })
     }
 
+    /// Gives back the pages of the mapping, for a reader that will not look again soon.
+    pub fn release(&self) {
+        self.mapping.release();
+    }
+
     /// Changes with every published page.
     pub fn generation(&self) -> u64 {
         board::sequence(self.mapping.words())

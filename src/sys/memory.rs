@@ -10,12 +10,34 @@ unsafe extern "C" {
     static etext: u8;
 }
 
-/// Gives back the pages of program text and constants.
-pub fn trim_text() {
+/// What one fault may bring in. The kernel maps 64 KiB around each touched page of a file, most of it never used; it
+/// stops at the borders of a mapping.
+const BLOCK: usize = 16 << 10;
+
+/// Whole pages of program text and constants, as addresses.
+fn text() -> (usize, usize) {
     let page = page_size();
     // Linker symbols, of which only the addresses are taken.
     let (start, end) = (&raw const __ehdr_start as usize, &raw const etext as usize);
-    let (start, end) = (start & !(page - 1), end & !(page - 1));
+    (start & !(page - 1), end & !(page - 1))
+}
+
+/// Divides the mappings of the text into small ones, so that a fault brings in little. Two that lie side by side must differ
+/// in something; whether they go into a core dump changes nothing else.
+fn divide_text() {
+    let (start, end) = text();
+    for block in (start / BLOCK..end / BLOCK).filter(|block| block % 2 == 1) {
+        let address = block * BLOCK;
+        if address >= start && address + BLOCK <= end {
+            // SAFETY: a range of our own text; the advice changes no contents and no access.
+            unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(address), BLOCK, libc::MADV_DONTDUMP) };
+        }
+    }
+}
+
+/// Gives back the pages of program text and constants.
+pub fn trim_text() {
+    let (start, end) = text();
     if end > start {
         // SAFETY: the range holds the ELF header, constants and text: private file mappings that are never written to, so the
         // same bytes come back from the file at the next touch.
@@ -36,6 +58,7 @@ pub fn trim_heap() {
 pub fn stay_small() {
     // Where transparent huge pages are "always", one touched byte would cost 2 MiB.
     let _ = nix::sys::prctl::set_thp_disable(true);
+    divide_text();
     #[cfg(target_env = "gnu")]
     // SAFETY: plain settings of the allocator, before any other thread could exist.
     unsafe {
@@ -44,6 +67,8 @@ pub fn stay_small() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 10);
         libc::mallopt(libc::M_MMAP_THRESHOLD, 16 << 10);
     }
+    // What the command line needed is not needed again.
+    trim_text();
 }
 
 /// VmRSS and VmHWM of a process in KiB, from its status file.

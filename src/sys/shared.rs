@@ -45,6 +45,16 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    /// Gives back the pages; the next touch brings them again from the file, with what others have stored meanwhile.
+    pub fn release(&self) {
+        // SAFETY: a shared mapping of a file: nothing is lost by dropping our view of it.
+        let _ = unsafe {
+            nix::sys::mman::madvise(self.start.cast(), self.words * 8, nix::sys::mman::MmapAdvise::MADV_DONTNEED)
+        };
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: exactly what `map` got; the borrow checker has ended every slice from `words`.
