@@ -300,7 +300,7 @@ pub fn take<T: Decode>(children: &[(&str, usize, Node<'_>)], key: &str, findings
 pub fn refuse_unknown(children: &[(&str, usize, Node<'_>)], known: &[&[&str]], findings: &mut Findings) {
     let known = || known.iter().flat_map(|keys| keys.iter().copied());
     for (name, start, node) in children {
-        if known().any(|key| key == *name) {
+        if findings.is_full() || known().any(|key| key == *name) {
             continue;
         }
         let place = node.source.place(*start);
