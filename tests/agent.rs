@@ -249,6 +249,26 @@ fn a_process_comes_out_as_its_service_does() {
 }
 
 #[test]
+fn a_slow_start_is_a_repair_once_it_is_done() {
+    let mut world = World::new(
+        "[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_repaired\"\ntext = \"{repaired}\"\nquiet = \"0s\"\n",
+    );
+    assert_eq!(world.cycle(10), ["allow 0"]);
+    world.facts[0] = ServiceFact { restarted: true, ..fact(ServiceState::Starting) };
+    assert_eq!(world.event(), NOTHING);
+    world.facts[0].restarted = false;
+    assert_eq!(
+        (world.cycle(10), world.outcome("web")),
+        (vec![], Outcome::Pending),
+        "the start takes more than a cycle"
+    );
+    world.state(0, ServiceState::Ready);
+    assert_eq!(world.event(), ["report r: web"]);
+    assert_eq!((world.event(), world.outcome("web")), (vec![], Outcome::Repaired), "until the cycle is over");
+    assert_eq!((world.cycle(10), world.outcome("web")), (vec![], Outcome::Kept));
+}
+
+#[test]
 fn changes_are_told_when_they_begin_and_when_they_end() {
     let mut world = World::new(
         "[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_down\"\ntext = \"{host}: web {web.state}, {web.reason}; {failed}\"\nchanges = true\n",

@@ -479,9 +479,10 @@ fn the_examples_are_good() {
     for entry in fs::read_dir(examples).expect("there are examples").flatten() {
         let read = read_file(&entry.path());
         let (_, warnings) = read.unwrap_or_else(|faults| panic!("{faults:#?}"));
-        // The programs of an example need not be here.
-        let other: Vec<String> =
-            warnings.iter().map(ToString::to_string).filter(|line| !line.contains("cannot find /")).collect();
+        // The programs and disks of an example need not be here.
+        let usual = |line: &String| line.contains("cannot find /") || line.contains("nothing is mounted at");
+        let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let other: Vec<&String> = lines.iter().filter(|line| !usual(line)).collect();
         assert!(other.is_empty(), "{other:#?}");
         count += 1;
     }
@@ -534,4 +535,41 @@ fn the_command_evaluates_expressions() {
     }
     let (_, _, err) = watchd(&["class", "eval", "a & é"]);
     assert!(err.ends_with("\n  a & é\n      ^\n"), "{err:?}");
+}
+
+#[test]
+fn a_disk_is_looked_for_among_the_mounts() {
+    let directory = Directory::new("mounts");
+    directory.file(
+        "proc/self/mountinfo",
+        "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /my\\040data rw - ext4 /dev/vdb rw\n",
+    );
+    let file =
+        directory.file("t.toml", "[disk.a]\npath = \"/\"\n[disk.b]\npath = \"/my data/\"\n[disk.c]\npath = \"/var\"\n");
+    let places = Places { config: Some(file), run_dir: "/".into(), state_dir: "/".into(), root: directory.0.clone() };
+    let (policy, warnings) = load(&places, &inventory()).expect("it is good");
+    assert_eq!(policy.classes.disks(), ["/", "/my data", "/var"]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].to_string().contains("t.toml:6:8: disk.c.path: nothing is mounted at /var; "),
+        "{}",
+        warnings[0]
+    );
+}
+
+#[test]
+fn a_megabyte_of_rubbish_is_refused_in_reasonable_work() {
+    let fill = |part: &str| part.repeat((1 << 20) / part.len() - 20);
+    let keys = (0..60_000).map(|place| format!("x{place}=1\n")).collect::<String>();
+    for text in [
+        format!("[process.web]\n{keys}"),
+        fill("[[[["),
+        fill("a.b."),
+        fill("\"\n"),
+        fill("[a]\n"),
+        format!("[class.x]\nwhen = \"{}x\"", fill("abcdefgh|")),
+        (0..5_000).map(|place| format!("[class.c{place}]\nwhen = \"n{place} | m{place}\"\n")).collect(),
+    ] {
+        assert!(read(&text).is_err());
+    }
 }

@@ -33,6 +33,10 @@ pub(super) struct State {
     pub pending: bool,
     /// Its condition was told, its end not yet.
     told: bool,
+    /// Its service was started again and has not been seen alive since.
+    awaited: bool,
+    /// The cycle in which its service was seen alive again.
+    mended: Option<u64>,
     /// What the supervisor was last told.
     pub held: Option<bool>,
 }
@@ -81,7 +85,7 @@ impl State {
         let outcome = match (case.promise.mode, case.guard, case.service) {
             (Mode::Off, _, _) | (_, false, _) => Outcome::Skipped,
             (_, _, None) => Outcome::Unknown,
-            (Mode::Fix, _, Some(fact)) => fixed(fact),
+            (Mode::Fix, _, Some(fact)) => fixed(fact, self.is_mended(fact, case.turn)),
             (Mode::Warn, _, Some(fact)) => match fact.state {
                 ServiceState::Ready => Outcome::Kept,
                 ServiceState::Unknown => Outcome::Unknown,
@@ -89,6 +93,18 @@ impl State {
             },
         };
         (self.every(case, outcome), wish)
+    }
+
+    /// Whether its service lives again after a death: true from when that is seen to the end of the cycle, however many
+    /// cycles the new start took.
+    fn is_mended(&mut self, fact: ServiceFact<'_>, turn: u64) -> bool {
+        self.awaited |= fact.restarted;
+        match fact.state {
+            ServiceState::Ready if self.awaited => (self.awaited, self.mended) = (false, Some(turn)),
+            ServiceState::Stopped | ServiceState::Paused => self.awaited = false,
+            _ => {}
+        }
+        self.mended == Some(turn)
     }
 
     /// A new outcome counts only when it is due; that the promise does not apply counts at once.
@@ -169,13 +185,13 @@ impl State {
     /// Takes over from the state of the same promise in the policy before. The supervisor is told anew what it may do, and
     /// a cycle number means nothing any more; a limit that was changed begins full.
     pub fn inherit(&mut self, old: &Self, same_limit: bool) {
-        *self = Self { acted: None, held: None, budget: old.budget.filter(|_| same_limit), ..*old };
+        *self = Self { acted: None, mended: None, held: None, budget: old.budget.filter(|_| same_limit), ..*old };
     }
 }
 
-fn fixed(fact: ServiceFact<'_>) -> Outcome {
+fn fixed(fact: ServiceFact<'_>, is_mended: bool) -> Outcome {
     match fact.state {
-        ServiceState::Ready if fact.restarted => Outcome::Repaired,
+        ServiceState::Ready if is_mended => Outcome::Repaired,
         ServiceState::Ready => Outcome::Kept,
         ServiceState::Unknown => Outcome::Unknown,
         ServiceState::Stopped | ServiceState::Paused => Outcome::Skipped,

@@ -1,7 +1,7 @@
 //! The judge: what the owner promised, whether it holds, and what has to be done.
 //!
 //! A pass goes through the promises in the order disk, process, command, report, and again while classes change, at most
-//! `ROUNDS` times. It is a function from (state, scene) to (state, actions): nothing is started here. The engine carries the
+//! `ROUNDS` times; each kind sees what came out of the kinds before it. It is a function from (state, scene) to (state, actions): nothing is started here. The engine carries the
 //! actions out and says later how a command ended.
 //!
 //! Within one cycle each command and each report acts at most once, also when events make several passes. What is not due

@@ -93,13 +93,26 @@ impl Agent {
         }
         classes.update(scene, &self.outcomes);
         for _ in 0..ROUNDS {
-            for place in 0..self.promises.len() {
-                self.judge(place, classes, scene, actions);
-            }
-            if !classes.update(scene, &self.outcomes) {
+            if !self.round(classes, scene, actions) {
                 return;
             }
         }
+    }
+
+    /// Judges every promise once. Each kind sees what came out of the kinds before it, so that no report tells of an
+    /// outcome that is over. Says whether classes changed.
+    fn round(&mut self, classes: &mut Classes, scene: &Scene<'_>, actions: &mut Actions) -> bool {
+        let mut changed = false;
+        let mut is_news = false;
+        for place in 0..self.promises.len() {
+            let kind = |place: usize| self.promises.get(place).map(Promise::kind);
+            if is_news && place.checked_sub(1).and_then(kind) != kind(place) {
+                changed |= classes.update(scene, &self.outcomes);
+                is_news = false;
+            }
+            is_news |= self.judge(place, classes, scene, actions);
+        }
+        changed | (is_news && classes.update(scene, &self.outcomes))
     }
 
     /// The program of a promise ended. Make a pass afterwards: others may wait for the outcome.
@@ -112,8 +125,9 @@ impl Agent {
         self.settle(promise, outcome, now);
     }
 
-    fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) {
-        let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return };
+    /// Judges one promise; says whether it came out otherwise than before.
+    fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) -> bool {
+        let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return false };
         let service = match promise.work {
             Work::Process(service) => (scene.services)(usize::from(service)),
             _ => None,
@@ -133,17 +147,21 @@ impl Agent {
             slack: self.cycle / 2,
         };
         let (outcome, wish) = state.judge(&case);
-        self.settle(place, outcome, scene.now);
+        let is_news = self.settle(place, outcome, scene.now);
         self.carry(place, wish, (classes, scene), actions);
+        is_news
     }
 
-    fn settle(&mut self, place: usize, outcome: Outcome, now: Now) {
-        if let (Some(known), Some(since)) = (self.outcomes.get_mut(place), self.since.get_mut(place))
-            && *known != outcome
-        {
+    fn settle(&mut self, place: usize, outcome: Outcome, now: Now) -> bool {
+        let (Some(known), Some(since)) = (self.outcomes.get_mut(place), self.since.get_mut(place)) else {
+            return false;
+        };
+        let is_news = *known != outcome;
+        if is_news {
             *known = outcome;
             *since = now.wall;
         }
+        is_news
     }
 
     /// Turns a wish into an action.

@@ -16,6 +16,9 @@ use super::{canonify, hard};
 use crate::config::nearest;
 use crate::model::{CLASSES, ClassKind, ServiceState};
 
+/// How often the nearest name is looked for: it takes a look at every name there is.
+const SUGGESTIONS: usize = 20;
+
 /// A name that nothing can make true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownName {
@@ -51,6 +54,8 @@ pub struct Builder {
     /// Prefixes of outcome classes.
     promises: HashMap<String, u16>,
     defined: Vec<u16>,
+    /// How often the nearest name was looked for.
+    suggested: usize,
 }
 
 impl Builder {
@@ -62,6 +67,7 @@ impl Builder {
             services: HashMap::new(),
             promises: HashMap::new(),
             defined: Vec::new(),
+            suggested: 0,
         };
         for name in hard::names(inventory) {
             builder.intern(&name, Source::Hard);
@@ -204,7 +210,13 @@ impl Builder {
         Some(Source::Outcome { promise: *promise, outcome: *outcome })
     }
 
-    fn unknown(&self, name: &str, column: usize) -> UnknownName {
+    fn unknown(&mut self, name: &str, column: usize) -> UnknownName {
+        self.suggested += 1;
+        let nearest = if self.suggested > SUGGESTIONS { None } else { self.nearest(name) };
+        UnknownName { name: name.to_owned(), column, nearest }
+    }
+
+    fn nearest(&self, name: &str) -> Option<String> {
         let known = |class: u16| self.source(class).is_some_and(|source| source != Source::Nothing);
         let words = |prefixes: &HashMap<String, u16>, words: Vec<&str>| -> Vec<String> {
             prefixes.keys().flat_map(|prefix| words.iter().map(move |word| format!("{prefix}_{word}"))).collect()
@@ -215,8 +227,7 @@ impl Builder {
         all.extend(words(&self.promises, OUTCOMES.iter().map(|outcome| outcome.word()).collect()));
         all.extend(time::examples().map(str::to_owned));
         all.sort();
-        let nearest = nearest(name, all.iter().map(String::as_str)).map(str::to_owned);
-        UnknownName { name: name.to_owned(), column, nearest }
+        nearest(name, all.iter().map(String::as_str)).map(str::to_owned)
     }
 
     fn source(&self, class: u16) -> Option<Source> {

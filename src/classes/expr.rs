@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 const DEEPEST: usize = 30;
 /// The longest name, as long as one that an id and an aspect can make.
 const LONGEST_NAME: usize = 64;
+/// The longest expression, in bytes: it is evaluated in every cycle.
+const LONGEST: usize = 4096;
 
 /// One step of evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,7 @@ pub enum Reason {
     Unopened,
     TooDeep,
     NameTooLong,
+    TooLong,
 }
 
 impl fmt::Display for Reason {
@@ -64,6 +67,7 @@ impl fmt::Display for Reason {
             Self::Unclosed => write!(out, "this `(` has no `)`"),
             Self::Unopened => write!(out, "this `)` has no `(`"),
             Self::TooDeep => write!(out, "more than {DEEPEST} parentheses within each other"),
+            Self::TooLong => write!(out, "an expression has at most {LONGEST} bytes"),
             Self::NameTooLong => write!(out, "a class name has at most {LONGEST_NAME} characters"),
         }
     }
@@ -79,6 +83,9 @@ impl std::error::Error for SyntaxError {}
 
 /// Compiles `text`; `name` gives the number of each class as it is met, with its column.
 pub fn compile(text: &str, name: &mut dyn FnMut(&str, usize) -> u16) -> Result<Vec<Op>, SyntaxError> {
+    if text.len() > LONGEST {
+        return Err(SyntaxError { column: 1, reason: Reason::TooLong });
+    }
     let mut parser = Parser { text, place: 0, depth: 0, ops: Vec::new(), name };
     parser.either()?;
     match parser.peek() {
@@ -265,7 +272,8 @@ mod tests {
         let nested = |depth: usize| format!("{}a{}", "a|b&(".repeat(depth), ")".repeat(depth));
         assert_eq!(value(&nested(DEEPEST)), Ok(true));
         assert_eq!(value(&nested(DEEPEST + 1)).map_err(|error| error.reason), Err(Reason::TooDeep));
-        assert_eq!(value(&format!("{}a", "!".repeat(100_001))), Ok(false));
+        assert_eq!(value(&format!("{}a", "!".repeat(4_001))), Ok(false));
+        assert_eq!(value(&" ".repeat(LONGEST + 1)).map_err(|error| error.reason), Err(Reason::TooLong));
         assert_eq!(value(&"a".repeat(LONGEST_NAME + 1)).map_err(|error| error.reason), Err(Reason::NameTooLong));
     }
 

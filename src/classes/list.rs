@@ -35,16 +35,24 @@ const NAMES: usize = 8;
 
 /// The names of time that hold now, and since when.
 #[derive(Clone)]
-pub(super) struct Clock([Timed<Short<16>>; NAMES]);
+pub(super) struct Clock {
+    names: [Timed<Short<16>>; NAMES],
+    /// The time they were made for.
+    at: Calendar,
+}
 
 impl Default for Clock {
     fn default() -> Self {
-        Self([const { Timed::new(Short::new()) }; NAMES])
+        Self { names: [const { Timed::new(Short::new()) }; NAMES], at: Calendar::default() }
     }
 }
 
 impl Clock {
     pub fn tick(&mut self, local: &Calendar, wall: u64) {
+        if self.at == *local {
+            return;
+        }
+        self.at = *local;
         let word = |names: &[&'static str], place: usize| names.get(place).copied().unwrap_or("");
         let (hour, minute) = (local.hour, local.minute);
         let five = minute / 5 * 5;
@@ -58,7 +66,7 @@ impl Clock {
             ("", format_args!("Hr{hour:02}_Q{}", minute / 15 + 1)),
             ("", format_args!("Min{five:02}_{:02}", five + 5)),
         ];
-        for (slot, (word, numbers)) in self.0.iter_mut().zip(names) {
+        for (slot, (word, numbers)) in self.names.iter_mut().zip(names) {
             let mut name = Short::new();
             // Sixteen characters hold every one of them.
             let _ = name.push_str(word).is_ok() && name.write_fmt(numbers).is_ok();
@@ -81,11 +89,11 @@ impl Classes {
             }
         }
         let mut loose = |name: &str, kind, since| {
-            if !name.is_empty() && self.place(name).is_none() {
+            if !name.is_empty() && !self.is_mentioned(name) {
                 show(Row { name, kind, on: true, since });
             }
         };
-        for slot in &self.clock.0 {
+        for slot in &self.clock.names {
             loose(&slot.value, ClassKind::Time, slot.since());
         }
         for (place, timed) in self.states.iter().enumerate() {

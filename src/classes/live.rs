@@ -68,6 +68,8 @@ pub struct Classes {
     pub(super) clock: Clock,
     pub(super) states: Vec<Timed<Option<ServiceState>>>,
     pub(super) outcomes: Vec<Timed<Outcome>>,
+    /// The entries whose names could also be put together when classes are listed.
+    mentioned: Vec<u16>,
 }
 
 impl Classes {
@@ -78,6 +80,11 @@ impl Classes {
             clock: Clock::default(),
             states: vec![Timed::new(None); services],
             outcomes: vec![Timed::new(Outcome::Skipped); promises],
+            mentioned: (0..)
+                .zip(&table.entries)
+                .filter(|(_, entry)| entry.source.is_moving())
+                .map(|(class, _)| class)
+                .collect(),
             table,
         }
     }
@@ -176,8 +183,13 @@ impl Classes {
         self.place(name).and_then(|class| self.bits.get(class)).is_some_and(|bit| bit.value)
     }
 
+    /// Whether a name of time, state or outcome has an entry.
+    pub(super) fn is_mentioned(&self, name: &str) -> bool {
+        self.mentioned.iter().any(|class| self.table.name(usize::from(*class)) == name)
+    }
+
     /// The place of the entry with this name.
-    pub(super) fn place(&self, name: &str) -> Option<usize> {
+    fn place(&self, name: &str) -> Option<usize> {
         (0..self.bits.len()).find(|class| self.table.name(*class) == name)
     }
 }

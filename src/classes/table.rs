@@ -146,6 +146,11 @@ impl Table {
 }
 
 impl Source {
+    /// Whether it is of a kind that is true for one name at a time.
+    pub fn is_moving(&self) -> bool {
+        matches!(self, Self::Time(_) | Self::State { .. } | Self::Outcome { .. } | Self::Unread(_))
+    }
+
     pub fn kind(&self) -> Option<ClassKind> {
         Some(match self {
             Self::Hard => ClassKind::Hard,

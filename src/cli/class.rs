@@ -38,13 +38,11 @@ fn value(with: &[String], text: &str) -> Result<bool, String> {
         truths.push(name == "any" || with.iter().any(|given| given == name));
         u16::try_from(truths.len() - 1).unwrap_or(u16::MAX)
     };
-    if text.len() > usize::from(u16::MAX) {
-        return Err(format!("cannot read the expression: it is longer than {} bytes", u16::MAX));
-    }
     match compile(text, name) {
         Ok(ops) => Ok(eval(&ops, |class| truths.get(usize::from(class)).copied().unwrap_or(false))),
         Err(error) => {
-            let shown: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+            let shown: String =
+                text.chars().take(200).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
             Err(format!("{error}\n  {shown}\n  {:>column$}", "^", column = error.column))
         }
     }

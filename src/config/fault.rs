@@ -72,7 +72,7 @@ impl Findings {
 
     /// Notes what makes the policy unusable.
     pub fn fault(&mut self, place: Place, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
-        if self.faults.len() < MOST {
+        if !self.is_full() {
             let fault = self.note(place, key, &what.into(), &remedy.into());
             self.faults.push((place, fault));
         }
@@ -102,6 +102,11 @@ impl Findings {
         self.faults.iter().any(|(_, fault)| {
             fault.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         })
+    }
+
+    /// Whether further faults would be dropped.
+    pub fn is_full(&self) -> bool {
+        self.faults.len() >= MOST
     }
 
     pub fn is_clean(&self) -> bool {

@@ -12,6 +12,7 @@
 //!
 //! Every fault has the form `file:line:column: key: what; remedy`. Lines and columns count from 1, columns in characters.
 
+mod decode;
 mod document;
 mod fault;
 mod include;

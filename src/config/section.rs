@@ -3,15 +3,12 @@
 //! `section!` declares a section once; the struct, the list of its keys and its decoding follow. A field is
 //! `Option<At<T>>`: absent, or a value and where it stands. A key that cannot be decoded is reported and counts as absent.
 
-use std::time::Duration;
-
 use toml::de::{DeTable, DeValue};
 
+use super::decode::Decode;
 use super::fault::{At, Findings, Place, excerpt};
 use super::nearest::nearest;
-use super::scalar::Scalar;
 use super::source::Source;
-use crate::model::{Command, Pattern};
 
 /// Keys that another version knows.
 const LATER: &[&str] = &[
@@ -52,7 +49,7 @@ impl<'a> Node<'a> {
     }
 
     /// Where the text of a string begins, when it stands there letter for letter; else where the value begins.
-    fn text_place(&self, value: &str) -> Place {
+    pub fn text_place(&self, value: &str) -> Place {
         let raw = self.source.text().get(self.start..).unwrap_or("");
         let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| raw.starts_with(quotes)).unwrap_or("");
         let inside = raw.get(quotes.len()..).is_some_and(|inside| inside.starts_with(value));
@@ -103,7 +100,7 @@ impl<'a> Node<'a> {
         children
     }
 
-    fn items(&self, findings: &mut Findings, form: &str) -> Option<Vec<Node<'a>>> {
+    pub fn items(&self, findings: &mut Findings, form: &str) -> Option<Vec<Node<'a>>> {
         let Some(items) = self.value.as_array() else {
             self.wrong_type(findings, "a list", form);
             return None;
@@ -118,178 +115,6 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A type that a value can have.
-pub trait Decode: Sized {
-    /// None when it was reported as wrong.
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self>;
-
-    /// Where a message about a part of the value counts from.
-    fn place(node: &Node<'_>) -> Place {
-        node.place()
-    }
-}
-
-impl<T: Scalar> Decode for T {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let Some(text) = node.value.as_str() else {
-            node.wrong_type(findings, T::NAME, T::FORM);
-            return None;
-        };
-        let value = if text.contains('\0') { None } else { T::parse(text) };
-        if value.is_none() {
-            let what = if text.contains('\0') {
-                "has a NUL in it".into()
-            } else {
-                format!("`{}` is not {}", excerpt(text), T::NAME)
-            };
-            node.fault(findings, what, format!("write {}", T::FORM));
-        }
-        value
-    }
-
-    fn place(node: &Node<'_>) -> Place {
-        node.value.as_str().filter(|_| T::COUNTED).map_or_else(|| node.place(), |text| node.text_place(text))
-    }
-}
-
-impl Decode for bool {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let value = node.value.as_bool();
-        if value.is_none() {
-            node.wrong_type(findings, "true or false", "it without quotes");
-        }
-        value
-    }
-}
-
-/// An exit status.
-impl Decode for u8 {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let Some(number) = node.value.as_integer() else {
-            node.wrong_type(findings, "an exit status", "a number from 0 to 255");
-            return None;
-        };
-        let status = Self::from_str_radix(number.as_str(), number.radix()).ok();
-        if status.is_none() {
-            node.fault(findings, format!("{number} is not an exit status"), "write a number from 0 to 255");
-        }
-        status
-    }
-}
-
-/// A list with something in it.
-impl<T: Decode> Decode for Vec<T> {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let items = node.items(findings, "it in square brackets")?;
-        if items.is_empty() {
-            node.fault(findings, "the list is empty", "put something into it, or take the key out");
-            return None;
-        }
-        // Each item is decoded before the first failure counts, so that all faults are seen.
-        let values: Vec<Option<T>> = items.iter().map(|item| T::decode(item, findings)).collect();
-        values.into_iter().collect()
-    }
-}
-
-/// The shortest and the longest waiting time.
-impl Decode for (Duration, Duration) {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let times = Vec::<Duration>::decode(node, findings)?;
-        if let [least, most] = times.as_slice() {
-            return Some((*least, *most));
-        }
-        node.fault(findings, format!("expected two times, found {}", times.len()), "write it like [\"100ms\", \"1m\"]");
-        None
-    }
-}
-
-impl Decode for Command {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        if node.value.is_str() {
-            return String::decode(node, findings).map(Self::Shell);
-        }
-        if !node.value.is_array() {
-            node.wrong_type(
-                findings,
-                "a command",
-                "a list of the program and its arguments, or a string for the shell",
-            );
-            return None;
-        }
-        let words: Vec<Argument> = Vec::decode(node, findings)?;
-        let words: Vec<String> = words.into_iter().map(|word| word.0).collect();
-        let program = words.first().map_or("", String::as_str);
-        if !program.starts_with('/') {
-            let item = node.items(findings, "")?.into_iter().next()?;
-            item.fault(
-                findings,
-                format!("`{}` is not an absolute path", excerpt(program)),
-                "write the whole path of the program, or a string for the shell",
-            );
-            return None;
-        }
-        Some(Self::Exec(words))
-    }
-}
-
-/// One argument of a program; it may be empty.
-struct Argument(String);
-
-impl Scalar for Argument {
-    const NAME: &'static str = "an argument";
-    const FORM: &'static str = "each argument in quotes";
-
-    fn parse(text: &str) -> Option<Self> {
-        Some(Self(text.to_owned()))
-    }
-}
-
-impl Decode for Pattern {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let form = "the name of its program: \"postgres\" or { name = \"postgres\", user = \"postgres\" }";
-        let (name, user) = match node.value {
-            DeValue::String(_) => (String::decode(node, findings)?, None),
-            DeValue::Table(_) => {
-                let section = super::tables::Match::decode(node, findings)?;
-                let Some(name) = section.name else {
-                    node.fault(findings, "`name` is missing", format!("write {form}"));
-                    return None;
-                };
-                (name.value, section.user.map(|user| user.value.0))
-            }
-            _ => {
-                node.wrong_type(findings, "a program name", form);
-                return None;
-            }
-        };
-        if name.contains('/') && !name.starts_with('/') {
-            node.fault(
-                findings,
-                format!("`{}` has a directory but no /", excerpt(&name)),
-                "write the name alone or the whole path",
-            );
-            return None;
-        }
-        Some(Self { name, user })
-    }
-}
-
-/// Variables of an environment.
-impl Decode for Vec<(String, String)> {
-    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        let table = node.table(findings, "it like { LANG = \"C\" }")?;
-        let mut variables = Self::new();
-        for (name, _, child) in node.children(table) {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                child.fault(findings, "is not a name of a variable", "take `=` and NUL out of the name");
-            } else if let Some(value) = Argument::decode(&child, findings) {
-                variables.push((name.to_owned(), value.0));
-            }
-        }
-        Some(variables)
-    }
-}
-
 /// Takes one key out of a section's children.
 pub fn take<T: Decode>(children: &[(&str, usize, Node<'_>)], key: &str, findings: &mut Findings) -> Option<At<T>> {
     let (_, _, node) = children.iter().find(|(name, _, _)| *name == key)?;
@@ -300,7 +125,7 @@ pub fn take<T: Decode>(children: &[(&str, usize, Node<'_>)], key: &str, findings
 pub fn refuse_unknown(children: &[(&str, usize, Node<'_>)], known: &[&[&str]], findings: &mut Findings) {
     let known = || known.iter().flat_map(|keys| keys.iter().copied());
     for (name, start, node) in children {
-        if known().any(|key| key == *name) {
+        if findings.is_full() || known().any(|key| key == *name) {
             continue;
         }
         let place = node.source.place(*start);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use watchd_probes::inventory::Inventory;
@@ -13,15 +14,25 @@ use crate::classes::{Builder, ExprId, Table, TableError, UnknownName, canonify};
 use crate::config::{At, Common, Document, Expression, Findings, Memory, Place, Watchd};
 use crate::model::{Network, PROMISES, SERVICES};
 
+/// The host that a policy is for.
+pub struct Host<'a> {
+    pub inventory: &'a Inventory,
+    /// Where its `proc` is; none when it is not to be looked at.
+    pub root: Option<&'a Path>,
+}
+
 /// A policy in the making.
 pub struct Maker {
     pub findings: Findings,
     pub builder: Builder,
+    /// Where something is mounted, when that is known.
+    pub mounts: Option<Vec<String>>,
 }
 
 /// Joins everything; all faults are found before any is given back.
-pub fn assemble(document: &Document, inventory: &Inventory, findings: Findings) -> Loaded {
-    let mut maker = Maker { findings, builder: Builder::new(inventory) };
+pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loaded {
+    let builder = Builder::new(host.inventory);
+    let mut maker = Maker { findings, builder, mounts: host.root.and_then(existence::mounts) };
     let daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
     let (munin, http) = maker.listeners(document);
     maker.names(document);
@@ -150,7 +161,7 @@ impl Maker {
         for disk in &document.disks {
             self.claim(&mut seen, ("disk", &disk.id), disk.place);
             let levels = super::promises::levels(&disk.section);
-            self.builder.disk(&disk.id, disk.section.path.as_ref().map_or("", |path| path.value.0.as_str()), &levels);
+            self.builder.disk(&disk.id, super::promises::mount_point(&disk.section), &levels);
             self.builder.promise(&format!("disk_{}", disk.id), number);
             number += 1;
         }

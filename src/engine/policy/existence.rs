@@ -1,6 +1,7 @@
-//! Warnings about what is named and not there: programs and accounts. They may still come, so they are no faults.
+//! Warnings about what is named and not there: programs, accounts, mount points. They may still come, so they are no faults.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::config::{At, Findings, Place};
 use crate::model::Command;
@@ -32,5 +33,56 @@ pub fn group<T: AsRef<str>>(name: &At<T>, key: &str, findings: &mut Findings) {
 fn warn(fault: Option<Fault>, place: Place, key: &str, findings: &mut Findings) {
     if let Some(fault @ (Fault::UnknownUser(_) | Fault::UnknownGroup(_))) = fault {
         findings.warn(place, key, fault.to_string(), "make the account, or write another name");
+    }
+}
+
+/// Where something is mounted, as the kernel writes it; none when that cannot be told.
+pub fn mounts(root: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
+    Some(text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped).collect())
+}
+
+/// `\040` and its like are bytes in octal.
+fn unescaped(field: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = field.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { after.get(3..).unwrap_or(&[]) } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Warns when nothing is mounted there now.
+pub fn mount(mounts: &Option<Vec<String>>, (path, place): (&str, Place), key: &str, findings: &mut Findings) {
+    if mounts.as_ref().is_some_and(|mounts| !mounts.iter().any(|mount| mount == path)) {
+        let what = format!("nothing is mounted at {path}");
+        findings.warn(
+            place,
+            &format!("{key}.path"),
+            what,
+            "write a mount point, as `df` shows them in its last column",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_of_the_kernel_are_undone() {
+        for (field, expect) in [
+            ("/", "/"),
+            ("/a\\040b", "/a b"),
+            ("/a\\", "/a\\"),
+            ("/\\04", "/\\04"),
+            ("/\\999", "/\\999"),
+            ("/\\134", "/\\"),
+        ] {
+            assert_eq!(unescaped(field), expect, "{field}");
+        }
     }
 }

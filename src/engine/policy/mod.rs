@@ -15,6 +15,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use watchd_probes::inventory::Inventory;
 
+use assemble::Host;
+
 use crate::agent::Promise;
 use crate::classes::Table;
 use crate::config::{self, Fault, Findings, Memory};
@@ -76,16 +78,17 @@ pub fn load(places: &Places, inventory: &Inventory) -> Loaded {
     let Some(file) = &places.config else { return load_text("embedded", EMBEDDED, inventory) };
     let mut findings = Findings::default();
     let document = config::read(file, &mut findings);
-    let (mut policy, warnings) = assemble::assemble(&document, inventory, findings)?;
+    let (mut policy, warnings) =
+        assemble::assemble(&document, &Host { inventory, root: Some(&places.root) }, findings)?;
     policy.file = Some(file.to_string_lossy().into_owned());
     Ok((policy, warnings))
 }
 
-/// Makes a policy of a text, which includes nothing; `name` stands for the file in messages.
+/// Makes a policy of a text, which includes nothing; `name` stands for the file in messages. What is mounted is not looked at.
 pub fn load_text(name: &str, text: &str, inventory: &Inventory) -> Loaded {
     let mut findings = Findings::default();
     let document = config::read_text(name, text, &mut findings);
-    assemble::assemble(&document, inventory, findings)
+    assemble::assemble(&document, &Host { inventory, root: None }, findings)
 }
 
 #[cfg(test)]

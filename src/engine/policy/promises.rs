@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::assemble::Maker;
+use super::existence;
 use super::services::launch;
 use crate::agent::{CommandWork, Names, Promise, ReportWork, Template, Work};
 use crate::classes::DiskLevels;
@@ -21,11 +22,21 @@ pub fn levels(disk: &Disk) -> DiskLevels {
     DiskLevels { full, ok: value(&disk.ok, full - 5.0), inodes: value(&disk.inodes, 90.0) }
 }
 
+/// The path of a disk as the kernel writes it, without a slash at the end.
+pub fn mount_point(disk: &Disk) -> &str {
+    let path = disk.path.as_ref().map_or("", |path| path.value.0.as_str());
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() && !path.is_empty() { "/" } else { trimmed }
+}
+
 impl Maker {
     pub fn disk(&mut self, named: &Named<Disk>, number: u16) -> Promise {
         let section = &named.section;
         let key = format!("disk.{}", named.id);
         self.required(section.path.is_some(), (named.place, &key), "path");
+        if let Some(path) = &section.path {
+            existence::mount(&self.mounts, (mount_point(section), path.place), &key, &mut self.findings);
+        }
         let levels = levels(section);
         let place = section.ok.as_ref().or(section.full.as_ref()).map_or(named.place, |share| share.place);
         if levels.ok >= levels.full {
