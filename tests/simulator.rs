@@ -95,6 +95,7 @@ struct World {
     forks_fail: bool,
     /// How many steps watchd still has to live.
     steps: Rc<Cell<Option<u32>>>,
+    disk_full: Rc<Cell<bool>>,
     models: Vec<Model>,
     starts: u64,
 }
@@ -301,8 +302,9 @@ impl World {
         let service = self.draw(self.models.len() as u64) as usize;
         // What is born and named in the pidfile during a start is that start's work as far as anybody can tell.
         let is_starting = self.mono - self.models[service].last_start < ms(60_000);
-        match self.draw(6) {
+        match self.draw(7) {
             2 | 3 if is_starting => {}
+            6 => self.disk_full.set(!self.disk_full.get()),
             0 => self.forks_fail = !self.forks_fail,
             1 => {
                 let hours = self.draw(5);
@@ -525,6 +527,7 @@ impl Hands for SimHands {
 #[derive(Clone)]
 struct Disk {
     bytes: Rc<RefCell<Vec<u8>>>,
+    full: Rc<Cell<bool>>,
     steps: Rc<Cell<Option<u32>>>,
 }
 
@@ -536,6 +539,9 @@ impl Blob for Disk {
     }
 
     fn store(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.full.get() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let start = offset as usize;
         let cut = if self.steps.get() == Some(0) { bytes.len() / 3 } else { bytes.len() };
         self.bytes.borrow_mut()[start..start + cut].copy_from_slice(&bytes[..cut]);
@@ -581,12 +587,17 @@ struct Run {
     crashes: u64,
     orders: Vec<(Verb, usize)>,
     is_loud: bool,
+    /// Turns in a row at one moment.
+    standing: u32,
+    /// When everything is written again.
+    safe: Duration,
 }
 
 impl Run {
     fn new(seed: u64) -> Self {
         let steps = Rc::new(Cell::new(None));
-        let disk = Disk { bytes: Rc::new(RefCell::new(vec![0; SIZE as usize])), steps: steps.clone() };
+        let disk =
+            Disk { bytes: Rc::new(RefCell::new(vec![0; SIZE as usize])), full: Rc::default(), steps: steps.clone() };
         let mono = ms(1_000_000);
         let model = Model {
             wanted: true,
@@ -613,6 +624,7 @@ impl Run {
             doubt: false,
             forks_fail: false,
             steps,
+            disk_full: disk.full.clone(),
             models: vec![model; 6],
             starts: 0,
         };
@@ -624,7 +636,18 @@ impl Run {
         world.later(ms(60_000), Happening::Order);
         let world = Rc::new(RefCell::new(world));
         let is_loud = std::env::var_os("WATCHD_SEED").is_some();
-        Self { world, disk, services: None, slow: false, next_cycle: mono, crashes: 0, orders: Vec::new(), is_loud }
+        Self {
+            world,
+            disk,
+            services: None,
+            slow: false,
+            next_cycle: mono,
+            crashes: 0,
+            orders: Vec::new(),
+            is_loud,
+            standing: 0,
+            safe: ms(0),
+        }
     }
 
     fn now(&self) -> Now {
@@ -762,12 +785,17 @@ impl Run {
             let next = world.agenda.first_key_value().map_or(Duration::MAX, |((at, _), _)| *at);
             let at = next.min(deadline).min(self.next_cycle).max(world.mono);
             let moved = at - world.mono;
+            self.standing = if moved.is_zero() { self.standing + 1 } else { 0 };
+            assert!(self.standing < 1000, "the loop turns without time going on");
             (world.mono, world.wall) = (at, world.wall + moved);
             let happening = if next <= at { world.agenda.pop_first().map(|(_, what)| what) } else { None };
             let crash = world.chance(15).then(|| world.draw(14) as u32);
             (happening, crash)
         };
-        if crash.is_some() {
+        // Nothing can be kept over a crash by a disk that takes nothing; what it did not take is written in the next cycle.
+        if self.disk.full.get() {
+            self.safe = self.next_cycle + ms(60_000);
+        } else if self.services.as_ref().is_some_and(Sim::is_ledger_writable) && self.safe < self.now().mono {
             self.disk.steps.set(crash);
         }
         match happening {

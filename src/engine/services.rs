@@ -4,14 +4,16 @@
 //! that heard of it returns. Tokens carry place, role and generation: an event about a process that was let go is dropped.
 
 mod entry;
+mod look;
+mod work;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use crate::model::{Ending, EventKind, Identity, Now, ServiceSpec, ServiceState};
-use crate::store::ledger::{Blob, Ledger};
+use crate::model::{Ending, EventKind, Identity, Now, Record, SERVICES, ServiceSpec, ServiceState};
+use crate::store::ledger::{Blob, Ledger, Recalled};
 use crate::supervisor::{Event, Text, Verb, text};
 
 use super::hands::Hands;
@@ -91,6 +93,9 @@ impl<B: Blob> Books<B> {
 pub struct Services<G, B = File> {
     entries: Vec<Entry<G>>,
     books: Books<B>,
+    /// Services that left the policy, by id. Should one come back, its process must not be started a second time, also
+    /// when the ledger could not take it.
+    left: Vec<(String, Record)>,
     seed: u64,
 }
 
@@ -105,7 +110,8 @@ impl<G, B: Blob> Services<G, B> {
         turn: &mut Turn<'_, H>,
     ) -> Self {
         let failing = ledger.is_none();
-        let mut services = Self { entries: Vec::new(), books: Books { ledger, failing, generation: 0 }, seed };
+        let mut services =
+            Self { entries: Vec::new(), books: Books { ledger, failing, generation: 0 }, left: Vec::new(), seed };
         services.entries.reserve_exact(specs.len());
         for (spec, guard) in specs {
             services.begin(spec, guard, turn);
@@ -116,7 +122,8 @@ impl<G, B: Blob> Services<G, B> {
     fn begin<H: Hands<Grip = G>>(&mut self, spec: ServiceSpec, guard: bool, turn: &mut Turn<'_, H>) {
         // The lowest place that no other has: places are part of tokens and must not move.
         let place = (0..=u16::MAX).find(|place| self.entries.iter().all(|entry| entry.place != *place)).unwrap_or(0);
-        let recalled = match self.books.ledger.as_mut().map(|ledger| ledger.recall(&spec.id)) {
+        let left = self.left.iter().position(|(id, _)| *id == spec.id).map(|at| self.left.swap_remove(at).1);
+        let in_ledger = match self.books.ledger.as_mut().map(|ledger| ledger.recall(&spec.id)) {
             Some(Ok(recalled)) => recalled,
             Some(Err(error)) => {
                 self.books.judge(Err(error), turn);
@@ -124,7 +131,12 @@ impl<G, B: Blob> Services<G, B> {
             }
             None => None,
         };
+        let recalled = left.map(Recalled::ThisBoot).or(in_ledger);
         let mut entry = Entry::new(spec, place, recalled, self.seed, turn.now);
+        if left.is_some() {
+            // The ledger may not know it.
+            entry.written = None;
+        }
         entry.guard = guard;
         entry.adopt(&mut self.books, turn);
         self.entries.push(entry);
@@ -138,6 +150,8 @@ impl<G, B: Blob> Services<G, B> {
         old.retain_mut(|entry| {
             let stays = specs.iter().any(|(spec, _)| spec.id == entry.spec.id);
             if !stays {
+                self.left.truncate(SERVICES - 1);
+                self.left.insert(0, (entry.spec.id.clone(), entry.record(turn.now)));
                 entry.let_go(turn);
                 if let Some(ledger) = &mut self.books.ledger {
                     ledger.release(&entry.spec.id);

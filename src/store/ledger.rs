@@ -9,11 +9,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromZeros, IntoBytes};
 
-use crate::model::{Errand, Identity, Pause, Record, SERVICES, Wish};
+use crate::model::{Record, SERVICES};
+
+mod row;
+
+use row::{Row, checksum, key};
 
 /// The bytes of a row, and of the header.
 const ROW: usize = 256;
@@ -50,45 +53,6 @@ pub enum Recalled {
     /// Its processes and moments are those of another boot.
     EarlierBoot(Record),
 }
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Row {
-    crc: u32,
-    sequence: u32,
-    /// Hash of the service's id; 0 is a free row.
-    key: u64,
-    boot: BootId,
-    start_ticks: u64,
-    command_ticks: u64,
-    until: u64,
-    attempt: u64,
-    pause_mono: u64,
-    pause_wall: u64,
-    budget: u64,
-    wait: u64,
-    flags: u32,
-    restarts: u32,
-    pid: i32,
-    command_pid: i32,
-    level: u8,
-    strikes: u8,
-    spare: [u8; 6],
-    comm: [u8; 16],
-    /// The beginning of the id, for people with a hex viewer.
-    name: [u8; 48],
-    rest: [u8; 48],
-}
-
-const _: () = assert!(size_of::<Row>() == ROW);
-
-const STOPPED: u32 = 1;
-const HALTING: u32 = 1 << 1;
-const STARTED: u32 = 1 << 2;
-const OWN: u32 = 1 << 3;
-const SEEKING: u32 = 1 << 4;
-const COMMAND_STOPS: u32 = 1 << 5;
-const PAUSED: u32 = 1 << 6;
 
 /// One copy of a row, as it was found.
 enum Copy {
@@ -242,10 +206,6 @@ fn offset(place: usize, copy: u8) -> u64 {
     (ROW * (1 + 2 * place + usize::from(copy))) as u64
 }
 
-fn checksum(row: &Row) -> u32 {
-    crc32fast::hash(row.as_bytes().get(4..).unwrap_or_default())
-}
-
 /// The newer sound copy of a row, and which it is. A single copy that is damaged is a write that was cut; two are damage.
 fn newest(blob: &impl Blob, place: usize) -> io::Result<(Copy, u8)> {
     let (first, second) = (copy(blob, place, 0)?, copy(blob, place, 1)?);
@@ -277,85 +237,12 @@ fn copy(blob: &impl Blob, place: usize, copy: u8) -> io::Result<Copy> {
     })
 }
 
-/// FNV-1a; never 0.
-fn key(id: &str) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in id.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash.max(1)
-}
-
-/// Nanoseconds; `MAX` for what lies beyond 500 years.
-fn nanos(moment: Duration) -> u64 {
-    u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn moment(nanos: u64) -> Duration {
-    if nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(nanos) }
-}
-
-impl Row {
-    fn new(id: &str, record: &Record, boot: BootId) -> Self {
-        let mut row = Self::new_zeroed();
-        let flags = [
-            (record.wish == Wish::Stopped, STOPPED),
-            (record.halting, HALTING),
-            (record.started, STARTED),
-            (record.own, OWN),
-            (record.seeking, SEEKING),
-            (record.command.is_some_and(|(errand, _)| errand == Errand::Stop), COMMAND_STOPS),
-            (record.pause.is_some(), PAUSED),
-        ];
-        row.flags = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
-        (row.key, row.boot) = (key(id), boot);
-        if let Some(identity) = record.identity {
-            (row.pid, row.start_ticks) = (identity.pid, identity.start_ticks);
-        }
-        if let Some((_, command)) = record.command {
-            (row.command_pid, row.command_ticks) = (command.pid, command.start_ticks);
-        }
-        if let Some(pause) = record.pause {
-            (row.pause_mono, row.pause_wall) = (nanos(pause.mono), nanos(pause.wall));
-        }
-        (row.until, row.attempt) = (nanos(record.until), nanos(record.attempt));
-        (row.budget, row.wait) = (nanos(record.budget), nanos(record.wait));
-        (row.level, row.strikes, row.restarts) = (record.level, record.strikes, record.restarts);
-        row.comm = record.comm;
-        for (to, from) in row.name.iter_mut().zip(id.bytes()) {
-            *to = from;
-        }
-        row
-    }
-
-    fn record(&self) -> Record {
-        let has = |flag| self.flags & flag != 0;
-        let identity = |pid, start_ticks| (pid > 0).then_some(Identity { pid, start_ticks });
-        let errand = if has(COMMAND_STOPS) { Errand::Stop } else { Errand::Start };
-        Record {
-            wish: if has(STOPPED) { Wish::Stopped } else { Wish::Up },
-            halting: has(HALTING),
-            started: has(STARTED),
-            own: has(OWN),
-            seeking: has(SEEKING),
-            identity: identity(self.pid, self.start_ticks),
-            command: identity(self.command_pid, self.command_ticks).map(|command| (errand, command)),
-            until: moment(self.until),
-            attempt: moment(self.attempt),
-            pause: has(PAUSED).then(|| Pause { mono: moment(self.pause_mono), wall: moment(self.pause_wall) }),
-            budget: moment(self.budget),
-            wait: moment(self.wait),
-            level: self.level,
-            strikes: self.strikes,
-            restarts: self.restarts,
-            comm: self.comm,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::{Errand, Identity, Pause, Wish};
 
     const BOOT: BootId = [b'1'; 40];
 

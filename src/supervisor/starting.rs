@@ -285,6 +285,9 @@ impl Machine {
         let lived = turn.now.saturating_sub(daemon.born);
         self.reason = match (trouble, ending) {
             (Some(trouble), _) => trouble,
+            (None, Some(Ending::Exit(0))) if daemon.own && !self.halting && lived < turn.spec.settle => text(
+                format_args!("exit status 0 after {}; run needs a program that stays in the foreground", Span(lived)),
+            ),
             (None, Some(ending)) => text(format_args!("{ending} after {}", Span(lived))),
             (None, None) => text(format_args!("ended after {}; not our child, so how is not known", Span(lived))),
         };

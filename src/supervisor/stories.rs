@@ -444,6 +444,16 @@ fn a_failed_start_says_why_and_waits() {
 }
 
 #[test]
+fn a_child_that_forks_away_is_told_what_run_needs() {
+    let mut story = Story::new(child());
+    story.absent();
+    story.spawn();
+    let identity = story.machine.identity().expect("it runs");
+    story.step(Event::Died { identity, ending: Some(Ending::Exit(0)), trouble: None });
+    assert!(story.machine.reason().ends_with("stays in the foreground"), "{}", story.machine.reason());
+}
+
+#[test]
 fn a_clean_end_stops_what_shall_end_with_it_and_keeps_the_wish() {
     let mut story = Story::ready(ServiceSpec { on_exit: OnExit::Stop, ..child() });
     assert!(matches!(story.step(Event::Leave)[..], [Action::Signal { signal: 15, .. }]));

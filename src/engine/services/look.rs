@@ -1,0 +1,104 @@
+//! Looking for one service: by the process it was, by its pidfile, by its name. What is found is held before it counts.
+
+use crate::model::{Form, Identity};
+use crate::store::ledger::Blob;
+use crate::supervisor::{Known, Pidfile, Process, Sighting, judge_pidfile, text};
+
+use super::super::hands::{Hands, Lost};
+use super::work::Work;
+
+impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
+    /// Whether it runs, and which process it is.
+    pub fn look(&mut self) -> Sighting {
+        let last = self.entry.machine.last();
+        if let Some(last) = last {
+            match self.turn.hands.process(last.pid) {
+                Ok(Some(process)) if process.identity == last && !process.is_zombie => return self.catch(process),
+                Ok(_) => {}
+                Err(why) => return Sighting::CannotTell(why),
+            }
+        }
+        match &self.entry.spec.form {
+            Form::Run(_) => Sighting::NotFound(text(format_args!("does not run"))),
+            Form::Pidfile(path) => {
+                let file = self.turn.hands.pidfile(path);
+                self.look_at(&file, last)
+            }
+            Form::Match(_) => self.search(),
+        }
+    }
+
+    fn look_at(&mut self, file: &Pidfile, last: Option<Identity>) -> Sighting {
+        let Form::Pidfile(path) = &self.entry.spec.form else {
+            return Sighting::CannotTell(text(format_args!("no pidfile in the policy")));
+        };
+        let (pid, written) = match file {
+            Pidfile::Names { pid, written } => (*pid, *written),
+            Pidfile::Missing => return Sighting::NotFound(text(format_args!("pidfile {path} is not there"))),
+            Pidfile::Empty => return Sighting::NotFound(text(format_args!("pidfile {path} is empty"))),
+            Pidfile::Garbage(what) => {
+                return Sighting::NotFound(text(format_args!("pidfile {path} has no pid in it: '{what}'")));
+            }
+            Pidfile::Unreadable(errno) => {
+                let error = std::io::Error::from_raw_os_error(*errno);
+                return Sighting::CannotTell(text(format_args!("cannot read pidfile {path}: {error}")));
+            }
+        };
+        if pid == self.turn.hands.own_pid() {
+            return Sighting::Stranger(text(format_args!("pidfile {path} names pid {pid}, which is watchd itself")));
+        }
+        let process = match self.turn.hands.process(pid) {
+            Ok(process) => process,
+            Err(why) => return Sighting::CannotTell(why),
+        };
+        let known = Known { last, comm: self.entry.comm, attempt: self.entry.machine.attempt() };
+        let judged = judge_pidfile(path, (pid, written), process.as_ref(), &known, self.turn.now);
+        match (judged, process) {
+            (Sighting::Found { .. }, Some(process)) => self.catch(process),
+            (other, _) => other,
+        }
+    }
+
+    /// The oldest of all that match: the one the others descend from.
+    fn search(&mut self) -> Sighting {
+        let Form::Match(pattern) = &self.entry.spec.form else {
+            return Sighting::CannotTell(text(format_args!("no match in the policy")));
+        };
+        let command = self.entry.command.as_ref().map(|held| held.identity);
+        let mut oldest: Option<Process> = None;
+        let found = self.turn.hands.find(pattern, &mut |process| {
+            let age = |process: &Process| (process.identity.start_ticks, process.identity.pid);
+            if Some(process.identity) != command
+                && !process.is_zombie
+                && oldest.as_ref().is_none_or(|old| age(&process) < age(old))
+            {
+                oldest = Some(process);
+            }
+        });
+        match (found, oldest) {
+            (Err(why), _) => Sighting::CannotTell(why),
+            (Ok(()), None) => Sighting::NotFound(text(format_args!("no process '{}'", pattern.name))),
+            (Ok(()), Some(process)) => self.catch(process),
+        }
+    }
+
+    /// Takes hold of what was recognised.
+    fn catch(&mut self, process: Process) -> Sighting {
+        let identity = process.identity;
+        if self.entry.daemon.as_ref().is_none_or(|held| held.identity != identity) {
+            match self.grip(identity, 0) {
+                Ok(held) => {
+                    if let Some(old) = self.entry.daemon.replace(held) {
+                        self.turn.hands.let_go(old.grip);
+                    }
+                }
+                Err(Lost::Gone) => {
+                    return Sighting::NotFound(text(format_args!("process {} ended just now", identity.pid)));
+                }
+                Err(Lost::CannotTell(why)) => return Sighting::CannotTell(why),
+            }
+        }
+        self.entry.comm = process.comm;
+        Sighting::Found { identity, born: identity.born() }
+    }
+}

@@ -1,0 +1,307 @@
+//! Services with real processes: the joined supervisor under a small loop of its own, each wait with a deadline.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use watchd::engine::services::{Services, Turn};
+use watchd::engine::system::{Grip, SystemHands, Watch};
+use watchd::model::{Command, EventKind, Form, Launch, Limit, OnExit, ServiceSpec, ServiceState, StopStep};
+use watchd::store::ledger::Ledger;
+use watchd::supervisor::Verb;
+use watchd::sys::clock;
+use watchd::sys::epoll::{Events, Interest, Poller};
+use watchd::sys::pidfd::Pidfd;
+use watchd_probes::{Buffer, Host};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn shell(line: &str) -> Launch {
+    Launch { command: Command::Shell(line.to_owned()), user: None, group: None, cwd: None, env: Vec::new() }
+}
+
+fn spec(id: &str, form: Form) -> ServiceSpec {
+    ServiceSpec {
+        id: id.to_owned(),
+        form,
+        start: None,
+        stop: None,
+        signals: vec![StopStep::Signal(15), StopStep::Wait(ms(300)), StopStep::Signal(9)],
+        backoff: (ms(10), ms(100)),
+        limit: Limit { count: 100, window: ms(60_000) },
+        settle: ms(50),
+        timeout: ms(10_000),
+        on_exit: OnExit::Leave,
+    }
+}
+
+/// A daemon that leaves its parent and writes its own pid.
+fn daemon(id: &str, pidfile: &Path) -> ServiceSpec {
+    let line = format!("setsid sh -c 'echo $$ > {}; exec sleep 1000' &", pidfile.display());
+    ServiceSpec { start: Some(shell(&line)), ..spec(id, Form::Pidfile(pidfile.display().to_string())) }
+}
+
+struct Waits<'a>(&'a Poller);
+
+impl Watch for Waits<'_> {
+    fn add(&mut self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.0.add(fd, token, Interest::Read)
+    }
+
+    fn remove(&mut self, fd: BorrowedFd<'_>) {
+        self.0.remove(fd);
+    }
+}
+
+struct World {
+    place: PathBuf,
+    poller: Poller,
+    host: Host,
+    buffer: Buffer,
+    services: Option<Services<Grip>>,
+    notes: Vec<(EventKind, String)>,
+}
+
+impl World {
+    fn new(name: &str) -> Self {
+        let place = std::env::temp_dir().join(format!("watchd-services-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        std::fs::create_dir_all(&place).expect("a directory can be made");
+        Self {
+            place,
+            poller: Poller::new().expect("epoll works"),
+            host: Host::open(Path::new("/")).expect("there is a root"),
+            buffer: Buffer::default(),
+            services: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What a watchd does when it begins.
+    fn begin(&mut self, specs: Vec<ServiceSpec>) {
+        let (ledger, aside) = Ledger::open(&self.place.join("services"), [b'1'; 40]).expect("the ledger can be opened");
+        assert!(aside.is_none());
+        let policy = specs.into_iter().map(|spec| (spec, true)).collect();
+        self.services = None;
+        self.poller = Poller::new().expect("epoll works");
+        let mut begun = None;
+        self.with(|_, turn| begun = Some(Services::new(policy, Some(ledger), 1, turn)));
+        self.services = begun;
+    }
+
+    fn with(&mut self, deed: impl FnOnce(Option<&mut Services<Grip>>, &mut Turn<'_, SystemHands<'_>>)) {
+        let now = clock::now();
+        let mut watch = Waits(&self.poller);
+        let mut hands = SystemHands { watch: &mut watch, host: &self.host, buffer: &mut self.buffer, now };
+        let notes = &mut self.notes;
+        let mut note = |kind: EventKind, _: &str, what: &str| notes.push((kind, what.to_owned()));
+        deed(self.services.as_mut(), &mut Turn { hands: &mut hands, now, note: &mut note });
+    }
+
+    fn act(&mut self, deed: impl FnOnce(&mut Services<Grip>, &mut Turn<'_, SystemHands<'_>>)) {
+        self.with(|services, turn| deed(services.expect("it has begun"), turn));
+    }
+
+    /// Turns the loop until something is true.
+    fn until(&mut self, claim: &str, is_true: impl Fn(&Services<Grip>) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !is_true(self.services.as_ref().expect("it has begun")) {
+            assert!(Instant::now() < end, "not before the deadline: {claim}; {:?}", self.notes);
+            let next = self.services.as_ref().and_then(Services::next_deadline);
+            let wait = next.map_or(ms(500), |next| next.saturating_sub(clock::now().mono)).min(ms(500));
+            let mut events = Events::default();
+            self.poller.wait(&mut events, Some(wait)).expect("epoll works");
+            for ready in events.iter() {
+                self.act(|services, turn| services.on_pidfd(ready.token, turn));
+            }
+            self.act(|services, turn| services.on_deadline(turn));
+        }
+    }
+
+    fn until_state(&mut self, id: &str, state: ServiceState) {
+        self.until(&format!("{id} is {state}"), |services| state_of(services, id) == state);
+    }
+
+    fn pid(&self, id: &str) -> i32 {
+        let services = self.services.as_ref().expect("it has begun");
+        let pid = services.facts(clock::now()).find(|fact| fact.id == id).and_then(|fact| fact.identity);
+        pid.expect("it runs").pid
+    }
+
+    fn reason(&self, id: &str) -> String {
+        let services = self.services.as_ref().expect("it has begun");
+        services.facts(clock::now()).find(|fact| fact.id == id).expect("it is in the policy").reason.to_owned()
+    }
+
+    fn order(&mut self, verb: Verb, id: &str) {
+        self.act(|services, turn| {
+            services.control(verb, id, turn).expect("it is in the policy");
+        });
+    }
+
+    /// Leaves nothing behind.
+    fn stop(mut self, ids: &[&str]) {
+        for id in ids {
+            self.order(Verb::Stop, id);
+        }
+        for id in ids {
+            self.until_state(id, ServiceState::Stopped);
+        }
+        let _ = std::fs::remove_dir_all(&self.place);
+    }
+}
+
+fn state_of(services: &Services<Grip>, id: &str) -> ServiceState {
+    services.facts(clock::now()).find(|fact| fact.id == id).expect("it is in the policy").state
+}
+
+fn kill(pid: i32) {
+    Pidfd::open(pid).expect("it runs").send(9).expect("it may be killed");
+}
+
+/// Processes that are a given program with a given word in its command line.
+fn count_of(word: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("it is mounted").flatten();
+    processes
+        .filter(|entry| {
+            let text = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            text.split(|byte| *byte == 0).any(|part| part == word.as_bytes())
+        })
+        .count()
+}
+
+#[test]
+fn every_form_comes_back_after_each_death() {
+    let mut world = World::new("forms");
+    let name = format!("watchd-test-{}", std::process::id());
+    let program = world.place.join(&name);
+    std::fs::copy("/bin/sleep", &program).expect("a program can be copied");
+    let pidfile = world.place.join("daemon.pid");
+    let by_name = ServiceSpec {
+        start: Some(shell(&format!("setsid {} 1000 &", program.display()))),
+        ..spec("named", Form::Match(watchd::model::Pattern { name: program.display().to_string(), user: None }))
+    };
+    world.begin(vec![spec("child", Form::Run(shell("exec sleep 1000"))), daemon("daemon", &pidfile), by_name]);
+    for id in ["child", "daemon", "named"] {
+        world.until_state(id, ServiceState::Ready);
+    }
+    for _ in 0..5 {
+        for id in ["child", "daemon", "named"] {
+            let pid = world.pid(id);
+            kill(pid);
+            world.until(&format!("{id} has another process"), |services| {
+                let fact = services.facts(clock::now()).find(|fact| fact.id == id).expect("it is in the policy");
+                fact.state == ServiceState::Ready && fact.identity.is_some_and(|identity| identity.pid != pid)
+            });
+        }
+    }
+    assert_eq!(count_of(&program.display().to_string()), 1);
+    world.stop(&["child", "daemon", "named"]);
+}
+
+#[test]
+fn another_watchd_adopts_all_and_starts_none_twice() {
+    let mut world = World::new("adopt");
+    let pidfile = world.place.join("daemon.pid");
+    let policy = || vec![spec("child", Form::Run(shell("exec sleep 1000"))), daemon("daemon", &pidfile)];
+    world.begin(policy());
+    for id in ["child", "daemon"] {
+        world.until_state(id, ServiceState::Ready);
+    }
+    kill(world.pid("child"));
+    world.until("it was started again", |services| services.facts(clock::now()).any(|fact| fact.restarts == 1));
+    world.until_state("child", ServiceState::Ready);
+    world.order(Verb::Pause(Some(ms(3_600_000))), "daemon");
+    let before = [world.pid("child"), world.pid("daemon")];
+    world.notes.clear();
+    world.begin(policy());
+    assert_eq!([world.pid("child"), world.pid("daemon")], before);
+    world.until_state("child", ServiceState::Ready);
+    world.until_state("daemon", ServiceState::Paused);
+    assert!(!world.notes.iter().any(|(kind, _)| *kind == EventKind::ServiceStarting), "{:?}", world.notes);
+    world.act(|services, turn| {
+        let fact = services.facts(turn.now).find(|fact| fact.id == "child").expect("it is in the policy");
+        assert_eq!((fact.restarts, fact.budget_left), (1, 99));
+    });
+    world.stop(&["child", "daemon"]);
+}
+
+#[test]
+fn a_stranger_in_the_pidfile_is_neither_adopted_nor_hit() {
+    let mut world = World::new("stranger");
+    let pidfile = world.place.join("daemon.pid");
+    // The stranger is another program than the daemon.
+    let mut stranger = std::process::Command::new("tail").args(["-f", "/dev/null"]).spawn().expect("it can be started");
+    world.begin(vec![daemon("daemon", &pidfile)]);
+    world.until_state("daemon", ServiceState::Ready);
+    let pid = world.pid("daemon");
+    std::fs::write(&pidfile, format!("{}\n", stranger.id())).expect("a file can be written");
+    kill(pid);
+    world.until("the daemon is back", |services| {
+        let fact = services.facts(clock::now()).next().expect("it is in the policy");
+        fact.restarts == 1 && fact.state == ServiceState::Ready
+    });
+    let told = world.notes.iter().any(|(_, what)| what.contains("which is 'tail', not this daemon ('sleep')"));
+    assert!(told, "{:?}", world.notes);
+    world.stop(&["daemon"]);
+    assert!(stranger.try_wait().expect("it is our child").is_none(), "the stranger lives");
+    stranger.kill().expect("it may be killed");
+    stranger.wait().expect("it is our child");
+}
+
+#[test]
+fn a_child_that_ignores_its_signal_is_ended_with_its_group() {
+    let mut world = World::new("group");
+    let mark = format!("100{}", std::process::id());
+    let line = format!("trap '' TERM; sleep {mark} & sleep {mark} & wait");
+    world.begin(vec![spec("child", Form::Run(shell(&line)))]);
+    world.until_state("child", ServiceState::Ready);
+    world.order(Verb::Stop, "child");
+    world.until_state("child", ServiceState::Stopped);
+    let end = Instant::now() + DEADLINE;
+    while count_of(&mark) > 0 {
+        assert!(Instant::now() < end, "its group lives on");
+        clock::give_way();
+    }
+    world.stop(&[]);
+}
+
+#[test]
+fn a_start_command_that_hangs_is_ended_with_its_group() {
+    let mut world = World::new("hang");
+    let mark = format!("200{}", std::process::id());
+    let pidfile = world.place.join("never.pid").display().to_string();
+    let start = Some(shell(&format!("sleep {mark}; true")));
+    world.begin(vec![ServiceSpec {
+        start,
+        timeout: ms(100),
+        backoff: (ms(60_000), ms(60_000)),
+        ..spec("d", Form::Pidfile(pidfile))
+    }]);
+    world.until_state("d", ServiceState::Backoff);
+    assert!(world.reason("d").starts_with("start command did not end within 100 ms"), "{}", world.reason("d"));
+    let end = Instant::now() + DEADLINE;
+    while count_of(&mark) > 0 {
+        assert!(Instant::now() < end, "its group lives on");
+        clock::give_way();
+    }
+    world.stop(&["d"]);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let mut world = World::new("missing");
+    let command = Command::Exec(vec!["/no/such/program".to_owned()]);
+    let form = Form::Run(Launch { command, ..shell("") });
+    world.begin(vec![ServiceSpec { backoff: (ms(60_000), ms(60_000)), ..spec("x", form) }]);
+    world.until_state("x", ServiceState::Backoff);
+    assert!(world.reason("x").contains("cannot execute the program: No such file"), "{}", world.reason("x"));
+    world.stop(&["x"]);
+}
