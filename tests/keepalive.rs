@@ -218,6 +218,25 @@ fn a_daemon_that_is_dead_or_was_never_started_is_started() {
 }
 
 #[test]
+fn a_daemon_that_was_asked_to_stop_stays_stopped_until_it_is_started_by_hand() {
+    let place = Place::new("asked");
+    assert_eq!(place.keepalive().0, 0);
+    let first = place.writer();
+    assert_eq!(place.command(&["shutdown"]).status().unwrap().code(), Some(0));
+    until("its end", || look::stat(first).is_none_or(|stat| stat.state == 'Z').then_some(()));
+    assert_eq!(place.keepalive(), silence());
+    assert!(place.daemons().is_empty());
+    assert!(!place.0.path("run").exists(), "nothing is left behind");
+
+    let mut by_hand = Stand(place.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until("its board", || read_header(&place.0.path("run/board")).ok());
+    by_hand.0.kill().unwrap();
+    by_hand.0.wait().unwrap();
+    let Said(code, said) = place.keepalive();
+    assert_eq!((code, said.contains("it had died")), (0, true), "the mark is gone: {said}");
+}
+
+#[test]
 fn a_daemon_that_hangs_is_killed_and_started() {
     let place = Place::new("hung");
     let mut stand = Stand::new();
