@@ -186,9 +186,13 @@ fn why_tells_what_led_to_a_state() {
     place.note(12);
     let (code, page, _) = place.ask(&["why", "web"]);
     assert_eq!(code, 0, "{page}");
-    for part in
-        ["web is in backoff", "killed by signal 9 after 2 h.", "Its classes that are true: web_ready.", "web: e12"]
-    {
+    for part in [
+        "web is backoff for ",
+        "it died early",
+        "killed by signal 9 after 2 h.",
+        "Its classes that are true: web_ready.",
+        "web: e12",
+    ] {
         assert!(page.contains(part), "{part}:\n{page}");
     }
     assert!(!page.contains("web: e2?"), "only the last ten:\n{page}");
