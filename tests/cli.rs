@@ -276,6 +276,7 @@ fn every_command_explains_itself() {
         assert_eq!((code, page.starts_with(&format!("usage: watchd {name}"))), (0, true), "{page}");
         assert_eq!(place.ask(&[name, "--help"]).1, page);
     }
+    assert_eq!(place.ask(&["--version"]).1, concat!("watchd ", env!("CARGO_PKG_VERSION"), "\n"));
     let (code, _, said) = place.ask(&["statsu"]);
     assert_eq!((code, said.contains("the nearest is `status`")), (2, true), "{said}");
 }
