@@ -186,9 +186,13 @@ fn why_tells_what_led_to_a_state() {
     place.note(12);
     let (code, page, _) = place.ask(&["why", "web"]);
     assert_eq!(code, 0, "{page}");
-    for part in
-        ["web is in backoff", "killed by signal 9 after 2 h.", "Its classes that are true: web_ready.", "web: e12"]
-    {
+    for part in [
+        "web is backoff for ",
+        "it died early",
+        "killed by signal 9 after 2 h.",
+        "Its classes that are true: web_ready.",
+        "web: e12",
+    ] {
         assert!(page.contains(part), "{part}:\n{page}");
     }
     assert!(!page.contains("web: e2?"), "only the last ten:\n{page}");
@@ -272,6 +276,7 @@ fn every_command_explains_itself() {
         assert_eq!((code, page.starts_with(&format!("usage: watchd {name}"))), (0, true), "{page}");
         assert_eq!(place.ask(&[name, "--help"]).1, page);
     }
+    assert_eq!(place.ask(&["--version"]).1, concat!("watchd ", env!("CARGO_PKG_VERSION"), "\n"));
     let (code, _, said) = place.ask(&["statsu"]);
     assert_eq!((code, said.contains("the nearest is `status`")), (2, true), "{said}");
 }
@@ -281,6 +286,77 @@ fn a_proposed_config_is_a_config() {
     let place = Place::new("discover");
     let (code, page, _) = place.ask(&["discover"]);
     assert_eq!((code, page.contains("[disk.root]")), (0, true), "{page}");
+    let file = place.scratch.write("proposed.toml", &page);
+    let (code, _, said) = place.ask(&["check", &file.to_string_lossy()]);
+    assert_eq!(code, 0, "{said}\n{page}");
+}
+
+#[test]
+fn the_tour_shows_everything_and_leaves_nothing() {
+    let place = Place::new("tour");
+    let mut command = place.command(&["demo"]);
+    let output = command.env("TMPDIR", place.scratch.open_dir("tmp")).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for part in ["killed: death seen within ", "throwaway  ready", "load.value ", "KiB resident", "That was it."] {
+        assert!(said.contains(part), "{part}:\n{said}");
+    }
+    assert_eq!(said.matches(" killed: death seen within ").count(), 3, "{said}");
+    assert_eq!(std::fs::read_dir(place.scratch.path("tmp")).unwrap().count(), 0, "it cleans up");
+}
+
+#[test]
+fn a_file_is_checked_and_a_class_evaluated() {
+    let place = Place::new("check");
+    let file = place.scratch.write("bad.toml", "[proces.web]\n");
+    let (code, _, said) = place.ask(&["check", &file.to_string_lossy()]);
+    assert_eq!((code, said.contains("bad.toml:1:2: proces")), (2, true), "{said}");
+    assert_eq!(place.ask(&["check", "a", "b"]).0, 2);
+    let eval = |with: &str, expression: &str| place.ask(&["class", "eval", "--with", with, expression]).0;
+    assert_eq!((eval("a,b", "a & b"), eval("a", "a & b"), eval("a", "a &")), (0, 1, 2));
+    assert_eq!(place.ask(&["class", "eval"]).0, 2);
+    assert_eq!(place.ask(&["class", "explode"]).0, 2);
+}
+
+#[test]
+fn programs_get_one_document() {
+    let place = Place::new("json");
+    assert_eq!(place.ask(&["status", "--json"]).0, 3);
+    place.publish(0);
+    let (code, page, _) = place.ask(&["status", "--json"]);
+    let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    assert_eq!((code, &page["schema"], &page["processes"][0]["id"]), (0, &1.into(), &"web".into()));
+}
+
+#[test]
+fn the_live_view_leaves_the_terminal_as_it_was() {
+    let place = Place::new("watch");
+    place.publish(0);
+    for key in [b"q", b"\x03"] {
+        let size = nix::pty::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = nix::pty::openpty(Some(&size), None).unwrap();
+        let before = nix::sys::termios::tcgetattr(&pty.slave).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut child = place.command(&["status", "--watch"]).stdin(end()).stdout(end()).spawn().unwrap();
+        let mut screen = std::fs::File::from(pty.master.try_clone().unwrap());
+        let mut seen = read_until(&mut screen, "q quits");
+        assert!(seen.contains("web") && seen.starts_with("\x1b[?1049h"), "{seen:?}");
+        screen.write_all(key).unwrap();
+        seen.push_str(&read_until(&mut screen, "\x1b[?1049l"));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "all is well");
+        assert_eq!(nix::sys::termios::tcgetattr(&pty.slave).unwrap().local_flags, before.local_flags);
+    }
+}
+
+/// Reads from a terminal until a text has come.
+fn read_until(screen: &mut std::fs::File, text: &str) -> String {
+    let mut seen = String::new();
+    while !seen.contains(text) {
+        let mut bytes = [0; 1024];
+        let read = screen.read(&mut bytes).unwrap();
+        seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    seen
 }
 
 #[test]

@@ -4,12 +4,15 @@
 
 mod harness;
 
+use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use harness::{Scratch, binary, look, until};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use watchd::log;
 use watchd::model::Identity;
 use watchd::store::board::{Page, fixed};
 use watchd::store::{Board, Header, Readings, marker, read_header};
@@ -218,6 +221,25 @@ fn a_daemon_that_is_dead_or_was_never_started_is_started() {
 }
 
 #[test]
+fn a_daemon_that_was_asked_to_stop_stays_stopped_until_it_is_started_by_hand() {
+    let place = Place::new("asked");
+    assert_eq!(place.keepalive().0, 0);
+    let first = place.writer();
+    assert_eq!(place.command(&["shutdown"]).stdout(Stdio::null()).status().unwrap().code(), Some(0));
+    until("its end", || look::stat(first).is_none_or(|stat| stat.state == 'Z').then_some(()));
+    assert_eq!(place.keepalive(), silence());
+    assert!(place.daemons().is_empty());
+    assert!(!place.0.path("run").exists(), "nothing is left behind");
+
+    let mut by_hand = Stand(place.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    until("its board", || read_header(&place.0.path("run/board")).ok());
+    by_hand.0.kill().unwrap();
+    by_hand.0.wait().unwrap();
+    let Said(code, said) = place.keepalive();
+    assert_eq!((code, said.contains("it had died")), (0, true), "the mark is gone: {said}");
+}
+
+#[test]
 fn a_daemon_that_hangs_is_killed_and_started() {
     let place = Place::new("hung");
     let mut stand = Stand::new();
@@ -258,6 +280,33 @@ fn what_cannot_start_is_told_with_its_last_words() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("cannot start the daemon: it ended at once: ") && said.contains("state/log"), "{said}");
     assert!(place.daemons().is_empty());
+}
+
+#[test]
+fn the_log_of_a_started_daemon_never_grows_beyond_its_bound() {
+    let place = Place::new("log");
+    let full = usize::try_from(log::FILE_MAX).unwrap();
+    place.0.write("state/log", &"x".repeat(full));
+    assert_eq!(place.keepalive().0, 0);
+    until("its first line", || place.0.path("state/log.old").metadata().ok());
+    let text = |name: &str| std::fs::read_to_string(place.0.path(name)).unwrap();
+    assert!(text("state/log.old").len() > full, "the line that was too many is still there");
+    assert!(!text("state/log").contains('x'), "begun anew");
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let place = Place::new("pipe");
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 1024]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let mut run = place.command(&["run"]);
+    let mut daemon = Stand(run.stdout(Stdio::null()).stderr(writer).spawn().unwrap());
+    until("its board", || read_header(&place.0.path("run/board")).ok());
+    assert_eq!(place.command(&["shutdown"]).stdout(Stdio::null()).status().unwrap().code(), Some(0));
+    until("its end", || daemon.0.try_wait().unwrap());
+    drop(reader);
 }
 
 #[test]

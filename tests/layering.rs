@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// A room and what it may name: whole rooms, or one module of a room.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("log", &["model"]),
+    ("log", &["model", "sys"]),
     ("sys", &["model"]),
     ("config", &["model"]),
     // The board is shared memory; mapping and file calls are made in `sys`.

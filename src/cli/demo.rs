@@ -89,7 +89,7 @@ impl Tour {
     fn walk(&mut self) -> Result<(), String> {
         say(&format!("A watchd of its own starts in {}, with this config:\n", self.dir.display()));
         let config = std::fs::read_to_string(self.dir.join("watchd.toml")).unwrap_or_default();
-        say(&config.lines().map(|line| format!("    {line}\n")).collect::<String>());
+        say(&indented(&config));
         let began = clock::now().mono;
         let row = self.wait_ready(None)?;
         let took = age(clock::now().mono.saturating_sub(began));
@@ -147,7 +147,7 @@ impl Tour {
         let mut answer = String::new();
         stream.take(64 << 10).read_to_string(&mut answer).map_err(cannot)?;
         say(&format!("\nA Munin master that asks {} for load and memory hears:\n\n", self.munin));
-        say(&answer.lines().map(|line| format!("    {line}\n")).collect::<String>());
+        say(&indented(&answer));
         Ok(())
     }
 
@@ -249,6 +249,10 @@ fn start(dir: &Path, places: &Places) -> std::io::Result<(Child, OwnedFd, Socket
 
 fn listener() -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") }).collect()
 }
 
 fn say(text: &str) {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::given::Given;
 use super::grid::{Paint, Tone};
 use super::quantity::{plain, stamp};
+use crate::export::Stamp;
 use crate::model::{Places, Severity};
 use crate::store::EventRow;
 use crate::store::board::text;
@@ -19,7 +20,7 @@ const LAST: u64 = 50;
 #[derive(Clone, Copy)]
 enum Form {
     Text(Paint),
-    /// One object in each line.
+    /// One object in each line, with the fields that events have in `status --json`.
     Json,
 }
 
@@ -88,7 +89,7 @@ pub fn line(row: &EventRow, paint: Paint) -> String {
 fn json(row: &EventRow) -> String {
     serde_json::json!({
         "number": row.number,
-        "at_ms": row.wall_ms,
+        "at": Stamp(row.wall_ms).to_string(),
         "kind": row.kind().word(),
         "severity": row.severity().word(),
         "subject": text(&row.subject),

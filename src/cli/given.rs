@@ -26,6 +26,7 @@ pub const EVERYWHERE: &[Flag] = &[
     Flag { name: "state-dir", value: Some("DIR"), help: "what survives a boot" },
     Flag { name: "root", value: Some("DIR"), help: "where /proc and /sys are looked for" },
     Flag { name: "help", value: None, help: "says what the command does" },
+    Flag { name: "version", value: None, help: "says which watchd this is" },
 ];
 
 /// What was given after the name of a command.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::given::Given;
 use super::life::{self, Life};
+use crate::log;
 use crate::model::Places;
 use crate::store::{BoardError, Header, marker};
 use crate::sys::locks::{self, Lock};
@@ -23,8 +24,6 @@ const START: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(10);
 /// How often the new board is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-/// A larger log is moved aside before the next start.
-const LOG_MAX: u64 = 256 << 10;
 
 /// What was done.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,8 +111,8 @@ fn end(header: &Header, age: Duration) -> Result<String, String> {
 fn start(places: &Places, boot_id: &[u8; 40]) -> Result<i32, String> {
     let cannot = |error: std::io::Error| format!("cannot start the daemon: {error}");
     let program = std::env::current_exe().map_err(cannot)?;
-    let log = open_log(places).ok();
-    let pid = daemon::start(&program, &arguments(places), log).map_err(cannot)?;
+    let file = open_log(places).ok();
+    let pid = daemon::start(&program, &arguments(places), (log::FILE, &places.log()), file).map_err(cannot)?;
     wait(places, boot_id, Some(pid))
 }
 
@@ -132,9 +131,10 @@ fn arguments(places: &Places) -> Vec<std::ffi::OsString> {
     line
 }
 
+/// The log of the new daemon. It bounds the file itself once it runs; what ends before that is bounded here.
 fn open_log(places: &Places) -> std::io::Result<File> {
     let path = places.log();
-    if std::fs::symlink_metadata(&path).is_ok_and(|found| found.len() > LOG_MAX) {
+    if std::fs::symlink_metadata(&path).is_ok_and(|found| found.len() > log::FILE_MAX) {
         std::fs::rename(&path, path.with_extension("old"))?;
     }
     let flags = libc::O_NOFOLLOW | libc::O_NOCTTY;

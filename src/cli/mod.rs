@@ -165,6 +165,10 @@ pub fn main() -> ExitCode {
             say(&help_of(command));
             ExitCode::SUCCESS
         }
+        Ok((_, given)) if given.has("version") => {
+            say(concat!("watchd ", env!("CARGO_PKG_VERSION"), "\n"));
+            ExitCode::SUCCESS
+        }
         Ok((command, given)) => (command.run)(&places, &given),
         Err(error) => wrong(&format!("{error}; `watchd help` lists what there is")),
     }

@@ -8,9 +8,9 @@ use super::figures;
 use super::grid::{self, Cell, Column, Paint, Side, Tone};
 use super::life::{self, Life};
 use super::quantity::{age, or_dash, plain, share, since, size};
-use crate::model::{ClassKind, Now, Outcome, ServiceState, Severity};
+use crate::model::{ClassKind, Now, Outcome, PromiseKind, ServiceState, Severity};
 use crate::store::board::text;
-use crate::store::{ClassRow, ServiceRow, Snapshot};
+use crate::store::{ClassRow, PromiseRow, ServiceRow, Snapshot};
 
 /// How many of the newest events are shown.
 const EVENTS: usize = 5;
@@ -39,6 +39,11 @@ pub fn tone(state: ServiceState) -> Tone {
 /// Whether an outcome asks for somebody's attention.
 pub fn is_bad(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Denied | Outcome::Would)
+}
+
+/// Whether a promise is told by itself: it came out badly, and no service's row says so already.
+pub fn is_told(promise: &PromiseRow) -> bool {
+    is_bad(promise.outcome()) && promise.kind() != Some(PromiseKind::Process)
 }
 
 /// Draws the whole table.
@@ -184,7 +189,7 @@ fn disks(view: &View<'_>) -> Option<String> {
 fn promises(view: &View<'_>) -> Option<String> {
     const COLUMNS: &[Column] =
         &[Column("PROMISE", Side::Left, 0), Column("OUTCOME", Side::Left, 0), Column("AGO", Side::Left, 0)];
-    let bad = view.snapshot.promises.iter().filter(|row| is_bad(row.outcome()));
+    let bad = view.snapshot.promises.iter().filter(|row| is_told(row));
     let rows: Vec<_> = bad
         .map(|row| {
             let ago = (row.at_wall_ms > 0).then(|| age(since(view.now.wall, row.at_wall_ms)));
@@ -256,7 +261,7 @@ pub mod tests {
     use crate::cli::status::Look;
     use crate::model::EventKind;
     use crate::store::board::{Page, fixed};
-    use crate::store::{Board, EventRow, Header, PromiseRow, Reader, Readings};
+    use crate::store::{Board, EventRow, Header, Reader, Readings};
     use watchd_probes::{ObjectId, ProbeId, Sample, Value, cpu, filesystem, load, memory, service};
     use zerocopy::FromZeros;
 
@@ -372,7 +377,7 @@ pub mod tests {
             ],
             promises: &[PromiseRow {
                 id: fixed("tidy"),
-                kind: crate::model::PromiseKind::Command.byte(),
+                kind: PromiseKind::Command.byte(),
                 outcome: Outcome::Failed.byte(),
                 at_wall_ms: NOW_WALL - 90 * SECOND,
                 ..PromiseRow::new_zeroed()

@@ -90,7 +90,8 @@ fn tell_service(look: &Look, row: &ServiceRow) -> String {
     let id = plain(text(&row.id));
     let pid = if row.pid > 0 { format!(" (pid {})", row.pid) } else { String::new() };
     let held = age(look.now.mono.saturating_sub(Duration::from_millis(row.since_mono_ms)));
-    let mut page = format!("{id} is {}{pid} for {held}, since {}.\n", meaning(row.state()), stamp(row.since_wall_ms));
+    let (state, since) = (row.state().word(), stamp(row.since_wall_ms));
+    let mut page = format!("{id} is {state}{pid} for {held}, since {since}{}.\n", meaning(row.state()));
     let reason = plain(text(&row.reason));
     if !reason.is_empty() {
         page.push_str(&format!("The last reason: {reason}.\n"));
@@ -107,18 +108,16 @@ fn tell_service(look: &Look, row: &ServiceRow) -> String {
     page
 }
 
-/// What a state means, as the end of "it is …".
+/// What follows from a state that does not speak for itself.
 fn meaning(state: ServiceState) -> &'static str {
     match state {
-        ServiceState::Stopped => "stopped, as it was asked to be",
-        ServiceState::Starting => "starting",
-        ServiceState::Ready => "ready",
-        ServiceState::Stopping => "stopping",
-        ServiceState::Backoff => "in backoff: it died early and waits for its next start",
-        ServiceState::Flapping => "flapping: it died too often and is tried again slowly",
-        ServiceState::Paused => "paused: left alone on request",
-        ServiceState::Unknown => "unknown: nothing can be told about it, so nothing is done",
-        ServiceState::Down => "down, and nothing says how to start it",
+        ServiceState::Stopped => ": it was asked to be",
+        ServiceState::Starting | ServiceState::Ready | ServiceState::Stopping => "",
+        ServiceState::Backoff => ": it died early and waits for its next start",
+        ServiceState::Flapping => ": it died too often and is tried again slowly",
+        ServiceState::Paused => ": it is left alone on request",
+        ServiceState::Unknown => ": nothing can be told about it, so nothing is done",
+        ServiceState::Down => ": nothing says how to start it",
     }
 }
 

@@ -3,17 +3,16 @@
 //! A journal that cannot be written stops nothing: the event is on the board and in the log, and `is_writable` says so.
 
 use std::fmt::{Display, Write as _};
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use zerocopy::FromZeros;
 
+use crate::log::Log;
 use crate::model::{EventKind, Now};
 use crate::store::EventRow;
 use crate::store::board::{self, EVENTS, fixed};
 use crate::store::journal::{Found, Journal};
-use crate::sys::clock::Civil;
 
 /// The newest events, and where they go.
 pub struct Notes {
@@ -22,12 +21,14 @@ pub struct Notes {
     journal: Option<Journal>,
     writable: bool,
     now: Now,
+    log: Log,
 }
 
 impl Notes {
     /// Opens the journal; without one the board still shows what happened since now.
     pub fn open(path: &Path, now: Now) -> Self {
-        let mut notes = Self { rows: Vec::with_capacity(EVENTS), total: 0, journal: None, writable: true, now };
+        let log = Log::from_environment();
+        let mut notes = Self { rows: Vec::with_capacity(EVENTS), total: 0, journal: None, writable: true, now, log };
         match Journal::open(path) {
             Ok((journal, found)) => {
                 notes.rows.extend(journal.last(EVENTS as u64));
@@ -56,7 +57,7 @@ impl Notes {
     /// Says that something happened to `subject` (the id of a service or promise, a class, or nothing).
     pub fn add(&mut self, kind: EventKind, subject: &str, text: &str) {
         let mut row = self.row(kind, subject, text);
-        log(&row);
+        self.tell(&row);
         match self.journal.as_mut().map(|journal| journal.append(&mut row)) {
             Some(Ok(())) if !self.writable => {
                 self.writable = true;
@@ -89,8 +90,18 @@ impl Notes {
         let mut text = heapless::String::<160>::new();
         let _ = write!(text, "cannot write the journal: {error}");
         let row = self.row(EventKind::StateUnwritable, "events", &text);
-        log(&row);
+        self.tell(&row);
         self.push(row);
+    }
+
+    /// A log that is gone or full loses the line, never the daemon.
+    fn tell(&mut self, row: &EventRow) {
+        self.log.event(
+            Duration::from_millis(row.wall_ms),
+            row.kind(),
+            board::text(&row.subject),
+            board::text(&row.text),
+        );
     }
 
     fn push(&mut self, mut row: EventRow) {
@@ -114,15 +125,4 @@ impl Notes {
             ..EventRow::new_zeroed()
         }
     }
-}
-
-/// One line, written at once. A log that is gone or full loses the line, never the daemon.
-fn log(row: &EventRow) {
-    let mut line = heapless::String::<320>::new();
-    let time = Civil::utc(Duration::from_millis(row.wall_ms));
-    let (kind, subject, text) = (row.kind(), board::text(&row.subject), board::text(&row.text));
-    let colon = if subject.is_empty() { "" } else { ": " };
-    let severity = row.severity();
-    let _ = writeln!(line, "{time}Z {severity:<7} {kind} {subject}{colon}{text}");
-    let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -2,8 +2,8 @@
 //!
 //! Event N stands in row (N − 1) mod 4096, written by one pwrite and guarded by a CRC32: a row that was torn, or that a failed write left
 //! at its old number, is skipped and never shown. A file of another size or magic is set aside and begun anew.
-//! Opening reads the file once in pieces of 4 KiB (under a millisecond) and so finds the newest number even past a
-//! damaged row; numbers therefore go on over restarts. Nothing is mapped: a full or sick disk is an error value here.
+//! Opening reads the file once in pieces of 4 KiB and so finds the newest number even past damaged rows, where a binary search
+//! would take an old number for the newest; numbers therefore go on over restarts. Nothing is mapped: a full or sick disk is an error value here.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -106,11 +106,11 @@ pub fn open(pid: i32) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Starts a program in a session of its own, with nothing of ours but its arguments: it is no child of ours, has no terminal
-/// and cannot get one, and writes its messages to `log` or nowhere. Gives its pid.
-pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], log: Option<File>) -> io::Result<i32> {
+/// and cannot get one, and writes its messages to `log` or nowhere. `env` is one variable more. Gives its pid.
+pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S], env: (&str, &Path), log: Option<File>) -> io::Result<i32> {
     let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
+    command.args(args).env(env.0, env.1).stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
     command.stderr(log.map_or_else(Stdio::null, Stdio::from));
     let leave = move || {
         nix::unistd::setsid()?;
@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn what_is_started_is_no_child_and_leads_no_session() {
-        let pid = start(Path::new("/bin/sleep"), &["60"], None).expect("sleep starts");
+        let env = ("A", Path::new("/b"));
+        let pid = start(Path::new("/bin/sleep"), &["60"], env, None).expect("sleep starts");
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
         let parents: Vec<i32> =
             stat.rsplit_once(") ").expect("a stat").1.split(' ').skip(1).take(3).map(|n| n.parse().unwrap()).collect();
@@ -183,6 +184,6 @@ mod tests {
         assert_ne!(parents[2], pid, "not the leader of its session, so it cannot get a terminal");
         let start_ticks = look(pid).expect("it runs").start_ticks;
         assert!(kill(Identity { pid, start_ticks }, Duration::from_secs(5)).expect("it is killed"));
-        assert!(start(Path::new("/nonexistent/program"), &["x"], None).is_err());
+        assert!(start(Path::new("/nonexistent/program"), &["x"], env, None).is_err());
     }
 }

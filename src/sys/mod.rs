@@ -17,4 +17,5 @@ pub mod reap;
 pub mod shared;
 pub mod signals;
 pub mod spawn;
+pub mod stderr;
 pub mod terminal;
