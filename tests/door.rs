@@ -296,6 +296,10 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
         assert_serves(&found);
         assert_eq!((status(pid, "NoNewPrivs"), status(pid, "Threads")), ("1".to_owned(), "1".to_owned()));
         if is_root {
+            let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("we may look");
+            assert!(maps.contains(" r--s "), "{maps}");
+            assert!(!maps.contains(" rw-s "), "the board is there for reading alone: {maps}");
+            assert_eq!(status(pid, "Seccomp"), "2");
             assert_eq!(status(pid, "Uid"), "65534 65534 65534 65534");
             assert_eq!(status(pid, "Gid"), "65534 65534 65534 65534");
             assert_eq!((status(pid, "Groups"), status(pid, "CapEff")), (String::new(), "0000000000000000".to_owned()));

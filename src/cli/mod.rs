@@ -14,6 +14,8 @@ mod grid;
 mod install;
 mod keepalive;
 mod life;
+mod metrics;
+mod munin;
 mod nagios;
 mod orders;
 mod quantity;
@@ -152,6 +154,22 @@ pub static COMMANDS: &[Command] = &[
         help: "proposes a config for the daemons found running here",
         exits: &[(0, "proposed"), (1, "the processes cannot be listed")],
         run: discover::run,
+    },
+    Command {
+        name: "munin",
+        words: "[autoconf|suggest|config|fetch] [NAME]",
+        flags: &[flag("stdio", "the whole node on standard input and output, for ssh and inetd")],
+        help: "answers as a Munin plugin does",
+        exits: &[(0, "answered"), (1, "no daemon"), (2, "no such plugin")],
+        run: munin::run,
+    },
+    Command {
+        name: "metrics",
+        words: "",
+        flags: &[flag("text", "Prometheus' older format instead of OpenMetrics")],
+        help: "writes one page of metrics",
+        exits: &[(0, "written"), (3, "no daemon")],
+        run: metrics::run,
     },
     Command { name: "help", words: "[COMMAND]", flags: &[], help: "says what a command does", exits: &[], run: help },
 ];

@@ -6,7 +6,7 @@
 //!                                                                   board, mapped read-only ----+
 //! ```
 //!
-//! It is forked from the core, gives up descriptors, account, file system and limits, and then turns one epoll loop until it is
+//! It is forked from the core, gives up descriptors, account, file system, limits and most system calls, and then turns one epoll loop until it is
 //! killed or its parent ends. All memory is bounded: 256 slots of 1 KiB of input, 64 KiB for longer heads, 256 KiB of answers that wait
 //! for slow readers, two pages for the answer in the making. An idle door has no timer and does not wake.
 
@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use crate::model::Network;
 use crate::store::Reader;
-use crate::sys::{drop, fork, memory};
+use crate::sys::{drop, fork, memory, seccomp};
 
 pub use front::{Answers, Front, SLOTS};
 
@@ -38,6 +38,7 @@ pub struct DoorSpec {
     pub host_name: String,
     /// Non-blocking listeners for HTTP.
     pub http: Vec<TcpListener>,
+    /// Opened for reading alone.
     pub board: File,
     /// Uid and gid to become, when we are root.
     pub user: Option<(u32, u32)>,
@@ -68,6 +69,9 @@ pub fn run(spec: DoorSpec) -> ! {
 /// Gives up everything but the listeners and the board.
 fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     drop::forget_signals()?;
+    if !drop::is_read_only(&spec.board)? {
+        return Err(std::io::Error::other("the board was opened for writing"));
+    }
     let reader = Reader::map(&spec.board).map_err(std::io::Error::other)?;
     let listeners = spec.munin.iter().chain(&spec.http);
     drop::close_others(&listeners.map(AsFd::as_fd).collect::<Vec<_>>())?;
@@ -75,10 +79,13 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     std::mem::forget(spec.board);
     let files = SLOTS + spec.munin.len() + spec.http.len() + RESERVE;
     let bounds = drop::Bounds {
+        name: c"watchd-door",
         user: spec.user,
         root: spec.empty_dir.as_deref(),
         files: u64::try_from(files).unwrap_or(u64::MAX),
     };
     drop::privileges(bounds, spec.parent)?;
-    Front::new(spec.munin, spec.http, front::Answers::new(reader, spec.host_name, spec.munin_allow))
+    let front = Front::new(spec.munin, spec.http, Answers::new(reader, spec.host_name, spec.munin_allow))?;
+    seccomp::confine()?;
+    Ok(front)
 }

@@ -17,7 +17,7 @@ use crate::store::{Header, Readings, Snapshot};
 const STYLE: &str = include_str!("style.css");
 
 /// What the browser may do with the page; the hash is that of the style sheet.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-eu8ItT7X+cy8y0XEF9LKnBrK3gnTnadV5CdlR7gaZSQ='; \
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-PbKZ+QcdvIDPE3Mk19FN1h8zqDBUUc97eMutHlzuung='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Events shown, newest first.

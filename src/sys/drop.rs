@@ -3,6 +3,8 @@
 //! For a child that faces the network. Steps that an ordinary user cannot take (groups, accounts, chroot) are taken when we are root
 //! and skipped when not; everything else must succeed.
 
+use std::ffi::CStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -55,9 +57,17 @@ pub fn forget_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file was opened for reading alone: what is mapped from any other can be made writable again.
+pub fn is_read_only(file: &File) -> io::Result<bool> {
+    let flags = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETFL)?;
+    Ok(flags & libc::O_ACCMODE == libc::O_RDONLY)
+}
+
 /// What stays allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds<'a> {
+    /// What the process is called from now on.
+    pub name: &'a CStr,
     /// The account to become, when we are root.
     pub user: Option<(u32, u32)>,
     /// An empty directory to be shut in, when we are root.
@@ -88,6 +98,8 @@ pub fn privileges(bounds: Bounds<'_>, parent: i32) -> io::Result<()> {
     if nix::unistd::getppid().as_raw() != parent {
         return Err(io::Error::other("the parent has ended"));
     }
+    // So that `ps` and `top` tell the two apart.
+    prctl::set_name(bounds.name)?;
     prctl::set_no_new_privs()?;
     prctl::set_dumpable(false)?;
     setrlimit(Resource::RLIMIT_NOFILE, bounds.files, bounds.files)?;

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod notify;
 pub mod pidfd;
 pub mod reap;
+pub mod seccomp;
 pub mod shared;
 pub mod signals;
 pub mod spawn;

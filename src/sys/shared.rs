@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
 /// A shared mapping of a whole file.
 pub struct Mapping {
@@ -21,7 +21,11 @@ impl Mapping {
     pub fn create(file: &File, bytes: usize) -> io::Result<Self> {
         let length = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
         nix::fcntl::posix_fallocate(file, 0, length)?;
-        Self::map(file, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)
+        let mapping = Self::map(file, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+        // There is one writer: a forked child must not have the pages, least of all one that faces the network.
+        // SAFETY: the range is the mapping just made; children do without it, and none of them is handed the mapping.
+        unsafe { madvise(mapping.start.cast(), mapping.words * 8, MmapAdvise::MADV_DONTFORK) }?;
+        Ok(mapping)
     }
 
     /// Maps an existing file for reading, as long as it is now.
