@@ -87,11 +87,12 @@ impl Scratch {
         path
     }
 
-    /// A directory below that an ordinary user may fill.
-    pub fn open_dir(&self, name: &str) -> PathBuf {
+    /// A directory below that belongs to another user, or to us.
+    pub fn dir_of(&self, name: &str, uid: Option<u32>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).expect("a directory can be made");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("it is ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        std::os::unix::fs::chown(&path, uid, uid).expect("only root plays another user");
         path
     }
 
@@ -148,8 +149,6 @@ impl Home {
     /// With a config; `@` stands for the scratch directory.
     pub fn new(name: &str, config: &str) -> Self {
         let home = Self { scratch: Scratch::new(name), config: None, uid: None, envs: Vec::new() };
-        home.scratch.open_dir("run");
-        home.scratch.open_dir("state");
         let path = home.scratch.path("watchd.toml");
         let home = Self { config: Some(path), ..home };
         home.configure(config);
@@ -171,9 +170,9 @@ impl Home {
     /// Without a config and without any option, as another user: what a newcomer does.
     pub fn newcomer(name: &str, uid: Option<u32>) -> Self {
         let scratch = Scratch::new(name);
-        let home = scratch.open_dir("home").to_string_lossy().into_owned();
-        let run = scratch.open_dir("xdg").to_string_lossy().into_owned();
-        let state = scratch.open_dir("xdg-state").to_string_lossy().into_owned();
+        let home = scratch.dir_of("home", uid).to_string_lossy().into_owned();
+        let run = scratch.dir_of("xdg", uid).to_string_lossy().into_owned();
+        let state = scratch.dir_of("xdg-state", uid).to_string_lossy().into_owned();
         let envs = [("HOME", home), ("XDG_RUNTIME_DIR", run), ("XDG_STATE_HOME", state)];
         let envs = envs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Self { scratch, config: None, uid, envs }

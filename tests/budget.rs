@@ -1,0 +1,131 @@
+//! What watchd may use, held against the program that is shipped: `WATCHD_BIN` names it, or the tests are built with `--release`.
+//!
+//! Fifty services, every probe, both listeners. The sums are over all processes of watchd, and the limit is 3 MB of 1,000,000 bytes.
+//! The cycles are short ones: `WATCHD_TEST_FAST` allows a period that no config may ask for.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+
+use harness::{Daemon, Home, binary, look, net, until};
+use watchd::model::ServiceState;
+
+const LIMIT_KIB: u64 = 3_000_000 / 1024;
+const SERVICES: usize = 50;
+const CYCLES: u64 = 1_000;
+const REQUESTS: usize = 10_000;
+/// A pidfd for each service, and what one epoll with two listeners, timers and kept files needs.
+const CORE_DESCRIPTORS: usize = SERVICES + 64;
+/// 256 connections and a reserve.
+const DOOR_DESCRIPTORS: usize = 300;
+const IMAGE_LIMIT: u64 = 2 << 20;
+
+fn is_the_shipped_program() -> bool {
+    let is = std::env::var_os("WATCHD_BIN").is_some() || !cfg!(debug_assertions);
+    if !is {
+        eprintln!("SKIPPED: budgets hold for the release build; `.ci/run budget` makes one and measures it");
+    }
+    is
+}
+
+#[test]
+fn fifty_services_and_everything_on_stay_below_three_megabytes() {
+    if !is_the_shipped_program() {
+        return;
+    }
+    let (munin, http) = (net::free_port(), net::free_port());
+    let home = Home::new("budget", &config(munin, http)).env("WATCHD_TEST_FAST", "1");
+    home.scratch.program("stamp.c", "stamp");
+    let mut daemon = home.start();
+    for place in 0..SERVICES {
+        daemon.wait_state(&format!("service{place}"), ServiceState::Ready);
+    }
+    until("an answer", || (net::get(http, "/healthz").0 == 200).then_some(()));
+    within(&daemon, "at start");
+
+    daemon.wait_for("a thousand cycles", |snapshot| (snapshot.header.cycles > CYCLES).then_some(()));
+    within(&daemon, "after 1,000 cycles");
+
+    for number in 0..REQUESTS {
+        request(number, munin, http);
+        if number % 1_000 == 0 {
+            within(&daemon, "between requests");
+        }
+    }
+    within(&daemon, "after 10,000 requests");
+    let page = daemon.snapshot().expect("there is a board");
+    assert!(page.services.iter().all(|row| row.state() == ServiceState::Ready), "every service still runs");
+}
+
+fn config(munin: u16, http: u16) -> String {
+    let mut text = String::from("[watchd]\ncycle = \"10ms\"\n");
+    text += &format!("[munin]\nlisten = [\"127.0.0.1:{munin}\"]\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n");
+    text += "[disk.root]\npath = \"/\"\n[report.down]\nif = \"service0_down\"\ntext = \"{host}: down\"\n";
+    for place in 0..SERVICES {
+        text += &format!("[process.service{place}]\nrun = [\"@/stamp\", \"@/service{place}\"]\n");
+    }
+    text
+}
+
+fn request(number: usize, munin: u16, http: u16) {
+    let pages = ["/", "/metrics", "/api/status", "/healthz"];
+    let plugins = ["cpu", "load", "memory", "df", "processes"];
+    if number.is_multiple_of(2) {
+        let page = pages[number / 2 % pages.len()];
+        assert_eq!(net::get(http, page).0, 200, "{page}, request {number}");
+    } else {
+        let plugin = plugins[number / 2 % plugins.len()];
+        let answer = net::munin(munin, &format!("fetch {plugin}"));
+        assert!(answer.contains(".value "), "{plugin}, request {number}: {answer}");
+    }
+}
+
+/// Holds memory, descriptors and threads against their limits at this moment.
+fn within(daemon: &Daemon<'_>, when: &str) {
+    let core = daemon.pid();
+    let (now, most) = (look::sum(core, "VmRSS"), look::sum(core, "VmHWM"));
+    let each: Vec<String> = look::family(core)
+        .into_iter()
+        .filter_map(|pid| Some(format!("{} {} KiB", look::stat(pid)?.comm, look::status(pid, "VmRSS")?)))
+        .collect();
+    let descriptors: Vec<usize> = look::family(core).into_iter().map(look::descriptors).collect();
+    eprintln!("{when}: VmRSS {now} KiB, VmHWM {most} KiB ({}), descriptors {descriptors:?}", each.join(", "));
+
+    assert!(now < LIMIT_KIB, "{when}: VmRSS {now} KiB of {LIMIT_KIB}");
+    assert!(most < LIMIT_KIB, "{when}: VmHWM {most} KiB of {LIMIT_KIB}");
+    assert!(descriptors[0] <= CORE_DESCRIPTORS, "{when}: {} descriptors in the core", descriptors[0]);
+    assert!(descriptors.iter().skip(1).all(|count| *count <= DOOR_DESCRIPTORS), "{when}: {descriptors:?}");
+    for pid in look::family(core) {
+        assert!(look::status(pid, "Threads").is_none_or(|threads| threads == 1), "{when}: one thread each");
+    }
+}
+
+#[test]
+fn no_huge_page_fits_into_the_program() {
+    if !is_the_shipped_program() {
+        return;
+    }
+    let size = image(&binary()).expect("the binary is an ELF file");
+    eprintln!("loaded image: {} KiB", size / 1024);
+    assert!(size < IMAGE_LIMIT, "the loaded image has {size} bytes of {IMAGE_LIMIT}");
+}
+
+/// Bytes of the file that are mapped: the PT_LOAD segments of a 64-bit ELF file in native byte order.
+fn image(path: &Path) -> Option<u64> {
+    let file = fs::read(path).ok()?;
+    let word = |at: usize| Some(u64::from_ne_bytes(file.get(at..at + 8)?.try_into().ok()?));
+    let half = |at: usize| Some(usize::from(u16::from_ne_bytes(file.get(at..at + 2)?.try_into().ok()?)));
+    let (start, size, count) = (usize::try_from(word(0x20)?).ok()?, half(0x36)?, half(0x38)?);
+    let mut sum = 0;
+    for place in 0..count {
+        let head = start + place * size;
+        let is_load = file.get(head..head + 4)? == 1_u32.to_ne_bytes();
+        if is_load {
+            sum += word(head + 0x20)?;
+        }
+    }
+    Some(sum)
+}
