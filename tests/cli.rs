@@ -295,7 +295,7 @@ fn a_proposed_config_is_a_config() {
 fn the_tour_shows_everything_and_leaves_nothing() {
     let place = Place::new("tour");
     let mut command = place.command(&["demo"]);
-    let output = command.env("TMPDIR", place.scratch.open_dir("tmp")).output().unwrap();
+    let output = command.env("TMPDIR", place.scratch.dir_of("tmp", None)).output().unwrap();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     for part in ["killed: death seen within ", "throwaway  ready", "load.value ", "KiB resident", "That was it."] {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use watchd_probes::{Look, process};
 use zerocopy::FromZeros;
 
 use super::core::Core;
@@ -11,7 +12,7 @@ use crate::classes::Prefix;
 use crate::model::{ClassKind, EventKind, Form, Now, Places};
 use crate::store::board::{self, Page, fixed};
 use crate::store::{Board, ClassRow, Header, PromiseRow, ServiceRow};
-use crate::sys::daemon;
+use crate::sys::{daemon, memory};
 
 /// The board and what is put on it.
 pub struct Publisher {
@@ -77,6 +78,9 @@ impl Core {
     /// Publishes everything as it is now, and notes which classes changed.
     pub(super) fn publish(&mut self, is_cycle: bool) {
         self.fill_services();
+        if is_cycle {
+            self.weigh();
+        }
         self.fill_promises();
         self.fill_classes();
         let taken = self.sight.taken();
@@ -96,6 +100,19 @@ impl Core {
             promises: &publisher.promises,
             events: self.notes.rows(),
         });
+    }
+
+    /// How much of us is resident.
+    fn weigh(&mut self) {
+        let own = i32::try_from(self.publisher.header.pid).ok();
+        let door = self.door.pid();
+        let mut look = Look { host: &self.sight.host, buffer: &mut self.sight.buffer, now: self.now };
+        let mut resident = |pid: Option<i32>| {
+            let stat = pid.and_then(|pid| process::stat(&mut look, pid).ok());
+            stat.and_then(|stat| u32::try_from(memory::pages_kib(stat.rss_pages)).ok()).unwrap_or(0)
+        };
+        let header = &mut self.publisher.header;
+        (header.rss_kib, header.door_rss_kib) = (resident(own), resident(door));
     }
 
     fn fill_services(&mut self) {

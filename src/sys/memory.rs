@@ -71,6 +71,11 @@ pub fn stay_small() {
     trim_text();
 }
 
+/// So many pages as KiB.
+pub fn pages_kib(pages: u64) -> u64 {
+    pages.saturating_mul(page_size() as u64) / 1024
+}
+
 /// VmRSS and VmHWM of a process in KiB, from its status file.
 pub fn resident_kib(pid: u32) -> io::Result<(u64, u64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
