@@ -26,6 +26,7 @@ const WATCHED: usize = 10;
 const CROWD: usize = 3_000;
 
 fn main() {
+    assert!(harness::is_release(), "a debug build says nothing; use `cargo bench`, or name a program in WATCHD_BIN");
     let home = Home::new("cpu", &config());
     for name in ["stamp", "look", "crowd"] {
         home.scratch.program(&format!("{name}.c"), name);

@@ -32,6 +32,7 @@ const KINDS: [(&str, usize, &str); 3] = [
 ];
 
 fn main() {
+    assert!(harness::is_release(), "a debug build says nothing; use `cargo bench`, or name a program in WATCHD_BIN");
     let home = Home::new("restart", &config());
     let stamp = home.scratch.program("stamp.c", "stamp");
     fs::copy(stamp, home.scratch.path("found-by-name")).expect("a program can be copied");

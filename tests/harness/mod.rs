@@ -30,6 +30,11 @@ pub fn binary() -> PathBuf {
     std::env::var_os("WATCHD_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_watchd")), PathBuf::from)
 }
 
+/// Whether what runs is the program as it is shipped, whose numbers mean something.
+pub fn is_release() -> bool {
+    std::env::var_os("WATCHD_BIN").is_some() || !cfg!(debug_assertions)
+}
+
 /// Says loudly why a test did nothing; refuses to do nothing where `WATCHD_REQUIRE_PEERS` is set.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("WATCHD_REQUIRE_PEERS").is_none(), "required here, but {why}");
