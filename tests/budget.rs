@@ -1,7 +1,7 @@
 //! What watchd may use, held against the program that is shipped: `WATCHD_BIN` names it, or the tests are built with `--release`.
 //!
 //! Fifty services, every probe, both listeners. The sums are over all processes of watchd, and the limit is 3 MB of 1,000,000 bytes.
-//! The cycles are short ones: `WATCHD_TEST_FAST` allows a period that no config may ask for.
+//! The cycles are short ones, a thousand of which fit into a test.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -37,7 +37,7 @@ fn fifty_services_and_everything_on_stay_below_three_megabytes() {
         return;
     }
     let (munin, http) = (net::free_port(), net::free_port());
-    let home = Home::new("budget", &config(munin, http)).env("WATCHD_TEST_FAST", "1");
+    let home = Home::new("budget", &config(munin, http));
     home.scratch.program("stamp.c", "stamp");
     let mut daemon = home.start();
     for place in 0..SERVICES {

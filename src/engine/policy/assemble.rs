@@ -101,10 +101,11 @@ impl Maker {
     fn daemon(&mut self, section: Option<&Watchd>) -> Daemon {
         let default = Watchd::default();
         let section = section.unwrap_or(&default);
-        // A thousand cycles have to fit into a test; only the environment can ask for that, never a file.
-        let is_test = std::env::var_os("WATCHD_TEST_FAST").is_some();
-        let least = if is_test { Duration::from_millis(10) } else { Duration::from_secs(1) };
-        let range = (least, Duration::from_secs(3600));
+        let range = (Duration::from_millis(10), Duration::from_secs(3600));
+        if let Some(cycle) = section.cycle.as_ref().filter(|cycle| cycle.value < Duration::from_secs(1)) {
+            let what = format!("{} is for trials: each look costs the host something", spoken(cycle.value));
+            self.findings.warn(cycle.place, "watchd.cycle", what, "1s is short, 10s is enough");
+        }
         let user = section.user.as_ref().map_or("nobody", |user| user.value.0.as_str());
         if let Some(user) = &section.user {
             existence::user(user, "watchd.user", &mut self.findings);
