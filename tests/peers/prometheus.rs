@@ -14,6 +14,9 @@ fn promtool_finds_nothing_to_say_about_the_metrics() {
     let (code, page) = net::get(told.http, "/metrics");
     assert_eq!(code, 200, "{page}");
     check(&promtool, &page);
+    let (code, page) = told.home.ask(&["metrics"]);
+    assert_eq!(code, 0, "{page}");
+    assert!(page.ends_with("# EOF\n"), "the command gives a whole OpenMetrics page");
 }
 
 /// A page that cannot be parsed ends with 1. Remarks about style end with 3, and are node_exporter's business where the names are.
