@@ -1,7 +1,7 @@
 //! `watchd discover`: proposes a config for the daemons found running here. It only looks; nothing is written or started.
 //!
 //! A daemon of the table below is proposed when a process of its name runs: through its pidfile when that names such a process, else
-//! through argv[0] when that still is its program's name. How to start it comes from systemd's units or /etc/init.d, else
+//! through `argv[0]` when that still is its program's name. How to start it comes from systemd's units or /etc/init.d, else
 //! it is only watched. The text passes `watchd check`.
 
 use std::fmt::Write as _;
@@ -77,7 +77,7 @@ ok = \"80%\"
 struct Running {
     pid: u32,
     name: String,
-    /// argv[0], as long as the process left it alone.
+    /// `argv[0]`, as long as the process left it alone.
     argument: String,
 }
 
