@@ -69,14 +69,15 @@ impl Answers {
     pub fn request(&mut self, request: &http::Request<'_>, now: Now, page: &mut Page) {
         let board = self.refresh();
         self.body.clear();
+        // Every part of the work has text of its own; all parts together are what the peak would be.
+        memory::trim_text();
         let answer = match board {
             Ok(()) => http::answer(request, &self.snapshot, now, &mut self.body),
             Err(error) => http::trouble(&error, &mut self.body),
         };
+        memory::trim_text();
         http::print(&answer, request.shape, &self.body, page);
         self.body.shrink(PAGE_KEPT);
-        // Every kind of page has text of its own; all kinds together are what the peak would be.
-        memory::trim_text();
     }
 
     /// An HTTP answer that needs no board: the request itself was at fault.

@@ -136,6 +136,8 @@ impl Core {
             "",
             concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"),
         );
+        // The child that read the config may have ended before its signal was caught.
+        self.on_children();
         // Each part of the start gives back its text before the next: the peak counts, not only what stays.
         self.look();
         memory::trim_text();

@@ -22,7 +22,7 @@ pub enum Failure {
 
 /// Runs the daemon in the foreground until it is asked to stop.
 pub fn run(places: &Places) -> Result<(), Failure> {
-    memory::stay_small();
+    memory::trim_text();
     let lock = prepare(places)?;
     let loaded = read_config(places)?;
     for warning in &loaded.warnings {
