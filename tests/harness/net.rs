@@ -16,7 +16,10 @@ pub fn converse(port: u16, words: &str) -> std::io::Result<String> {
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.write_all(words.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let end = stream.read_to_end(&mut answer);
+    if let Err(error) = end {
+        return Err(std::io::Error::new(error.kind(), format!("{error} after {} bytes", answer.len())));
+    }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
@@ -31,6 +34,9 @@ pub fn get(port: u16, path: &str) -> (u16, String) {
 
 /// The node's answer to these lines, without its greeting.
 pub fn munin(port: u16, lines: &str) -> String {
-    let answer = converse(port, &format!("{lines}\nquit\n")).unwrap_or_default();
+    let answer = match converse(port, &format!("{lines}\nquit\n")) {
+        Ok(answer) => answer,
+        Err(error) => return format!("no answer: {error}"),
+    };
     answer.split_once('\n').map_or_else(String::new, |(_, rest)| rest.to_owned())
 }
