@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::Duration;
 
 use watchd_probes::sample_limits::{OBJECTS, PROBE_COUNT, ROWS, TEXT};
 use watchd_probes::{Object, ProbeState, Row, View};
@@ -17,10 +18,12 @@ use super::board::{
 };
 use crate::model::{CLASSES, PROMISES, SERVICES};
 use crate::store::Readings;
+use crate::sys::clock;
 use crate::sys::shared::Mapping;
 
-/// A page takes microseconds to write; so many failed tries mean that its writer is gone or stopped.
-const TRIES: u32 = 10_000;
+/// A page takes microseconds to write, but its writer may lose the processor in the middle of it. One that takes this long is
+/// stopped or gone.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A board opened for reading.
 pub struct Reader {
@@ -62,7 +65,8 @@ impl Reader {
     /// Copies the newest page.
     pub fn read(&self, snapshot: &mut Snapshot) -> Result<(), BoardError> {
         let words = self.mapping.words();
-        for attempt in 0..TRIES {
+        let start = clock::now().mono;
+        loop {
             let before = board::sequence(words);
             if before == 0 {
                 return Err(BoardError::Absent);
@@ -77,11 +81,11 @@ impl Reader {
                     return Ok(());
                 }
             }
-            if attempt > 100 {
-                crate::sys::clock::give_way();
+            if clock::now().mono.saturating_sub(start) > PATIENCE {
+                return Err(BoardError::Torn);
             }
+            clock::give_way();
         }
-        Err(BoardError::Torn)
     }
 }
 
@@ -199,6 +203,19 @@ mod tests {
         assert_eq!(snapshot.header.heartbeat_ms, 99, "the heartbeat is not overwritten by a page");
         assert_eq!(snapshot.readings().view.host(load::TASKS).int(), Some(42));
         assert!(snapshot.service("web").is_some());
+    }
+
+    #[test]
+    fn a_page_that_is_never_finished_is_torn() {
+        let path = path("torn");
+        let mut board = Board::create(&path).expect("the board is made");
+        let mut sample = Sample::default();
+        sample.begin();
+        board.publish(&page(&Header::default(), &sample, &[], &[]));
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it can be opened");
+        file.write_all_at(&7_u64.to_ne_bytes(), 16).expect("it can be written");
+        let reader = Reader::open(&path).expect("the board opens");
+        assert!(matches!(reader.read(&mut Snapshot::default()), Err(BoardError::Torn)));
     }
 
     #[test]
