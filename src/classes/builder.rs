@@ -89,6 +89,7 @@ impl Builder {
         ] {
             builder.intern(name, Source::Unread(gauge));
         }
+        builder.intern("state_unwritable", Source::StateUnwritable);
         builder
     }
 

@@ -147,7 +147,7 @@ mod tests {
         let fact = |_| Some(ServiceFact { state: ServiceState::Ready, restarted: false, failed: false, reason: "" });
         let readings = Readings { view: View { rows: &[], objects: &[], text: &[], probes: &[] }, rates: &[] };
         let now = Now { wall: Duration::from_secs(77), ..Now::default() };
-        let scene = Scene { now, local: day, utc: day, readings, services: &fact };
+        let scene = Scene { now, local: day, utc: day, readings, services: &fact, is_state_writable: true };
         classes.update(&scene, &[Outcome::Kept, Outcome::Failed]);
         let mut on = Vec::new();
         let prefixes = [Prefix { kind: "", id: "web" }, Prefix { kind: "disk_", id: "root" }];

@@ -23,6 +23,8 @@ pub struct Scene<'a> {
     pub readings: Readings<'a>,
     /// What is known about a service, by its place in the policy.
     pub services: &'a dyn Fn(usize) -> Option<ServiceFact<'a>>,
+    /// What has to be remembered can be written.
+    pub is_state_writable: bool,
 }
 
 /// How a disk fares.
@@ -125,6 +127,7 @@ impl Classes {
             let on = match &entry.source {
                 Source::Hard => true,
                 Source::Nothing => false,
+                Source::StateUnwritable => !scene.is_state_writable,
                 Source::Defined(_) => continue,
                 Source::Time(test) => test.holds(&scene.local, &scene.utc),
                 Source::Measured(threshold) => match read(threshold.gauge, &self.table.disks) {
@@ -209,7 +212,7 @@ mod tests {
     fn scene() -> Scene<'static> {
         let readings = Readings { view: NOTHING, rates: &[] };
         let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: 12, minute: 4 };
-        Scene { now: Now::default(), local: day, utc: day, readings, services: &|_| None }
+        Scene { now: Now::default(), local: day, utc: day, readings, services: &|_| None, is_state_writable: true }
     }
 
     fn builder() -> Builder {
@@ -312,6 +315,15 @@ mod tests {
             let scene = Scene { services: &fact, ..scene() };
             classes.update(&scene, &[Outcome::Kept]);
             assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_written_is_a_class() {
+        let mut classes = Classes::new(builder().finish().expect("a table"), 0, 0);
+        for is_state_writable in [true, false, true] {
+            classes.update(&Scene { is_state_writable, ..scene() }, &[]);
+            assert_eq!(classes.is_on("state_unwritable"), !is_state_writable);
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) enum Source {
         outcome: Outcome,
     },
     Defined(ExprId),
+    /// What watchd has to remember cannot be written.
+    StateUnwritable,
     /// Nothing in this policy; it is false.
     Nothing,
 }
@@ -155,7 +157,7 @@ impl Source {
         Some(match self {
             Self::Hard => ClassKind::Hard,
             Self::Time(_) => ClassKind::Time,
-            Self::Measured(_) | Self::Unread(_) => ClassKind::Measured,
+            Self::Measured(_) | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
             Self::State { .. } => ClassKind::State,
             Self::Outcome { .. } => ClassKind::Outcome,
             Self::Defined(_) => ClassKind::Defined,

@@ -4,7 +4,7 @@
 //! after the last one of a burst. Without inotify SIGHUP still works.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -15,18 +15,30 @@ const QUIET: Duration = Duration::from_millis(200);
 /// The watch on one config.
 pub struct ConfigWatch {
     inotify: Inotify,
-    file_name: Option<std::ffi::OsString>,
+    config: PathBuf,
     due: Option<Duration>,
 }
 
 impl ConfigWatch {
     pub fn new(config: &Path) -> nix::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let watch = Self { inotify, config: config.to_owned(), due: None };
+        watch.renew()?;
+        Ok(watch)
+    }
+
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Watches directories that were made anew since. What has happened and was not answered yet is not forgotten.
+    pub fn renew(&self) -> nix::Result<()> {
         let changes = AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE;
-        let directory = config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        inotify.add_watch(directory, changes)?;
-        let _ = inotify.add_watch(&directory.join("conf.d"), changes);
-        Ok(Self { inotify, file_name: config.file_name().map(ToOwned::to_owned), due: None })
+        let parent = self.config.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new("."));
+        self.inotify.add_watch(directory, changes)?;
+        let _ = self.inotify.add_watch(&directory.join("conf.d"), changes);
+        Ok(())
     }
 
     pub fn source(&self) -> BorrowedFd<'_> {
@@ -40,7 +52,7 @@ impl ConfigWatch {
                 break;
             }
             let ours = |name: &std::ffi::OsString| {
-                self.file_name.as_ref() == Some(name) || Path::new(name).extension().is_some_and(|end| end == "toml")
+                self.config.file_name() == Some(name) || Path::new(name).extension().is_some_and(|end| end == "toml")
             };
             if events.iter().filter_map(|event| event.name.as_ref()).any(ours) {
                 self.due = Some(mono + QUIET);

@@ -29,7 +29,7 @@ use crate::store::marker;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
 use crate::sys::notify::Notifier;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{clock, daemon, memory, reap};
+use crate::sys::{clock, daemon, files, memory, reap};
 
 /// Everything the daemon has.
 pub struct Core {
@@ -40,6 +40,8 @@ pub struct Core {
     pub(super) sight: Sight,
     pub(super) judgement: Judgement,
     pub(super) services: Services<Grip>,
+    /// The ledger is open for writing.
+    has_ledger: bool,
     /// The probes that failed at the last look.
     pub(super) faults: [bool; PROBE_COUNT],
     pub(super) errands: Errands,
@@ -49,6 +51,10 @@ pub struct Core {
     pub(super) control: ControlSocket,
     pub(super) config_watch: Option<ConfigWatch>,
     pub(super) reading: Option<Reading>,
+    /// The config was changed while it was read.
+    pub(super) reads_again: bool,
+    /// Children have ended that are still to be looked at.
+    has_more_children: bool,
     pub(super) cycle: Duration,
     pub(super) memory: Memory,
     signals: Signals,
@@ -73,8 +79,6 @@ impl Core {
     pub fn new(places: &Places, loaded: Loaded) -> Result<Self, Failure> {
         let now = clock::now();
         let boot_id = daemon::boot_id().map_err(|error| system("read the boot id", &error))?;
-        marker::clear_stopped(&places.stopped())
-            .map_err(|error| system("clear the mark of a stop on purpose", &error))?;
         let poller = Poller::new().map_err(|error| system("make an epoll", &error))?;
         let signals = Signals::register().map_err(|error| system("catch signals", &error))?;
         for (signal, source) in signals.sources() {
@@ -83,6 +87,10 @@ impl Core {
                 .map_err(|error| system("wait for signals", &error))?;
         }
         let mut notes = Notes::open(&places.events(), now);
+        if let Err(error) = marker::clear_stopped(&places.stopped()) {
+            let text = format!("cannot clear the mark of a stop on purpose: {error}");
+            notes.add(EventKind::StateUnwritable, "", &text);
+        }
         let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
         let (door, missed) = super::reload::open_door(places, &loaded)?;
         for line in missed {
@@ -98,10 +106,11 @@ impl Core {
         let Loaded { policy, host, .. } = loaded;
         let specs = with_conditions(policy.services, &policy.promises);
         let judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
-        let services = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
+        let (services, has_ledger) = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
             services,
+            has_ledger,
             faults: [false; PROBE_COUNT],
             poller,
             now,
@@ -115,6 +124,8 @@ impl Core {
             control,
             config_watch: None,
             reading: None,
+            reads_again: false,
+            has_more_children: false,
             cycle: policy.daemon.cycle,
             memory: policy.daemon.memory,
             signals,
@@ -185,6 +196,7 @@ impl Core {
             self.config_watch.as_ref().and_then(ConfigWatch::deadline),
             self.reading.as_ref().map(Reading::deadline),
             self.next_sign,
+            self.has_more_children.then_some(self.now.mono),
         ];
         pending.into_iter().flatten().fold(self.next_cycle, Duration::min)
     }
@@ -219,20 +231,19 @@ impl Core {
 
     fn on_children(&mut self) {
         self.signals.drain(Signal::Child);
-        loop {
-            let more = reap::drain(&mut |pid, ending| {
-                self.with_services(|services, turn| services.on_child(pid, ending, turn));
-                self.on_errand_end(pid, ending);
-                self.on_helper_end(pid);
-            });
-            if !more {
-                return;
-            }
-        }
+        // What is more than one batch waits for the next turn, so that a storm of deaths holds up nothing else.
+        self.has_more_children = reap::drain(&mut |pid, ending| {
+            self.with_services(|services, turn| services.on_child(pid, ending, turn));
+            self.on_errand_end(pid, ending);
+            self.on_helper_end(pid);
+        });
     }
 
     fn on_deadlines(&mut self) {
         let mono = self.now.mono;
+        if std::mem::take(&mut self.has_more_children) {
+            self.on_children();
+        }
         self.with_services(|services, turn| services.on_deadline(turn));
         self.errands.expire(mono);
         self.control.expire(mono);
@@ -250,6 +261,7 @@ impl Core {
 
     /// One cycle's look at the host.
     fn look(&mut self) {
+        self.retry_state();
         self.aim_service_probe();
         self.sight.look(self.now);
         self.note_faults();
@@ -262,6 +274,28 @@ impl Core {
         if self.next_cycle <= self.now.mono {
             self.next_cycle = self.now.mono + self.cycle;
         }
+    }
+
+    /// Tries again to open what has to be remembered, where that failed: a disk that was full or read-only may not be any more.
+    fn retry_state(&mut self) {
+        if self.notes.is_writable() && self.has_ledger {
+            return;
+        }
+        // It may be missing since the start; where it is there, this changes nothing.
+        let _ = files::own_dir(&self.places.state_dir);
+        self.notes.retry(&self.places.events());
+        if !self.has_ledger
+            && let Ok(boot_id) = daemon::boot_id()
+            && let Ok(ledger) = open_ledger(&self.places, boot_id, &mut self.notes)
+        {
+            self.has_ledger = true;
+            self.with_services(|services, turn| services.set_ledger(ledger, turn));
+        }
+    }
+
+    /// Whether everything that has to be remembered can be.
+    pub(super) fn is_state_writable(&self) -> bool {
+        self.has_ledger && self.notes.is_writable() && self.services.is_ledger_writable()
     }
 
     /// Tells the probe of services which processes they are.
@@ -319,33 +353,34 @@ impl Core {
     }
 }
 
-/// Opens the ledger and takes up the services of the policy.
+/// Opens the ledger and takes up the services of the policy; says whether it can be written.
 fn begin_services(
     specs: Vec<(ServiceSpec, bool)>,
     (places, boot_id, now): (&Places, [u8; 40], Now),
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
-) -> Services<Grip> {
-    let ledger = match Ledger::open(&places.services(), boot_id) {
-        Ok((ledger, damage)) => {
-            if let Some(damage) = damage {
-                let text = format!("the ledger of services was damaged; it is kept as {}", damage.display());
-                notes.add(EventKind::StateDamaged, "", &text);
-            }
-            Some(ledger)
-        }
-        Err(error) => {
-            notes.add(EventKind::StateUnwritable, "", &format!("cannot open the ledger of services: {error}"));
-            None
-        }
-    };
+) -> (Services<Grip>, bool) {
+    let ledger = open_ledger(places, boot_id, notes).inspect_err(|error| {
+        notes.add(EventKind::StateUnwritable, "", &format!("cannot open the ledger of services: {error}"));
+    });
+    let has_ledger = ledger.is_ok();
+    let ledger = ledger.or_else(|_| Ledger::open_for_reading(&places.services(), boot_id)).ok();
     let mut watch = ServiceWatch(poller);
     let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now };
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
     // Different on every host and at every start, which is all that jitter needs.
     let seed = u64::from(std::process::id()) ^ millis(now.wall);
-    Services::new(specs, ledger, seed, &mut Turn { hands: &mut hands, now, note: &mut note })
+    (Services::new(specs, ledger, seed, &mut Turn { hands: &mut hands, now, note: &mut note }), has_ledger)
+}
+
+fn open_ledger(places: &Places, boot_id: [u8; 40], notes: &mut Notes) -> std::io::Result<Ledger> {
+    let (ledger, damage) = Ledger::open(&places.services(), boot_id)?;
+    if let Some(damage) = damage {
+        let text = format!("the ledger of services was damaged; it is kept as {}", damage.display());
+        notes.add(EventKind::StateDamaged, "", &text);
+    }
+    Ok(ledger)
 }
 
 fn signal_token(signal: Signal) -> Token {

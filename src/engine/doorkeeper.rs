@@ -31,11 +31,14 @@ pub struct Wanted {
     pub may_miss: bool,
 }
 
+/// A bound socket under the address that was asked for.
+type Bound = (SocketAddr, TcpListener);
+
 /// The sockets, and the process that serves them.
 pub struct Doorkeeper {
     wanted: Wanted,
-    munin: Vec<TcpListener>,
-    http: Vec<TcpListener>,
+    munin: Vec<Bound>,
+    http: Vec<Bound>,
     pid: Option<i32>,
     started: Duration,
     again_at: Option<Duration>,
@@ -45,27 +48,50 @@ pub struct Doorkeeper {
 impl Doorkeeper {
     /// Binds what is wanted. Gives a line for each address that was left out, or refuses.
     pub fn open(wanted: Wanted) -> Result<(Self, Vec<String>), String> {
-        let mut missed = Vec::new();
-        let mut bind = |what: &str, addresses: &[SocketAddr]| -> Result<Vec<TcpListener>, String> {
-            let mut sockets = Vec::new();
-            for address in addresses {
-                match listen::tcp(*address) {
-                    Ok(socket) => sockets.push(socket),
-                    Err(error) => {
-                        let line = format!("cannot listen on {address} for {what}: {error}");
-                        if !wanted.may_miss {
-                            return Err(line);
-                        }
-                        missed.push(line);
+        let mut keeper = Self {
+            wanted: Wanted::default(),
+            munin: Vec::new(),
+            http: Vec::new(),
+            pid: None,
+            started: Duration::ZERO,
+            again_at: None,
+            early_deaths: 0,
+        };
+        let missed = keeper.change(wanted)?;
+        Ok((keeper, missed))
+    }
+
+    /// Serves something else from now on. A socket whose address is still wanted is kept, since nobody else could be kept from
+    /// taking it meanwhile; when a new one is refused, everything stays as it is.
+    pub fn change(&mut self, wanted: Wanted) -> Result<Vec<String>, String> {
+        let (munin, mut missed) = self.bind("Munin", &wanted.munin, wanted.may_miss)?;
+        let (http, also_missed) = self.bind("HTTP", &wanted.http, wanted.may_miss)?;
+        missed.extend(also_missed);
+        (self.munin, self.http, self.wanted) = (munin, http, wanted);
+        self.early_deaths = 0;
+        self.again_at = None;
+        if let Some(pid) = self.pid.take() {
+            kill_child(pid);
+        }
+        Ok(missed)
+    }
+
+    fn bind(&self, what: &str, addresses: &[SocketAddr], may_miss: bool) -> Result<(Vec<Bound>, Vec<String>), String> {
+        let (mut bound, mut missed) = (Vec::new(), Vec::new());
+        for address in addresses {
+            let held = self.munin.iter().chain(&self.http).find(|(held, _)| held == address);
+            match held.map_or_else(|| listen::tcp(*address), |(_, socket)| socket.try_clone()) {
+                Ok(socket) => bound.push((*address, socket)),
+                Err(error) => {
+                    let line = format!("cannot listen on {address} for {what}: {error}");
+                    if !may_miss {
+                        return Err(line);
                     }
+                    missed.push(line);
                 }
             }
-            Ok(sockets)
-        };
-        let munin = bind("Munin", &wanted.munin)?;
-        let http = bind("HTTP", &wanted.http)?;
-        let keeper = Self { wanted, munin, http, pid: None, started: Duration::ZERO, again_at: None, early_deaths: 0 };
-        Ok((keeper, missed))
+        }
+        Ok((bound, missed))
     }
 
     pub fn wanted(&self) -> &Wanted {
@@ -80,7 +106,7 @@ impl Doorkeeper {
     pub fn listening(&self) -> String {
         let mut text = String::new();
         for (what, sockets) in [("munin", &self.munin), ("http", &self.http)] {
-            for address in sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
+            for address in sockets.iter().filter_map(|(_, socket)| socket.local_addr().ok()) {
                 let comma = if text.is_empty() { "" } else { ", " };
                 let _ = write!(text, "{comma}{what} {address}");
             }
@@ -94,8 +120,21 @@ impl Doorkeeper {
         if nothing || self.pid.is_some() || self.again_at.is_some_and(|at| at > mono) {
             return Ok(false);
         }
-        self.again_at = Some(mono + BACKOFF.0);
-        let clone = |sockets: &[TcpListener]| sockets.iter().map(TcpListener::try_clone).collect::<Result<Vec<_>, _>>();
+        match self.try_start(board) {
+            Ok(pid) => {
+                (self.pid, self.started, self.again_at) = (Some(pid), mono, None);
+                Ok(true)
+            }
+            Err(error) => {
+                self.rest(mono);
+                Err(error)
+            }
+        }
+    }
+
+    fn try_start(&self, board: &Board) -> Result<i32, std::io::Error> {
+        let clone =
+            |sockets: &[Bound]| sockets.iter().map(|(_, socket)| socket.try_clone()).collect::<Result<Vec<_>, _>>();
         let spec = DoorSpec {
             munin: clone(&self.munin)?,
             http: clone(&self.http)?,
@@ -106,11 +145,14 @@ impl Doorkeeper {
             empty_dir: self.wanted.empty_dir.clone(),
             parent: nix::unistd::getpid().as_raw(),
         };
-        let pid = fork::split(move || door::run(spec))?;
-        self.pid = Some(pid);
-        self.started = mono;
-        self.again_at = None;
-        Ok(true)
+        fork::split(move || door::run(spec))
+    }
+
+    /// A start that came to nothing: waits longer after each.
+    fn rest(&mut self, mono: Duration) {
+        self.early_deaths = self.early_deaths.saturating_add(1);
+        let wait = BACKOFF.0.saturating_mul(1 << self.early_deaths.min(16)).min(BACKOFF.1);
+        self.again_at = Some(mono + wait);
     }
 
     /// A child has ended. True when it was the door.
@@ -119,9 +161,11 @@ impl Doorkeeper {
             return false;
         }
         self.pid = None;
-        self.early_deaths = if mono.saturating_sub(self.started) >= SETTLE { 0 } else { self.early_deaths + 1 };
-        let wait = BACKOFF.0.saturating_mul(1 << self.early_deaths.min(16)).min(BACKOFF.1);
-        self.again_at = Some(if self.early_deaths == 0 { mono } else { mono + wait });
+        if mono.saturating_sub(self.started) >= SETTLE {
+            (self.early_deaths, self.again_at) = (0, Some(mono));
+        } else {
+            self.rest(mono);
+        }
         true
     }
 
@@ -137,5 +181,53 @@ impl Doorkeeper {
         if let Some(pid) = self.pid.take() {
             kill_child(pid);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(http: &[SocketAddr]) -> Wanted {
+        Wanted { http: http.to_vec(), ..Wanted::default() }
+    }
+
+    fn free() -> SocketAddr {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+        socket.local_addr().expect("it is bound")
+    }
+
+    #[test]
+    fn an_address_that_stays_is_never_let_go() {
+        let (first, second) = (free(), free());
+        let (mut keeper, _) = Doorkeeper::open(wanted(&[first])).expect("it is free");
+        // A door that does not die at once holds the sockets for a while longer.
+        let door = keeper.http[0].1.try_clone().expect("there are descriptors");
+        let missed = keeper.change(Wanted { host: "other".to_owned(), ..wanted(&[second, first]) });
+        assert_eq!(missed, Ok(Vec::new()));
+        assert_eq!(keeper.listening(), format!("http {second}, http {first}"));
+        let taken = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+        let taken = taken.local_addr().map(|address| (address, taken)).expect("it is bound");
+        let before = keeper.wanted().clone();
+        assert!(keeper.change(wanted(&[first, taken.0])).is_err());
+        assert_eq!((keeper.wanted(), keeper.listening()), (&before, format!("http {second}, http {first}")));
+        drop(door);
+    }
+
+    #[test]
+    fn a_door_that_dies_at_once_is_started_ever_more_rarely() {
+        let (mut keeper, _) = Doorkeeper::open(Wanted::default()).expect("nothing is wanted");
+        let mut mono = Duration::from_secs(1000);
+        let mut starts = 0;
+        while mono < Duration::from_secs(1000 + 3600) {
+            (keeper.pid, keeper.started) = (Some(1), mono);
+            assert!(keeper.on_child(1, mono));
+            starts += 1;
+            mono = keeper.deadline().expect("it is tried again");
+        }
+        assert!((60..80).contains(&starts), "{starts} starts in an hour");
+        (keeper.pid, keeper.started) = (Some(1), mono);
+        assert!(keeper.on_child(1, mono + SETTLE));
+        assert_eq!(keeper.deadline(), Some(mono + SETTLE), "one that lived comes back at once");
     }
 }

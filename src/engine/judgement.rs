@@ -62,12 +62,14 @@ impl Core {
         self.is_stirred = false;
         let pass = if is_cycle { Pass::Cycle } else { Pass::Event };
         let (services, now) = (&self.services, self.now);
+        let is_state_writable = self.is_state_writable();
         let Judgement { classes, agent, actions, restarts, .. } = &mut self.judgement;
         let scene = Scene {
             now: self.now,
             local: calendar(Civil::local(self.now.wall)),
             utc: calendar(Civil::utc(self.now.wall)),
             readings: self.sight.readings(),
+            is_state_writable,
             services: &|place| {
                 let fact = services.facts(now).nth(place)?;
                 Some(ServiceFact {

@@ -59,7 +59,7 @@ impl Mounts {
         if keys.is_empty() {
             return None;
         }
-        let helper = Helper::start(|output| {
+        let helper = Helper::start(&[host.root()], |output| {
             memory::trim_text();
             for (place, key) in keys.iter().enumerate() {
                 let Some((_, point)) = probe.foreign().find(|(other, _)| other == key) else { continue };

@@ -44,6 +44,33 @@ impl Notes {
         notes
     }
 
+    /// Tries again what could not be opened or written. What happened meanwhile goes into a journal that comes late.
+    pub fn retry(&mut self, path: &Path) {
+        match &self.journal {
+            _ if self.writable => return,
+            Some(journal) if !journal.is_writable() => return,
+            Some(_) => {}
+            None => {
+                let Ok((journal, _)) = Journal::open(path) else { return };
+                self.take_up(journal);
+            }
+        }
+        self.writable = true;
+        self.add(EventKind::StateWritable, "events", "the journal can be written again");
+    }
+
+    fn take_up(&mut self, mut journal: Journal) {
+        let missed = std::mem::replace(&mut self.rows, journal.last(EVENTS as u64));
+        self.rows.reserve_exact(EVENTS.saturating_sub(self.rows.len()));
+        self.total = journal.total();
+        for mut row in missed {
+            // A failure is noticed with the next event.
+            let _ = journal.append(&mut row);
+            self.push(row);
+        }
+        self.journal = Some(journal);
+    }
+
     /// Sets the time that the next events carry.
     pub fn turn(&mut self, now: Now) {
         self.now = now;
@@ -124,5 +151,33 @@ impl Notes {
             text: fixed(text),
             ..EventRow::new_zeroed()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::journal::JournalReader;
+
+    #[test]
+    fn a_journal_that_comes_late_gets_what_happened_meanwhile() {
+        let dir = std::env::temp_dir().join(format!("watchd-notes-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let path = dir.join("events");
+        let mut notes = Notes::open(&path, Now::default());
+        notes.add(EventKind::Report, "r", "while there was no journal");
+        notes.retry(&path);
+        assert!(!notes.is_writable(), "its directory is missing still");
+        std::fs::create_dir_all(&dir).expect("a directory can be made");
+        notes.retry(&path);
+        assert!(notes.is_writable());
+        notes.add(EventKind::Report, "r", "afterwards");
+        let told = |rows: &[EventRow]| rows.iter().map(|row| (row.number, row.kind())).collect::<Vec<_>>();
+        let kinds =
+            [EventKind::StateUnwritable, EventKind::Report, EventKind::StateWritable, EventKind::Report].into_iter();
+        let expect: Vec<_> = (1..).zip(kinds).collect();
+        assert_eq!(told(notes.rows()), expect);
+        assert_eq!(told(&JournalReader::open(&path).expect("it is there").last(9)), expect);
+        assert_eq!(notes.total(), 4);
     }
 }

@@ -83,14 +83,14 @@ impl Core {
         }
         self.fill_promises();
         self.fill_classes();
-        let taken = self.sight.taken();
+        let (taken, state_ok) = (self.sight.taken(), u32::from(self.is_state_writable()));
         let header = &mut self.publisher.header;
         header.sample_wall_ms = millis(taken.wall);
         header.sample_mono_ms = millis(taken.mono);
         header.cycles += u64::from(is_cycle);
         header.events_total = self.notes.total();
         header.door_pid = self.door.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        header.state_ok = u32::from(self.notes.is_writable() && self.services.is_ledger_writable());
+        header.state_ok = state_ok;
         let publisher = &mut self.publisher;
         publisher.board.publish(&Page {
             header: &publisher.header,

@@ -46,7 +46,7 @@ pub struct Reading {
 impl Reading {
     /// Starts the child. `mono` is the time of the turn.
     pub fn start(places: &Places, mono: Duration) -> std::io::Result<Self> {
-        let helper = Helper::start(|output| {
+        let helper = Helper::start(&[], |output| {
             let answer = read(places);
             if let Ok(bytes) = postcard::to_stdvec(&answer) {
                 let _ = output.write_all(&bytes);

@@ -1,5 +1,7 @@
 //! A new config while the daemon runs: read in a child, then the difference is applied. A bad one changes nothing.
 
+use std::path::Path;
+
 use super::config_watch::ConfigWatch;
 use super::core::Core;
 use super::doorkeeper::{Doorkeeper, Wanted};
@@ -13,9 +15,11 @@ use crate::sys::epoll::Interest;
 use crate::sys::files;
 
 impl Core {
-    /// Starts to read the config again, unless that goes on already.
+    /// Starts to read the config again. When that goes on already it is done once more afterwards: what is being read now may
+    /// be the text before the change.
     pub(super) fn reload(&mut self) {
         if self.reading.is_some() {
+            self.reads_again = true;
             return;
         }
         match Reading::start(&self.places, self.now.mono) {
@@ -56,6 +60,9 @@ impl Core {
             Answer::Refused(faults) => self.refuse(&faults),
         }
         crate::sys::memory::trim_heap();
+        if std::mem::take(&mut self.reads_again) {
+            self.reload();
+        }
     }
 
     fn refuse(&mut self, faults: &[String]) {
@@ -95,21 +102,8 @@ impl Core {
         Ok(())
     }
 
-    /// Binds the new addresses before the old ones are let go; those that are in both lists are let go first.
     fn change_door(&mut self, wanted: Wanted) -> Result<(), Vec<String>> {
-        let before = self.door.wanted().clone();
-        self.door.close();
-        let (door, missed) = match Doorkeeper::open(wanted) {
-            Ok(opened) => opened,
-            Err(fault) => {
-                // Back to what was; it was bound a moment ago.
-                if let Ok((door, _)) = Doorkeeper::open(Wanted { may_miss: true, ..before }) {
-                    self.door = door;
-                }
-                return Err(vec![fault]);
-            }
-        };
-        self.door = door;
+        let missed = self.door.change(wanted).map_err(|fault| vec![fault])?;
         for line in missed {
             self.notes.add(EventKind::Trouble, "", &line);
         }
@@ -120,11 +114,14 @@ impl Core {
 
     /// Watches the file for changes; without inotify a SIGHUP still reads it again.
     pub(super) fn watch_config(&mut self, file: Option<&str>) {
+        let Some(file) = file else { return };
+        if self.config_watch.as_ref().is_some_and(|watch| watch.config() == Path::new(file) && watch.renew().is_ok()) {
+            return;
+        }
         if let Some(watch) = self.config_watch.take() {
             self.poller.remove(watch.source());
         }
-        let Some(file) = file else { return };
-        let watch = ConfigWatch::new(std::path::Path::new(file)).map_err(std::io::Error::from).and_then(|watch| {
+        let watch = ConfigWatch::new(Path::new(file)).map_err(std::io::Error::from).and_then(|watch| {
             self.poller.add(watch.source(), Token::Config.pack(), Interest::Read)?;
             Ok(watch)
         });

@@ -264,8 +264,13 @@ impl<G, B: Blob> Services<G, B> {
         !self.books.failing
     }
 
-    /// Brings a ledger after one could not be opened.
-    pub fn set_ledger(&mut self, ledger: Ledger<B>) {
+    /// Brings a ledger after one could not be opened, and writes down what is known.
+    pub fn set_ledger<H: Hands<Grip = G>>(&mut self, ledger: Ledger<B>, turn: &mut Turn<'_, H>) {
         self.books.ledger = Some(ledger);
+        self.books.judge(Ok(()), turn);
+        for entry in &mut self.entries {
+            entry.written = None;
+            entry.save(&mut self.books, turn);
+        }
     }
 }

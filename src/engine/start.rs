@@ -1,5 +1,6 @@
 //! From the command line to a loop that turns: directories, lock, config, sockets, and the first lines a person reads.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,13 +43,18 @@ pub fn run(places: &Places) -> Result<(), Failure> {
 
 /// Makes the directories and takes the lock that makes us the only one.
 fn prepare(places: &Places) -> Result<Lock, Failure> {
-    for (what, path) in [("run", &places.run_dir), ("state", &places.state_dir)] {
-        files::own_dir(path).map_err(|error| {
-            Failure::System(format!(
-                "cannot use {} as the {what} directory: {error}; choose another with --{what}-dir",
-                path.display()
-            ))
-        })?;
+    for (what, path, may_miss) in [("run", &places.run_dir, false), ("state", &places.state_dir, true)] {
+        match files::own_dir(path) {
+            // A disk in trouble is what a watchdog is there for; the loop tries again.
+            Err(error) if may_miss && is_trouble(error.kind()) => {}
+            Err(error) => {
+                return Err(Failure::System(format!(
+                    "cannot use {} as the {what} directory: {error}; choose another with --{what}-dir",
+                    path.display()
+                )));
+            }
+            Ok(()) => {}
+        }
     }
     match locks::lock_dir(&places.run_dir) {
         Ok(Some(lock)) => Ok(lock),
@@ -58,6 +64,10 @@ fn prepare(places: &Places) -> Result<Lock, Failure> {
         ))),
         Err(error) => Err(system("lock the run directory", &error)),
     }
+}
+
+fn is_trouble(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Reads the config in a child and waits for it.

@@ -72,6 +72,11 @@ impl Journal {
         self.file.write_all_at(event.as_bytes(), place(event.number))
     }
 
+    /// Whether it can be written now, tried with bytes that stand there already.
+    pub fn is_writable(&self) -> bool {
+        self.file.write_all_at(&MAGIC, 0).is_ok()
+    }
+
     /// The newest events, oldest first; for the board after a restart.
     pub fn last(&self, count: u64) -> Vec<EventRow> {
         since(&self.file, self.newest.saturating_sub(count), self.newest)

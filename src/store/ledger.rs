@@ -98,6 +98,19 @@ impl Ledger<File> {
         Ok((Self::new(file, boot)?, Some(aside)))
     }
 
+    /// Opens a file that cannot be written now, for what it remembers: without it a service that runs would be started once more.
+    pub fn open_for_reading(path: &Path, boot: BootId) -> io::Result<Self> {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let found = file.metadata()?;
+        let mut head = [0; ROW];
+        if !found.is_file() || found.len() != SIZE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        file.load(&mut head, 0)?;
+        if head == header() { Self::new(file, boot) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
     /// Whether the whole file is sound; gives the rows that are.
     fn survey(file: &File, sound: &mut Vec<Row>) -> io::Result<bool> {
         let mut head = [0; ROW];
@@ -351,6 +364,19 @@ mod tests {
         ledger.write("more", &record(1)).expect("there is room again");
         assert_eq!(ledger.recall("s5").expect("it can be read"), None);
         assert!(ledger.recall("s6").expect("it can be read").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_remembered_all_the_same() {
+        let path = scratch("reading");
+        assert!(Ledger::open_for_reading(&path, BOOT).is_err(), "there is none");
+        let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
+        ledger.write("web", &record(1)).expect("a row can be written");
+        let mut ledger = Ledger::open_for_reading(&path, BOOT).expect("it is there");
+        assert_eq!(ledger.recall("web").expect("it can be read"), Some(Recalled::ThisBoot(record(1))));
+        assert!(ledger.write("web", &record(2)).is_err());
+        std::fs::write(&path, b"short").expect("it can be written");
+        assert!(Ledger::open_for_reading(&path, BOOT).is_err());
     }
 
     #[test]

@@ -24,8 +24,8 @@ impl Notifier {
             socket.set_nonblocking(true).ok()?;
             Some((socket, address.ok()?))
         });
-        let period = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok());
-        Self { socket, period: period.map(|micros: u64| Duration::from_micros(micros / 2)) }
+        let period = socket.as_ref().and_then(|_| period(&std::env::var("WATCHDOG_USEC").ok()?));
+        Self { socket, period }
     }
 
     /// Says one thing: `READY=1`, `WATCHDOG=1`, `STOPPING=1`, `RELOADING=1`.
@@ -38,5 +38,25 @@ impl Notifier {
     /// How often a sign of life is due.
     pub fn period(&self) -> Option<Duration> {
         self.period
+    }
+}
+
+/// Half of what the manager waits; none when that is no time, or so short that we would do nothing but say we live.
+fn period(micros: &str) -> Option<Duration> {
+    let half = Duration::from_micros(micros.parse::<u64>().ok()? / 2);
+    (half >= Duration::from_millis(10)).then_some(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_cannot_be_meant_asks_for_no_sign_of_life() {
+        for (micros, expect) in
+            [("30000000", Some(15_000)), ("20000", Some(10)), ("0", None), ("1", None), ("-5", None), ("", None)]
+        {
+            assert_eq!(period(micros), expect.map(Duration::from_millis), "{micros:?}");
+        }
     }
 }

@@ -103,7 +103,12 @@ impl Scratch {
 
     /// Compiles a program of `benches/peers` into this directory.
     pub fn program(&self, source: &str, name: &str) -> PathBuf {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(source);
+        self.compiled(&Path::new("benches/peers").join(source), name)
+    }
+
+    /// Compiles any program of ours into this directory.
+    pub fn compiled(&self, source: &Path, name: &str) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
         let path = self.path(name);
         let compiled = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&path).arg(&source).output();
         let compiled = compiled.expect("Rust links with cc, so there is one");
@@ -222,10 +227,15 @@ impl Home {
 
     /// Starts the daemon and waits for nothing.
     pub fn spawn(&self) -> Daemon<'_> {
+        self.spawn_as(self.command(&["run"]))
+    }
+
+    /// The same, with a command line that ends in the daemon's.
+    pub fn spawn_as(&self, mut command: Command) -> Daemon<'_> {
         let said = self.scratch.path("said");
         let file = File::options().create(true).append(true).open(&said).expect("a file can be made");
         let again = file.try_clone().expect("it can be opened twice");
-        let child = self.command(&["run"]).stdout(file).stderr(again).spawn().expect("watchd can be started");
+        let child = command.stdout(file).stderr(again).spawn().expect("watchd can be started");
         Daemon { child, home: self, said }
     }
 

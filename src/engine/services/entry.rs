@@ -64,6 +64,11 @@ impl<G> Entry<G> {
         work.save();
     }
 
+    /// Writes down what is known of it.
+    pub fn save<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
+        Work { entry: self, books, turn }.save();
+    }
+
     pub fn holds(&self, token: u64) -> bool {
         self.grips().any(|held| held.token == token)
     }

@@ -1,0 +1,135 @@
+//! What accidents and ill will do to a running watchd, played for real: dead file servers, storms of signals, odd files, full disks.
+//!
+//! Nothing here depends on how long a thing takes. What needs root or FUSE says so loudly where it is missing.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use harness::{Home, is_root, look, skip, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use watchd::model::ServiceState;
+use watchd::store::{Snapshot, board};
+
+/// A daemon's command line below that of another program.
+fn below(program: &Path, args: &[&Path], home: &Home) -> Command {
+    let daemon = home.command(&["run"]);
+    let mut command = Command::new(program);
+    command.args(args).arg(daemon.get_program()).args(daemon.get_args());
+    command
+}
+
+/// A policy with one service; `more` goes into its table.
+fn one_service(more: &str) -> String {
+    format!("[watchd]\ncycle = \"1s\"\n[process.web]\nrun = [\"@/stamp\", \"@/web\"]\n{more}\n")
+}
+
+#[test]
+fn a_file_server_that_never_answers_holds_neither_the_loop_nor_the_next_watchd() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        return skip("a dead file server takes root and /dev/fuse");
+    }
+    let home = Home::new("mute", &one_service("settle = \"100ms\""));
+    home.scratch.program("stamp.c", "stamp");
+    let mute = home.scratch.compiled(Path::new("tests/attack/mute.c"), "mute");
+    let point = home.scratch.dir_of("mounted", None);
+    let mut daemon = home.spawn_as(below(&mute, &[&point], &home));
+    daemon.wait_state("web", ServiceState::Ready);
+    let first = daemon.wait_for("a cycle", |snapshot| Some(snapshot.header.cycles));
+    // The helper that asks it has its two seconds, and is given up.
+    let stuck = until("a helper that hangs", || {
+        let children =
+            look::pids().into_iter().filter(|pid| look::stat(*pid).is_some_and(|stat| stat.parent == daemon.pid()));
+        children.rev().find(|pid| look::stat(*pid).is_some_and(|stat| stat.state == 'D'))
+    });
+    let longest = daemon.wait_for("five more cycles", |snapshot| {
+        (snapshot.header.cycles > first + 5).then_some(snapshot.header.longest_turn_us)
+    });
+    assert!(longest < 1_000_000, "the loop was never held: {longest} µs");
+    daemon.kill();
+    assert!(look::stat(stuck).is_some_and(|stat| stat.state == 'D'), "nothing ends a helper that the kernel holds");
+    let mut daemon = home.start();
+    daemon.wait_state("web", ServiceState::Ready);
+    drop(daemon);
+    for pid in look::running_from(&home.scratch.dir) {
+        if look::program(pid).as_deref() == Some(mute.as_path()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    until("the end of the helper", || look::stat(stuck).is_none().then_some(()));
+    let _ = fs::remove_dir(&point);
+}
+
+/// Whether a class is true.
+fn is_on(snapshot: &Snapshot, class: &str) -> bool {
+    snapshot.classes.iter().any(|row| board::text(&row.name) == class && row.is_on())
+}
+
+fn status(mut command: Command) -> Option<i32> {
+    command.status().ok()?.code()
+}
+
+fn has_namespaces() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "true"]);
+    status(command) == Some(0)
+}
+
+#[test]
+fn a_read_only_state_directory_is_a_class_and_stops_nothing_else() {
+    if !is_root() || !has_namespaces() {
+        return skip("a mount takes root and unshare");
+    }
+    let home = Home::new("readonly", &one_service("settle = \"100ms\""));
+    home.scratch.program("stamp.c", "stamp");
+    let state = home.scratch.path("state");
+    let mut daemon = home.start();
+    let pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    daemon.kill();
+
+    let script = "mount --bind $0 $0 && mount -o remount,ro,bind $0 && exec \"$@\"";
+    let args = [Path::new("-m"), Path::new("sh"), Path::new("-c"), Path::new(script), &state];
+    let mut daemon = home.spawn_as(below(Path::new("unshare"), &args, &home));
+    daemon.wait_for("the class", |snapshot| {
+        (is_on(snapshot, "state_unwritable") && snapshot.header.state_ok == 0).then_some(())
+    });
+    assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, pid, "what ran is remembered and adopted");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+    daemon.wait_for("another process", |snapshot| {
+        let row = snapshot.service("web")?;
+        (row.state() == ServiceState::Ready && row.pid != pid).then_some(())
+    });
+
+    let pid = daemon.pid().to_string();
+    let mut remount = Command::new("nsenter");
+    remount.args(["-t", &pid, "-m", "mount", "-o", "remount,rw,bind"]).arg(&state);
+    assert_eq!(status(remount), Some(0));
+    daemon.wait_for("the end of the class", |snapshot| {
+        (!is_on(snapshot, "state_unwritable") && snapshot.header.state_ok == 1).then_some(())
+    });
+    let (code, events) = home.ask(&["events"]);
+    assert!(code == 0 && events.contains("service-died"), "what happened meanwhile was written late:\n{events}");
+}
+
+#[test]
+fn the_last_of_many_changes_counts() {
+    let home = Home::new("changes", &one_service("settle = \"100ms\""));
+    home.scratch.program("stamp.c", "stamp");
+    let mut daemon = home.start();
+    let pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    for round in 0..60 {
+        home.configure(&one_service(&format!("settle = \"{}ms\"", 100 + round)).replace("1s", "2s"));
+        daemon.signal(Signal::SIGHUP);
+    }
+    home.configure(&one_service("settle = \"100ms\"").replace("1s", "3s"));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("the last config", |snapshot| (snapshot.header.cycle_ms == 3000).then_some(()));
+    fs::remove_file(home.scratch.path("watchd.toml")).expect("it is there");
+    daemon.wait_for("the refusal", |snapshot| (snapshot.header.config_ok == 0).then_some(()));
+    assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, pid, "the old policy goes on");
+}
