@@ -30,9 +30,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Standard error, and the file behind it if the environment names one.
+    /// Standard error, and the file behind it if the environment names one. A file that is named and is not behind it is
+    /// somebody else's, and never touched.
     pub fn from_environment() -> Self {
-        let file = std::env::var_os(FILE).map(PathBuf::from).filter(|file| file.is_absolute());
+        let file = std::env::var_os(FILE).map(PathBuf::from).filter(|file| file.is_absolute() && stderr::is(file));
         let written = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.len());
         Self { file, written, held_back: 0 }
     }

@@ -366,7 +366,7 @@ impl World {
             _ => format!("served{}", proc.service),
         };
         comm[..name.len()].copy_from_slice(name.as_bytes());
-        Some(Process { identity: proc.identity, comm, is_zombie: proc.ended.is_some() })
+        Some(Process { identity: proc.identity, comm, is_zombie: proc.ended.is_some(), is_kernel: false })
     }
 }
 

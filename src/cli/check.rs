@@ -67,6 +67,6 @@ mod tests {
     fn a_summary_counts_what_there_is() {
         let text = "[process.a]\nmatch = \"a\"\n[process.b]\nmatch = \"b\"\n[disk.root]\npath = \"/\"\n";
         let (policy, warnings) = load_text("t", text, &Inventory::default()).expect("a good policy");
-        assert_eq!(summary("t", &policy, warnings.len()), "t: ok: 2 services, 1 disk, 17 classes");
+        assert_eq!(summary("t", &policy, warnings.len()), "t: ok: 2 services, 1 disk, 18 classes");
     }
 }

@@ -1,8 +1,8 @@
 //! One file as text: read without blocking, bounded, checked to be UTF-8, and able to say which line an offset is in.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::fault::{Findings, Place};
@@ -81,6 +81,9 @@ fn load(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     if !facts.is_file() {
         return Err(("it is not a regular file".into(), "give the path of a regular file"));
     }
+    if nix::unistd::geteuid().is_root() {
+        trust(path, &facts)?;
+    }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(refused)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
@@ -89,9 +92,59 @@ fn load(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     Ok(bytes)
 }
 
+/// Whoever can write what root obeys is root. An account's own group, and root's, are no others.
+fn trust(path: &Path, file: &Metadata) -> Result<(), (String, &'static str)> {
+    let others = |facts: &Metadata| {
+        let group = facts.mode() & 0o020 != 0 && facts.gid() != 0 && facts.gid() != facts.uid();
+        group || facts.mode() & 0o002 != 0
+    };
+    if others(file) {
+        return Err(("other accounts can write to it, and so to what root runs".into(), "chmod go-w it"));
+    }
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    for directory in [&real, path].into_iter().filter_map(Path::parent) {
+        let Ok(facts) = directory.metadata() else { continue };
+        let is_sticky = facts.mode() & 0o1000 != 0;
+        // In a sticky directory everybody can make a file, but nobody can take another's place.
+        if others(&facts) && !(is_sticky && file.uid() == 0) {
+            let what = format!("other accounts can write to its directory {}", directory.display());
+            return Err((what, "keep it in a directory that only root can write to, such as /etc/watchd"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_can_write_is_not_obeyed_by_root() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let base = std::env::temp_dir().join(format!("watchd-trust-{}", std::process::id()));
+        std::fs::create_dir_all(&base).expect("a directory can be made");
+        let file = base.join("watchd.toml");
+        std::fs::write(&file, "").expect("a file can be written");
+        let is_root = nix::unistd::geteuid().is_root();
+        for (directory, mode, owner, trusted) in [
+            (0o755, 0o644, (0, 0), true),
+            (0o755, 0o664, (0, 0), true),
+            (0o755, 0o664, (7, 7), true),
+            (0o755, 0o664, (0, 7), false),
+            (0o755, 0o646, (0, 0), false),
+            (0o777, 0o644, (0, 0), false),
+            (0o1777, 0o644, (0, 0), true),
+            (0o1777, 0o644, (7, 7), false),
+        ] {
+            let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+            set(&base, directory).and_then(|()| set(&file, mode)).expect("they are ours");
+            if chown(&file, Some(owner.0), Some(owner.1)).is_ok() && is_root {
+                let found = file.metadata().expect("it is there");
+                assert_eq!(trust(&file, &found).is_ok(), trusted, "{directory:o} {mode:o} {owner:?}");
+            }
+        }
+        std::fs::remove_dir_all(&base).expect("it can be removed");
+    }
 
     #[test]
     fn columns_count_characters() {

@@ -54,7 +54,7 @@ fn process_of(stat: &Stat) -> Process {
         *to = *from;
     }
     let identity = Identity { pid: stat.pid, start_ticks: stat.start_ticks };
-    Process { identity, comm, is_zombie: stat.is_zombie() }
+    Process { identity, comm, is_zombie: stat.is_zombie(), is_kernel: stat.is_kernel_thread() }
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -311,6 +311,8 @@ impl Machine {
 
     /// Nothing that a clean end of watchd has to wait for is under way.
     pub fn is_quiet(&self, spec: &ServiceSpec) -> bool {
-        spec.on_exit == OnExit::Leave || matches!(self.phase, Phase::Down { .. } | Phase::Unsure { .. })
+        // What SIGKILL did not end is waited for no longer: only the kernel can end it.
+        let is_deaf = matches!(self.phase, Phase::Signalling { next: Duration::MAX, .. });
+        spec.on_exit == OnExit::Leave || is_deaf || matches!(self.phase, Phase::Down { .. } | Phase::Unsure { .. })
     }
 }

@@ -64,6 +64,8 @@ pub struct Process {
     pub comm: [u8; 16],
     /// It has ended and waits for its parent to notice.
     pub is_zombie: bool,
+    /// It is a thread of the kernel: nobody's service, and deaf to signals.
+    pub is_kernel: bool,
 }
 
 /// What is known of the service from before.
@@ -88,6 +90,11 @@ pub fn judge_pidfile(
     let Some(process) = process.filter(|process| !process.is_zombie) else {
         return Sighting::NotFound(text(format_args!("pidfile {path} names pid {pid}, which does not run")));
     };
+    if process.is_kernel {
+        return Sighting::Stranger(text(format_args!(
+            "pidfile {path} names pid {pid}, which is a thread of the kernel"
+        )));
+    }
     let identity = process.identity;
     let born = identity.born();
     let found = Sighting::Found { identity, born };
@@ -128,7 +135,12 @@ mod tests {
     fn process(born: u64, comm: &str) -> Process {
         let mut name = [0; 16];
         name[..comm.len()].copy_from_slice(comm.as_bytes());
-        Process { identity: Identity { pid: 123, start_ticks: born * 100 }, comm: name, is_zombie: false }
+        Process {
+            identity: Identity { pid: 123, start_ticks: born * 100 },
+            comm: name,
+            is_zombie: false,
+            is_kernel: false,
+        }
     }
 
     #[test]
@@ -189,6 +201,16 @@ mod tests {
         ] {
             let judged = judge_pidfile("/p", (123, file_written), Some(&seen), &known, NOW);
             assert_eq!(matches!(judged, Sighting::Found { .. }), ours, "{claim}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_is_never_the_service() {
+        let thread = Process { is_kernel: true, ..process(0, "kthreadd") };
+        let known = Known { last: Some(thread.identity), ..Known::default() };
+        for known in [known, Known::default()] {
+            let judged = judge_pidfile("/p", (123, NOW.wall), Some(&thread), &known, NOW);
+            assert!(matches!(judged, Sighting::Stranger(_)), "{judged:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -17,9 +17,20 @@ pub struct Lock(#[allow(dead_code, reason = "held for its lock, never read")] Fl
 
 /// Takes the lock of a directory; none when somebody else holds it.
 pub fn lock_dir(path: &Path) -> io::Result<Option<Lock>> {
-    let dir = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(path)?;
+    let dir = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)?;
+    lock(dir, path)
+}
+
+fn lock(dir: File, path: &Path) -> io::Result<Option<Lock>> {
+    let opened = dir.metadata()?;
     match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Lock(lock))),
+        // A holder that ends takes the directory away, and another may be there by now: the lock of a directory that nobody
+        // can find keeps nobody out.
+        Ok(lock) => match std::fs::symlink_metadata(path) {
+            Ok(found) if (found.dev(), found.ino()) == (opened.dev(), opened.ino()) => Ok(Some(Lock(lock))),
+            Ok(_) => Err(io::Error::other("it was made anew meanwhile; try again")),
+            Err(error) => Err(error),
+        },
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(errno.into()),
     }
@@ -39,6 +50,13 @@ mod tests {
         drop(first);
         assert!(lock_dir(&dir).expect("flock works").is_some(), "released");
         assert!(lock_dir(&dir.join("none")).is_err());
+        std::os::unix::fs::symlink(&dir, dir.join("link")).expect("a link can be made");
+        assert!(lock_dir(&dir.join("link")).is_err(), "a link is not ours");
+        let old = File::open(&dir).expect("it opens");
+        std::fs::rename(&dir, dir.with_extension("old")).expect("it can be renamed");
+        std::fs::create_dir(&dir).expect("a directory can be made");
+        assert!(lock(old, &dir).is_err(), "what was opened is not there any more");
+        std::fs::remove_dir_all(dir.with_extension("old")).expect("it can be removed");
         std::fs::remove_dir_all(&dir).expect("it can be removed");
     }
 }

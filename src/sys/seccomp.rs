@@ -34,7 +34,6 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_getpid,
     libc::SYS_gettid,
-    libc::SYS_tgkill,
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];
@@ -50,6 +49,7 @@ const ARCHITECTURE: Option<u32> = None;
 const NUMBER: u32 = 0;
 const MACHINE: u32 = 4;
 const LOW_HALF: u32 = if cfg!(target_endian = "big") { 4 } else { 0 };
+const FIRST_ARGUMENT: u32 = 16 + LOW_HALF;
 const SECOND_ARGUMENT: u32 = 24 + LOW_HALF;
 const THIRD_ARGUMENT: u32 = 32 + LOW_HALF;
 
@@ -74,8 +74,8 @@ fn word(value: libc::c_int) -> u32 {
 #[allow(clippy::cast_possible_wrap, clippy::useless_conversion)]
 const NON_BLOCKING: libc::c_long = libc::FIONBIO as libc::c_long;
 
-/// The filter as the kernel runs it: from top to bottom, each test falling through to the next.
-fn program(architecture: u32) -> Vec<libc::sock_filter> {
+/// The filter as the kernel runs it: from top to bottom, each test falling through to the next. `pid` is our own.
+fn program(architecture: u32, pid: u32) -> Vec<libc::sock_filter> {
     let kill = || step(RETURN, libc::SECCOMP_RET_KILL_PROCESS, (0, 0));
     let allow = || step(RETURN, libc::SECCOMP_RET_ALLOW, (0, 0));
     let refuse = || step(RETURN, libc::SECCOMP_RET_ERRNO | word(libc::EACCES), (0, 0));
@@ -100,6 +100,14 @@ fn program(architecture: u32) -> Vec<libc::sock_filter> {
             allow(),
         ]);
     }
+    // How the C library aborts: a signal to ourselves. To others of the same account, the daemon perhaps, there is none.
+    steps.extend([
+        step(JUMP_IF_EQUAL, number(libc::SYS_tgkill), (0, 4)),
+        step(LOAD, FIRST_ARGUMENT, (0, 0)),
+        step(JUMP_IF_EQUAL, pid, (0, 1)),
+        allow(),
+        kill(),
+    ]);
     // Non-blocking sockets; and builds with assertions ask whether what they close is open.
     for (call, argument) in [(libc::SYS_ioctl, number(NON_BLOCKING)), (libc::SYS_fcntl, word(libc::F_GETFD))] {
         steps.extend([
@@ -117,7 +125,7 @@ fn program(architecture: u32) -> Vec<libc::sock_filter> {
 /// Puts the filter in place for the rest of this process. `no_new_privs` must be set.
 pub fn confine() -> io::Result<()> {
     let Some(architecture) = ARCHITECTURE else { return Ok(()) };
-    let mut steps = program(architecture);
+    let mut steps = program(architecture, std::process::id());
     let len = u16::try_from(steps.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = libc::sock_fprog { len, filter: steps.as_mut_ptr() };
     // SAFETY: the kernel copies the program, which lives until the call returns.
@@ -153,7 +161,11 @@ mod tests {
 
     #[test]
     fn what_is_not_on_the_list_ends_the_process() {
-        let deeds: [(&str, fn()); 5] = [
+        let deeds: [(&str, fn()); 6] = [
+            ("signal a thread of another process", || {
+                // SAFETY: takes no pointers; signal 0 does nothing.
+                let _ = unsafe { libc::syscall(libc::SYS_tgkill, 1, 1, 0) };
+            }),
             ("make a socket", || drop(std::net::UdpSocket::bind("127.0.0.1:0"))),
             ("start a process", || drop(fork::split(|| {}))),
             ("signal a process", || fork::kill_child(std::process::id().cast_signed())),
@@ -176,6 +188,12 @@ mod tests {
             let end = end_of(deed);
             assert!(matches!(end, WaitStatus::Signaled(_, Signal::SIGSYS, _)), "{what}: {end:?}");
         }
+    }
+
+    #[test]
+    fn it_can_abort() {
+        let end = end_of(|| std::process::abort());
+        assert!(matches!(end, WaitStatus::Signaled(_, Signal::SIGABRT, _)), "{end:?}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -16,7 +18,28 @@ pub fn write(line: &[u8]) -> io::Result<()> {
     stderr.write_all(line)
 }
 
+/// Whether standard error goes to the file of this name.
+pub fn is(path: &Path) -> bool {
+    let Ok(own) = io::stderr().as_fd().try_clone_to_owned().and_then(|stderr| File::from(stderr).metadata()) else {
+        return false;
+    };
+    path.symlink_metadata().is_ok_and(|named| named.is_file() && (named.dev(), named.ino()) == (own.dev(), own.ino()))
+}
+
 /// Sends standard error to this file from now on.
 pub fn replace(file: &File) -> io::Result<()> {
     Ok(nix::unistd::dup2_stderr(file)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_behind_standard_error_is_told_from_it() {
+        let path = std::env::temp_dir().join(format!("watchd-stderr-{}", std::process::id()));
+        std::fs::write(&path, "mine").expect("a file can be written");
+        assert!(!is(&path) && !is(Path::new("/nonexistent")));
+        std::fs::remove_file(&path).expect("it can be removed");
+    }
 }
