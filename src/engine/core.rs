@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use watchd_probes::sample_limits::PROBE_COUNT;
 
+use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
 use super::doorkeeper::Doorkeeper;
@@ -38,6 +39,7 @@ pub struct Core {
     pub(super) now: Now,
     pub(super) notes: Notes,
     pub(super) sight: Sight,
+    pub(super) chronicle: Chronicle,
     pub(super) judgement: Judgement,
     pub(super) services: Services<Grip>,
     /// The probes that failed at the last look.
@@ -83,6 +85,7 @@ impl Core {
                 .map_err(|error| system("wait for signals", &error))?;
         }
         let mut notes = Notes::open(&places.events(), now);
+        let chronicle = Chronicle::open(places, now, &mut notes);
         let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
         let (door, missed) = super::reload::open_door(places, &loaded)?;
         for line in missed {
@@ -107,6 +110,7 @@ impl Core {
             now,
             notes,
             sight,
+            chronicle,
             judgement,
             errands: Errands::default(),
             mounts: Mounts::default(),
@@ -252,6 +256,7 @@ impl Core {
     fn look(&mut self) {
         self.aim_service_probe();
         self.sight.look(self.now);
+        self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);

@@ -90,7 +90,8 @@ impl Core {
         header.cycles += u64::from(is_cycle);
         header.events_total = self.notes.total();
         header.door_pid = self.door.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-        header.state_ok = u32::from(self.notes.is_writable() && self.services.is_ledger_writable());
+        header.state_ok =
+            u32::from(self.notes.is_writable() && self.services.is_ledger_writable() && self.chronicle.is_writable());
         let publisher = &mut self.publisher;
         publisher.board.publish(&Page {
             header: &publisher.header,
