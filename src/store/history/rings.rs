@@ -144,6 +144,8 @@ impl Rings {
         let rings = Self { file: open_or_make(path)? };
         // Nothing, or zeros: reserved, and the power lost before the first head was written.
         if rings.file.metadata()?.len() == 0 || rings.head(0)?.is_none_or(|head| head == MAGIC[..] || head == [0; 18]) {
+            // A file that was cut, or copied with holes, is made whole.
+            (0..rings.panels()?).try_for_each(|panel| rings.reserve(panel))?;
             return Ok((rings, None));
         }
         let aside = PathBuf::from(format!("{}.damaged", path.display()));
@@ -162,20 +164,25 @@ impl Rings {
 
     /// How many whole panels there are.
     pub fn panels(&self) -> io::Result<usize> {
-        let whole = usize::try_from(self.file.metadata()?.len() / PANEL_BYTES).unwrap_or(PANELS).min(PANELS);
-        for panel in 0..whole {
+        for panel in 0..PANELS {
             if self.head(panel)? != Some(*MAGIC) {
                 return Ok(panel);
             }
         }
-        Ok(whole)
+        Ok(PANELS)
     }
 
     /// Reserves one more panel; what was begun and not finished is taken up.
     pub fn add_panel(&self, panel: usize) -> io::Result<()> {
+        self.reserve(panel)?;
+        self.file.write_all_at(MAGIC, panel_start(panel))
+    }
+
+    /// The disk's room for a panel, so that no later write can find it full.
+    fn reserve(&self, panel: usize) -> io::Result<()> {
         let signed = |bytes: u64| i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
         nix::fcntl::posix_fallocate(&self.file, signed(panel_start(panel))?, signed(PANEL_BYTES)?)?;
-        self.file.write_all_at(MAGIC, panel_start(panel))
+        Ok(())
     }
 
     /// The name of a column; none while it is free, or when its name is damaged.
