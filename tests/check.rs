@@ -518,7 +518,9 @@ fn the_command_sums_up_a_good_policy() {
     let (code, out, err) = watchd(&["check", &file.to_string_lossy()]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("watchd.toml: ok: 3 services, 1 disk, 1 command, 1 report, "), "{out}");
-    assert!(out.trim_end().ends_with(" classes") && out.lines().count() == 1, "{out}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].ends_with(" classes") && lines.len() == 2, "{out}");
+    assert!(lines[1].starts_with("history: ") && lines[1].ends_with("never more than 52.3 MB"), "{out}");
 }
 
 #[test]

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use recorded::Shown;
 use watchd::door::{Answers, DoorSpec, Front, SLOTS};
-use watchd::model::Network;
-use watchd::store::Reader;
+use watchd::model::{Network, Now};
+use watchd::store::history::History;
+use watchd::store::{Reader, Readings};
 use watchd::sys::{clock, fork, listen};
+use watchd_probes::{ProbeId, Sample, Value, filesystem, load};
 
 /// How long a test waits for bytes that must come; nothing is ever asserted about how long they took.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -272,6 +274,50 @@ fn descriptors(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).expect("we may look").count()
 }
 
+/// A history of ten minutes until now, opened for reading.
+fn past(path: &std::path::Path) -> std::fs::File {
+    let now = clock::now();
+    let (mut history, _) = History::open(path, now).expect("it opens");
+    let mut sample = Sample::default();
+    for back in (0..60).rev() {
+        let back = Duration::from_secs(10 * back);
+        let now = Now { mono: now.mono, wall: now.wall - back };
+        sample.begin();
+        sample.sink(ProbeId::Load).host(load::ONE, 7);
+        sample.finish(ProbeId::Load, Ok(()), 0);
+        let mut sink = sample.sink(ProbeId::Filesystem);
+        for mount in ["/", "/a \"b\""] {
+            let object = sink.object(&[mount.as_bytes()]).expect("there is room");
+            sink.put(object, filesystem::AVAIL, Value::Int(1 << 30));
+        }
+        sample.finish(ProbeId::Filesystem, Ok(()), 0);
+        let recorded = history.record(Readings { view: sample.view(), rates: &[] }, now);
+        assert!(recorded.error.is_none(), "{recorded:?}");
+    }
+    std::fs::File::open(path).expect("it is there")
+}
+
+fn assert_tells_the_past(found: &Found) {
+    for (question, code, fragment) in [
+        ("", 200, r#"{"metric":"load.one","object":"","unit":"count","per_second":false}"#),
+        ("?metric=load.one", 200, ",7,7,7]"),
+        ("?metric=load.one&since=10m&points=2", 200, r#""step":600}"#),
+        ("?metric=filesystem.avail&object=%2Fa+%22b%22&since=2y&points=2000", 200, r#""object":"/a \"b\"""#),
+        ("?metric=filesystem.avail", 400, "several"),
+        ("?metric=filesystem.avail&object=/nosuch", 404, "object"),
+        ("?metric=nosuch", 404, "metric"),
+        ("?points=100000", 400, "cannot understand"),
+        ("?%00", 400, "cannot understand"),
+    ] {
+        let answer = converse(found.http, format!("GET /api/history{question} HTTP/1.0\r\n\r\n").as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(fragment), "{question}: {answer}");
+        if code == 200 {
+            let body = answer.split_once("\r\n\r\n").expect("there is a head").1;
+            let _: serde_json::Value = serde_json::from_str(body).expect("it is JSON");
+        }
+    }
+}
+
 #[test]
 fn a_door_of_its_own_has_nothing_left_to_lose() {
     let shown = Shown::new("vm", "forked");
@@ -286,6 +332,7 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
         host_name: "golden.example".to_owned(),
         http: vec![http],
         board: std::fs::File::open(&shown.path).expect("the board opens"),
+        history: Some(past(&shown.path.with_file_name("history"))),
         user: Some((65534, 65534)),
         empty_dir: Some(empty),
         parent: nix::unistd::getpid().as_raw(),
@@ -294,6 +341,7 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
     let found = Found { munin: munin_address, http: http_address };
     let result = std::panic::catch_unwind(|| {
         assert_serves(&found);
+        assert_tells_the_past(&found);
         assert_eq!((status(pid, "NoNewPrivs"), status(pid, "Threads")), ("1".to_owned(), "1".to_owned()));
         if is_root {
             let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("we may look");
@@ -304,7 +352,7 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
             assert_eq!(status(pid, "Gid"), "65534 65534 65534 65534");
             assert_eq!((status(pid, "Groups"), status(pid, "CapEff")), (String::new(), "0000000000000000".to_owned()));
             let before = descriptors(pid);
-            assert!(before <= 3 + 2 + 1 + 4, "{before} descriptors");
+            assert!(before <= 3 + 2 + 1 + 1 + 4, "{before} descriptors");
             for _ in 0..300 {
                 assert!(converse(found.http, b"GET /nosuch HTTP/1.0\r\n\r\n").contains(" 404 "));
             }

@@ -48,12 +48,12 @@ impl MetricId {
         Self(((probe as u16) << 8) | place as u16)
     }
 
-    pub fn probe(self) -> usize {
-        usize::from(self.0 >> 8)
+    pub const fn probe(self) -> usize {
+        (self.0 >> 8) as usize
     }
 
-    pub fn place(self) -> usize {
-        usize::from(self.0 & 0xff)
+    pub const fn place(self) -> usize {
+        (self.0 & 0xff) as usize
     }
 
     /// The table entry; none for an id that came from another build's board.

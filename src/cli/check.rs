@@ -3,13 +3,17 @@
 //! Faults and warnings go to the standard error, one line each; the summary of a good policy to the standard output.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use watchd_probes::inventory::Inventory;
 
 use crate::config::Fault;
 use crate::engine::policy::{Policy, load};
+use crate::engine::sight::Sight;
 use crate::model::{Places, PromiseKind};
+use crate::store::history::{COLUMNS, PANEL_BYTES, PANELS, expected};
+use crate::sys::clock;
 
 /// What was given is wrong.
 const BAD: u8 = 2;
@@ -22,6 +26,12 @@ pub fn run(places: &Places) -> ExitCode {
             tell(&warnings, "warning: ");
             // A closed standard output is the reader's wish.
             let _ = writeln!(io::stdout(), "{}", summary(&name, &policy, warnings.len()));
+            // What this host has to tell depends on what can be seen of it now.
+            if let Ok(mut sight) = Sight::open(places) {
+                sight.look(clock::now());
+                let series = expected(sight.readings().view, policy.services.len());
+                let _ = writeln!(io::stdout(), "{}", room(series, &places.history()));
+            }
             ExitCode::SUCCESS
         }
         Err(faults) => {
@@ -58,9 +68,35 @@ fn summary(name: &str, policy: &Policy, warnings: usize) -> String {
     text
 }
 
+/// What the history takes on the disk.
+fn room(series: usize, path: &Path) -> String {
+    let panels = series.div_ceil(COLUMNS).min(PANELS);
+    let size = |panels: usize| {
+        let tenths = panels as u64 * PANEL_BYTES / 100_000;
+        format!("{}.{} MB", tenths / 10, tenths % 10)
+    };
+    format!(
+        "history: {series} series, {} in {}; for each {COLUMNS} more {}, never more than {}",
+        size(panels),
+        path.display(),
+        size(1),
+        size(PANELS)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_room_of_a_history_is_known_in_advance() {
+        let path = Path::new("/s/history");
+        assert_eq!(
+            room(63, path),
+            "history: 63 series, 13.0 MB in /s/history; for each 32 more 6.5 MB, never more than 52.3 MB"
+        );
+        assert!(room(9999, path).contains(", 52.3 MB in"));
+    }
     use crate::engine::policy::load_text;
 
     #[test]

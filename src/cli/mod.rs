@@ -11,6 +11,7 @@ mod events;
 mod figures;
 mod given;
 mod grid;
+mod history;
 mod install;
 mod keepalive;
 mod life;
@@ -18,6 +19,7 @@ mod metrics;
 mod munin;
 mod nagios;
 mod orders;
+mod plot;
 mod quantity;
 mod screen;
 mod status;
@@ -102,6 +104,24 @@ pub static COMMANDS: &[Command] = &[
         help: "shows what happened",
         exits: &[(0, "shown"), (1, "the journal cannot be read")],
         run: events::run,
+    },
+    Command {
+        name: "history",
+        words: "[METRIC]",
+        flags: &[
+            option("object", "NAME", "which disk, interface, file system or service"),
+            option("since", "TIME", "how far back: 90s, 30m, 6h, 7d, 5w or 2y; 6h when not given"),
+            flag("csv", "lines of ts,mean,min,max, as fine as they are there"),
+            flag("json", "one JSON document, as /api/history gives it"),
+        ],
+        help: "shows what a number was; without a metric, which there are",
+        exits: &[
+            (0, "shown"),
+            (1, "the history cannot be read"),
+            (2, "nothing is called that"),
+            (3, "nothing was written yet"),
+        ],
+        run: history::run,
     },
     Command {
         name: "class",

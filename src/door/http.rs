@@ -8,8 +8,9 @@ use std::io::Read;
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
 use crate::export::openmetrics::{self, Format};
-use crate::export::{Page, html, json};
+use crate::export::{Page, history, html, json};
 use crate::model::Now;
+use crate::store::history::HistoryReader;
 use crate::store::{BoardError, Snapshot};
 
 /// The longest head.
@@ -22,6 +23,7 @@ const HEADERS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     path: &'a [u8],
+    query: &'a [u8],
     format: Format,
     pub shape: Shape,
 }
@@ -90,21 +92,23 @@ pub fn parse(head: &[u8]) -> Result<Request<'_>, Fault> {
             is_last |= header.value.trim_ascii() != b"0";
         }
     }
-    let path = path(parsed.path.unwrap_or_default().as_bytes());
-    Ok(Request { path, format, shape: Shape { is_head_only, is_last } })
+    let (path, query) = path(parsed.path.unwrap_or_default().as_bytes());
+    Ok(Request { path, query, format, shape: Shape { is_head_only, is_last } })
 }
 
 fn has_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
 }
 
-/// The path alone, of a target with or without host and query.
-fn path(target: &[u8]) -> &[u8] {
+/// Path and query of a target with or without host.
+fn path(target: &[u8]) -> (&[u8], &[u8]) {
     let target = match target.strip_prefix(b"http://") {
         Some(rest) => rest.iter().position(|byte| *byte == b'/').and_then(|slash| rest.get(slash..)).unwrap_or(b"/"),
         None => target,
     };
-    target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+    let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
+    let mut halves = target.splitn(2, |byte| *byte == b'?');
+    (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
 }
 
 /// Status, type and further headers; the body stands in a page of its own.
@@ -123,36 +127,60 @@ impl Answer {
     }
 }
 
-type Write = fn(&Snapshot, Now, Format, &mut Page) -> Answer;
+/// What answers are made of.
+pub struct Known<'a> {
+    pub snapshot: &'a Snapshot,
+    pub history: Option<&'a HistoryReader>,
+    pub now: Now,
+}
+
+type Write = fn(&Request<'_>, &Known<'_>, &mut Page) -> Answer;
 
 /// What can be asked for.
 static PATHS: &[(&str, Write)] = &[
-    ("/", |snapshot, now, _, page| {
-        html::write(snapshot, now, page);
+    ("/", |_, known, page| {
+        html::write(known.snapshot, known.now, page);
         let more = &[("Content-Security-Policy", html::POLICY), ("Referrer-Policy", "no-referrer")];
         Answer { status: 200, kind: "text/html; charset=utf-8", more }
     }),
-    ("/metrics", |snapshot, now, format, page| {
-        openmetrics::write(snapshot, now, format, page);
-        Answer { status: 200, kind: format.content_type(), more: &[("Vary", "Accept")] }
+    ("/metrics", |request, known, page| {
+        openmetrics::write(known.snapshot, known.now, request.format, page);
+        Answer { status: 200, kind: request.format.content_type(), more: &[("Vary", "Accept")] }
     }),
-    ("/api/status", |snapshot, now, _, page| {
-        json::status(snapshot, now, page);
+    ("/api/status", |_, known, page| {
+        json::status(known.snapshot, known.now, page);
         Answer { status: 200, kind: "application/json", more: &[] }
     }),
-    ("/healthz", |snapshot, now, _, page| {
-        if snapshot.header.is_fresh(now) {
+    ("/api/history", past),
+    ("/healthz", |_, known, page| {
+        if known.snapshot.header.is_fresh(known.now) {
             page.text("ok\n");
             return Answer::plain(200);
         }
-        let age = snapshot.header.age(now).as_secs();
+        let age = known.snapshot.header.age(known.now).as_secs();
         page.put(format_args!("the daemon has not turned for {age} s\n"));
         Answer::plain(503)
     }),
 ];
 
-/// Answers a request from a copy of the board.
-pub fn answer(request: &Request<'_>, snapshot: &Snapshot, now: Now, body: &mut Page) -> Answer {
+/// Tells what was.
+fn past(request: &Request<'_>, known: &Known<'_>, page: &mut Page) -> Answer {
+    let told = history::Query::parse(request.query).and_then(|query| {
+        let history = known.history.ok_or(history::Refusal::NoHistory)?;
+        history::write(history, &query, known.now.wall.as_secs(), page)
+    });
+    let Err(refusal) = told else { return Answer { status: 200, kind: "application/json", more: &[] } };
+    page.clear();
+    page.put(format_args!("{refusal}\n"));
+    Answer::plain(match refusal {
+        history::Refusal::Malformed | history::Refusal::WhichObject => 400,
+        history::Refusal::NoSuchMetric | history::Refusal::NoSuchObject => 404,
+        history::Refusal::NoHistory | history::Refusal::Unreadable(_) => 503,
+    })
+}
+
+/// Answers a request from a copy of the board and from the history.
+pub fn answer(request: &Request<'_>, known: &Known<'_>, body: &mut Page) -> Answer {
     let Some((_, write)) = PATHS.iter().find(|(path, _)| path.as_bytes() == request.path) else {
         body.text("there is no such page; there are");
         for (path, _) in PATHS {
@@ -161,7 +189,7 @@ pub fn answer(request: &Request<'_>, snapshot: &Snapshot, now: Now, body: &mut P
         body.text("\n");
         return Answer::plain(404);
     };
-    let answer = write(snapshot, now, request.format, body);
+    let answer = write(request, known, body);
     if body.is_overflown() {
         body.clear();
         body.text("this host has more to tell than fits one answer\n");
@@ -233,12 +261,13 @@ mod tests {
 
     #[test]
     fn requests_are_understood_or_refused() {
-        let ok = |path: &'static [u8], is_head_only, is_last| {
-            Ok(Request { path, format: Format::Text, shape: Shape { is_head_only, is_last } })
+        let ok = |target: &'static [u8], is_head_only, is_last| {
+            let (path, query) = path(target);
+            Ok(Request { path, query, format: Format::Text, shape: Shape { is_head_only, is_last } })
         };
         for (head, expect) in [
             ("GET / HTTP/1.1\r\n\r\n", ok(b"/", false, false)),
-            ("HEAD /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", ok(b"/metrics", true, false)),
+            ("HEAD /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", ok(b"/metrics?x=1", true, false)),
             ("GET http://a.b/metrics HTTP/1.1\r\n\r\n", ok(b"/metrics", false, false)),
             ("GET http://a.b HTTP/1.1\r\n\r\n", ok(b"/", false, false)),
             ("GET / HTTP/1.0\r\n\r\n", ok(b"/", false, true)),

@@ -40,6 +40,8 @@ pub struct DoorSpec {
     pub http: Vec<TcpListener>,
     /// Opened for reading alone.
     pub board: File,
+    /// The same, when there is one.
+    pub history: Option<File>,
     /// Uid and gid to become, when we are root.
     pub user: Option<(u32, u32)>,
     /// An empty directory to be shut in, when we are root.
@@ -48,7 +50,7 @@ pub struct DoorSpec {
     pub parent: i32,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, board, and one to refuse with.
+/// Descriptors beside the listeners and slots: standard ones, epoll, history, and one to refuse with.
 const RESERVE: usize = 8;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
@@ -73,8 +75,13 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
         return Err(std::io::Error::other("the board was opened for writing"));
     }
     let reader = Reader::map(&spec.board).map_err(std::io::Error::other)?;
-    let listeners = spec.munin.iter().chain(&spec.http);
-    drop::close_others(&listeners.map(AsFd::as_fd).collect::<Vec<_>>())?;
+    if let Some(history) = &spec.history
+        && !drop::is_read_only(history)?
+    {
+        return Err(std::io::Error::other("the history was opened for writing"));
+    }
+    let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
+    drop::close_others(&listeners.chain(spec.history.iter().map(AsFd::as_fd)).collect::<Vec<_>>())?;
     // The mapping stays; its file was closed with the others.
     std::mem::forget(spec.board);
     let files = SLOTS + spec.munin.len() + spec.http.len() + RESERVE;
@@ -85,7 +92,9 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
         files: u64::try_from(files).unwrap_or(u64::MAX),
     };
     drop::privileges(bounds, spec.parent)?;
-    let front = Front::new(spec.munin, spec.http, Answers::new(reader, spec.host_name, spec.munin_allow))?;
+    let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
+    answers.show_history(spec.history);
+    let front = Front::new(spec.munin, spec.http, answers)?;
     seccomp::confine()?;
     Ok(front)
 }

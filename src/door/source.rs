@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::export::{Page, munin};
 use crate::model::{Network, Now};
+use crate::store::history::HistoryReader;
 use crate::store::{BoardError, Reader, Snapshot};
 use crate::sys::memory;
 
@@ -17,6 +18,7 @@ pub struct Answers {
     reader: Reader,
     generation: u64,
     snapshot: Snapshot,
+    history: Option<HistoryReader>,
     host: String,
     allow: Vec<Network>,
     body: Page,
@@ -25,7 +27,13 @@ pub struct Answers {
 impl Answers {
     /// `host` is the name of the Munin node; empty stands for the name on the board.
     pub fn new(reader: Reader, host: String, allow: Vec<Network>) -> Self {
-        Self { reader, generation: 0, snapshot: Snapshot::default(), host, allow, body: Page::new(Page::LIMIT) }
+        let (snapshot, body) = (Snapshot::default(), Page::new(Page::LIMIT));
+        Self { reader, generation: 0, snapshot, history: None, host, allow, body }
+    }
+
+    /// Tells what was as well, from a file opened for reading.
+    pub fn show_history(&mut self, file: Option<std::fs::File>) {
+        self.history = file.map(HistoryReader::of);
     }
 
     /// Whether a master at this address may ask.
@@ -72,7 +80,10 @@ impl Answers {
         // Every part of the work has text of its own; all parts together are what the peak would be.
         memory::trim_text();
         let answer = match board {
-            Ok(()) => http::answer(request, &self.snapshot, now, &mut self.body),
+            Ok(()) => {
+                let known = http::Known { snapshot: &self.snapshot, history: self.history.as_ref(), now };
+                http::answer(request, &known, &mut self.body)
+            }
             Err(error) => http::trouble(&error, &mut self.body),
         };
         memory::trim_text();

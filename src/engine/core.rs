@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use watchd_probes::sample_limits::PROBE_COUNT;
 
+use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
 use super::doorkeeper::Doorkeeper;
@@ -38,6 +39,7 @@ pub struct Core {
     pub(super) now: Now,
     pub(super) notes: Notes,
     pub(super) sight: Sight,
+    pub(super) chronicle: Chronicle,
     pub(super) judgement: Judgement,
     pub(super) services: Services<Grip>,
     /// The ledger is open for writing.
@@ -91,6 +93,7 @@ impl Core {
             let text = format!("cannot clear the mark of a stop on purpose: {error}");
             notes.add(EventKind::StateUnwritable, "", &text);
         }
+        let chronicle = Chronicle::open(places, now, &mut notes);
         let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
         let (door, missed) = super::reload::open_door(places, &loaded)?;
         for line in missed {
@@ -116,6 +119,7 @@ impl Core {
             now,
             notes,
             sight,
+            chronicle,
             judgement,
             errands: Errands::default(),
             mounts: Mounts::default(),
@@ -264,6 +268,7 @@ impl Core {
         self.retry_state();
         self.aim_service_probe();
         self.sight.look(self.now);
+        self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
@@ -295,7 +300,10 @@ impl Core {
 
     /// Whether everything that has to be remembered can be.
     pub(super) fn is_state_writable(&self) -> bool {
-        self.has_ledger && self.notes.is_writable() && self.services.is_ledger_writable()
+        self.has_ledger
+            && self.notes.is_writable()
+            && self.services.is_ledger_writable()
+            && self.chronicle.is_writable()
     }
 
     /// Tells the probe of services which processes they are.

@@ -3,6 +3,7 @@
 //! The sockets belong to core, so a door that dies loses no address and privileged ports need no privileges in it.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::door::{self, DoorSpec};
 use crate::model::Network;
 use crate::store::Board;
+use crate::sys::files;
 use crate::sys::fork::{self, kill_child};
 use crate::sys::listen;
 
@@ -115,7 +117,7 @@ impl Doorkeeper {
     }
 
     /// Starts the door when there is something to serve and it is time. True when it was started.
-    pub fn start(&mut self, board: &Board, mono: Duration) -> Result<bool, std::io::Error> {
+    pub fn start(&mut self, board: &Board, history: Option<&File>, mono: Duration) -> Result<bool, std::io::Error> {
         let nothing = self.munin.is_empty() && self.http.is_empty();
         if nothing || self.pid.is_some() || self.again_at.is_some_and(|at| at > mono) {
             return Ok(false);
@@ -141,6 +143,8 @@ impl Doorkeeper {
             munin_allow: self.wanted.allow.clone(),
             host_name: self.wanted.host.clone(),
             board: board.reopen()?,
+            // Without it everything else is served.
+            history: history.and_then(|file| files::reopen_for_reading(file).ok()),
             user: self.wanted.account,
             empty_dir: self.wanted.empty_dir.clone(),
             parent: nix::unistd::getpid().as_raw(),

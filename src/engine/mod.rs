@@ -1,5 +1,6 @@
 //! The loop: joins the rooms, owns the descriptors and the deadlines, holds no policy.
 
+pub mod chronicle;
 pub mod config_watch;
 pub mod control;
 pub mod control_socket;

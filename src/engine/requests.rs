@@ -90,7 +90,7 @@ impl Core {
 
     /// Starts the door when it is due.
     pub(super) fn open_door(&mut self) {
-        match self.door.start(self.publisher.board(), self.now.mono) {
+        match self.door.start(self.publisher.board(), self.chronicle.file(), self.now.mono) {
             Ok(true) => {
                 self.notes.add(EventKind::DoorStarted, "", "serving Munin and HTTP");
                 self.is_stirred = true;

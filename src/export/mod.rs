@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod history;
 pub mod html;
 pub mod json;
 pub mod munin;

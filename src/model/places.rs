@@ -56,6 +56,11 @@ impl Places {
         self.state_dir.join("services")
     }
 
+    /// What the numbers were.
+    pub fn history(&self) -> PathBuf {
+        self.state_dir.join("history")
+    }
+
     /// Says that the daemon was stopped on purpose, and in which boot.
     pub fn stopped(&self) -> PathBuf {
         self.state_dir.join("stopped")

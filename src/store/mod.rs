@@ -1,6 +1,7 @@
 //! What is remembered: readings and their rates, and the board that shows all there is to know to other processes.
 
 pub mod board;
+pub mod history;
 pub mod journal;
 pub mod ledger;
 pub mod marker;

@@ -14,6 +14,8 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_epoll_wait,
     libc::SYS_accept4,
     libc::SYS_read,
+    // Of the history, which was opened before.
+    libc::SYS_pread64,
     libc::SYS_recvfrom,
     libc::SYS_write,
     libc::SYS_writev,

@@ -1,0 +1,225 @@
+//! `watchd history [METRIC]`: what a number was, as a drawing, as CSV or as JSON; without a metric, which there are. The daemon need not run.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use super::given::Given;
+use super::grid::{self, Cell, Column, Side, Tone};
+use super::plot::{self, Plot};
+use super::quantity::{age, plain, size};
+use super::status::paint;
+use crate::config::nearest;
+use crate::export::history::{Found, POINTS, Query, Refusal, Short, measure, seconds, write};
+use crate::export::{Page, Stamp};
+use crate::model::Places;
+use crate::store::history::{HistoryReader, Point, Span};
+use crate::sys::{clock, terminal};
+
+const NO_HISTORY: u8 = 3;
+
+const COLUMNS: &[Column] =
+    &[Column("METRIC", Side::Left, 0), Column("MEASURED", Side::Left, 1), Column("OBJECT", Side::Left, 0)];
+
+/// A terminal when there is none.
+const USUAL: (usize, usize) = (80, 24);
+/// Lines that are no drawing: the two above it, and the prompt below.
+const HEAD: usize = 3;
+
+pub fn run(places: &Places, given: &Given) -> ExitCode {
+    let query = match ask(given) {
+        Ok(query) => query,
+        Err(message) => return super::wrong(&message),
+    };
+    let path = places.history();
+    let history = match HistoryReader::open(&path) {
+        Ok(history) => history,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("watchd: cannot show a history: there is none in {} yet", places.state_dir.display());
+            return ExitCode::from(NO_HISTORY);
+        }
+        Err(error) => return super::failed(&format!("cannot read the history {}: {error}", path.display())),
+    };
+    match tell(&history, &query, given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refusal::Unreadable(error)) => {
+            super::failed(&format!("cannot read the history {}: {error}", path.display()))
+        }
+        Err(refusal) => super::wrong(&advise(&history, &query, &refusal)),
+    }
+}
+
+/// What the arguments ask.
+fn ask(given: &Given) -> Result<Query, String> {
+    let mut query = Query { points: POINTS, ..Query::default() };
+    if let [_, word, ..] = given.words.as_slice() {
+        return Err(format!("cannot show `{}` as well: one metric at a time", word.escape_debug()));
+    }
+    query.metric = given.words.first().cloned();
+    query.object = given.value("object").map(|object| object.as_bytes().to_vec());
+    if let Some(since) = given.value("since") {
+        query.since = seconds(since).ok_or_else(|| {
+            format!("cannot understand `--since {}`: write 90s, 30m, 6h, 7d, 5w or 2y", since.escape_debug())
+        })?;
+    }
+    if given.has("csv") && given.has("json") {
+        return Err("cannot write CSV and JSON at once: choose one".to_owned());
+    }
+    Ok(query)
+}
+
+/// What is wrong, and what could be meant.
+fn advise(history: &HistoryReader, query: &Query, refusal: &Refusal) -> String {
+    let metric = query.metric.as_deref().unwrap_or_default();
+    let (mut metrics, mut objects) = (Vec::new(), Vec::new());
+    // What cannot be read names nothing.
+    let _ = history.each(&mut |name, _| {
+        metrics.push(name.metric().to_owned());
+        if name.metric() == metric {
+            objects.push(String::from_utf8_lossy(name.object()).into_owned());
+        }
+        true
+    });
+    let shown = metric.escape_debug();
+    match refusal {
+        Refusal::NoSuchMetric => {
+            let near = nearest(metric, metrics.iter().map(String::as_str));
+            let near = near.map_or_else(String::new, |near| format!("; the nearest is `{near}`"));
+            format!("cannot show `{shown}`: it has no history; `watchd history` lists what has{near}")
+        }
+        Refusal::WhichObject | Refusal::NoSuchObject => {
+            let list = objects.iter().map(|object| plain(object)).collect::<Vec<_>>().join(", ");
+            format!("cannot choose an object of `{shown}`: give --object and one of {list}")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn tell(history: &HistoryReader, query: &Query, given: &Given) -> Result<(), Refusal> {
+    let now_s = clock::now().wall.as_secs();
+    if given.has("json") {
+        let mut page = Page::new(Page::LIMIT);
+        write(history, query, now_s, &mut page)?;
+        super::say(&String::from_utf8_lossy(page.bytes()));
+        return Ok(());
+    }
+    if query.metric.is_none() {
+        super::say(&list(history, given)?);
+        return Ok(());
+    }
+    let found = query.find(history)?;
+    let text = if given.has("csv") {
+        csv(history, &found, query.span(now_s), now_s)?
+    } else {
+        draw(history, &found, query.span(now_s), now_s)?
+    };
+    super::say(&text);
+    Ok(())
+}
+
+fn list(history: &HistoryReader, given: &Given) -> Result<String, Refusal> {
+    let mut rows = Vec::new();
+    history.each(&mut |name, _| {
+        rows.push((name.metric().to_owned(), String::from_utf8_lossy(name.object()).into_owned()));
+        true
+    })?;
+    rows.sort();
+    if given.has("csv") {
+        let line = |(metric, object): &(String, String)| format!("{metric},\"{}\"\n", object.replace('"', "\"\""));
+        return Ok(format!("metric,object\n{}", rows.iter().map(line).collect::<String>()));
+    }
+    let row = |(metric, object): &(String, String)| {
+        let measured = match measure(metric) {
+            (unit, false) => unit.to_owned(),
+            (unit, true) => format!("{unit}/s"),
+        };
+        vec![Cell::plain(plain(metric)), Cell(Tone::Dim, measured), Cell::plain(plain(object))]
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    Ok(grid::table(COLUMNS, &rows, usize::MAX, paint()))
+}
+
+/// Everything there is of the stretch, as fine as it is there.
+fn csv(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Result<String, Refusal> {
+    let mut text = String::from("ts,mean,min,max\n");
+    let span = Span { points: u32::MAX, ..span };
+    history.read(found.place, span, now_s, &mut |Point { at, min, mean, max }| {
+        let at = Stamp(at.saturating_mul(1000));
+        text.push_str(&format!("{at},{},{},{}\n", Short(mean), Short(min), Short(max)));
+    })?;
+    Ok(text)
+}
+
+fn draw(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Result<String, Refusal> {
+    let (width, height) = terminal::size().unwrap_or(USUAL);
+    let columns = u32::try_from(plot::columns(width)).unwrap_or(POINTS).min(POINTS);
+    let span = Span { points: columns, ..span };
+    let mut points = Vec::new();
+    let step = history.read(found.place, span, now_s, &mut |point| points.push(point))?;
+    let show = scale(&found.metric);
+    let plot = Plot { points: &points, span, step, width, height: height.min(USUAL.1) - HEAD, show: &show };
+    let object = plain(&String::from_utf8_lossy(&found.object));
+    let gap = if object.is_empty() { "" } else { " " };
+    let title = paint().paint(Tone::Bold, &format!("{}{gap}{object}", plain(&found.metric)));
+    let back = age(std::time::Duration::from_secs(span.to - span.from));
+    let numbers = points.last().map_or_else(
+        || "nothing was measured".to_owned(),
+        |last| {
+            let least = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
+            let most = points.iter().map(|point| point.max).fold(0.0, f32::max);
+            let steps = u16::try_from(points.len()).unwrap_or(u16::MAX);
+            let mean = points.iter().map(|point| point.mean / f32::from(steps)).sum::<f32>();
+            format!("newest {}, least {}, mean {}, most {}", show(last.mean), show(least), show(mean), show(most))
+        },
+    );
+    let each = age(std::time::Duration::from_secs(step));
+    Ok(format!("{title}, {back} in steps of {each}\n{numbers}\n{}", plot.draw()))
+}
+
+/// How values of a metric are shown.
+fn scale(metric: &str) -> impl Fn(f32) -> String + use<> {
+    let (unit, per_second) = measure(metric);
+    move |value| {
+        let text = match unit {
+            "bytes" => size(f64::from(value)),
+            "percent" => format!("{value:.1}%"),
+            _ if value >= 9999.5 => metric_prefix(value),
+            _ if value >= 99.95 => format!("{value:.0}"),
+            _ if value >= 9.995 => format!("{value:.1}"),
+            _ => format!("{value:.2}"),
+        };
+        if per_second && unit != "seconds" { format!("{text}/s") } else { text }
+    }
+}
+
+/// `12.3k`, `4.56M`.
+fn metric_prefix(value: f32) -> String {
+    let mut value = value;
+    for unit in ["", "k", "M", "G"] {
+        if value < 999.5 {
+            return if value < 99.95 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.0}T")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_fit_the_scale() {
+        let cases = [
+            ("load.one", 0.314, "0.31"),
+            ("load.one", 12.34, "12.3"),
+            ("cpu.context_switches", 123_456.0, "123k/s"),
+            ("cpu.user", 1.5, "1.50"),
+            ("memory.free", 432_013_312.0, "412M"),
+            ("network.rx_bytes", 1536.0, "1.5K/s"),
+            ("of.another_build", 4.5e13, "45T"),
+        ];
+        for (metric, value, expected) in cases {
+            assert_eq!(scale(metric)(value), expected);
+        }
+    }
+}
