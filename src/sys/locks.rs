@@ -28,17 +28,16 @@ pub fn lock_dir(path: &Path) -> io::Result<Option<Lock>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_lock_is_held_once_and_released_when_dropped() {
-        let dir = std::env::temp_dir().join(format!("watchd-locks-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+        let dir = Scratch::new();
         let first = lock_dir(&dir).expect("flock works");
         assert!(first.is_some());
         assert!(lock_dir(&dir).expect("flock works").is_none(), "held by the first");
         drop(first);
         assert!(lock_dir(&dir).expect("flock works").is_some(), "released");
         assert!(lock_dir(&dir.join("none")).is_err());
-        std::fs::remove_dir_all(&dir).expect("it can be removed");
     }
 }
