@@ -22,6 +22,8 @@ pub mod engine;
 pub mod export;
 pub mod log;
 pub mod model;
+#[cfg(test)]
+mod scratch;
 pub mod store;
 pub mod supervisor;
 #[allow(unsafe_code)]

@@ -2,11 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod harness;
+
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use harness::Scratch;
 use watchd::engine::services::{Services, Turn};
 use watchd::engine::system::{Grip, SystemHands, Watch};
 use watchd::model::{Command, EventKind, Form, Launch, Limit, OnExit, ServiceSpec, ServiceState, StopStep};
@@ -61,7 +64,7 @@ impl Watch for Waits<'_> {
 }
 
 struct World {
-    place: PathBuf,
+    place: Scratch,
     poller: Poller,
     host: Host,
     buffer: Buffer,
@@ -71,11 +74,8 @@ struct World {
 
 impl World {
     fn new(name: &str) -> Self {
-        let place = std::env::temp_dir().join(format!("watchd-services-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&place);
-        std::fs::create_dir_all(&place).expect("a directory can be made");
         Self {
-            place,
+            place: Scratch::new(name),
             poller: Poller::new().expect("epoll works"),
             host: Host::open(Path::new("/")).expect("there is a root"),
             buffer: Buffer::default(),
@@ -86,7 +86,7 @@ impl World {
 
     /// What a watchd does when it begins.
     fn begin(&mut self, specs: Vec<ServiceSpec>) {
-        let (ledger, aside) = Ledger::open(&self.place.join("services"), [b'1'; 40]).expect("the ledger can be opened");
+        let (ledger, aside) = Ledger::open(&self.place.path("services"), [b'1'; 40]).expect("the ledger can be opened");
         assert!(aside.is_none());
         let policy = specs.into_iter().map(|spec| (spec, true)).collect();
         self.services = None;
@@ -154,7 +154,6 @@ impl World {
         for id in ids {
             self.until_state(id, ServiceState::Stopped);
         }
-        let _ = std::fs::remove_dir_all(&self.place);
     }
 }
 
@@ -181,9 +180,9 @@ fn count_of(word: &str) -> usize {
 fn every_form_comes_back_after_each_death() {
     let mut world = World::new("forms");
     let name = format!("watchd-test-{}", std::process::id());
-    let program = world.place.join(&name);
+    let program = world.place.path(&name);
     std::fs::copy("/bin/sleep", &program).expect("a program can be copied");
-    let pidfile = world.place.join("daemon.pid");
+    let pidfile = world.place.path("daemon.pid");
     let by_name = ServiceSpec {
         start: Some(shell(&format!("setsid {} 1000 &", program.display()))),
         ..spec("named", Form::Match(watchd::model::Pattern { name: program.display().to_string(), user: None }))
@@ -209,7 +208,7 @@ fn every_form_comes_back_after_each_death() {
 #[test]
 fn another_watchd_adopts_all_and_starts_none_twice() {
     let mut world = World::new("adopt");
-    let pidfile = world.place.join("daemon.pid");
+    let pidfile = world.place.path("daemon.pid");
     let policy = || vec![spec("child", Form::Run(shell("exec sleep 1000"))), daemon("daemon", &pidfile)];
     world.begin(policy());
     for id in ["child", "daemon"] {
@@ -236,7 +235,7 @@ fn another_watchd_adopts_all_and_starts_none_twice() {
 #[test]
 fn a_stranger_in_the_pidfile_is_neither_adopted_nor_hit() {
     let mut world = World::new("stranger");
-    let pidfile = world.place.join("daemon.pid");
+    let pidfile = world.place.path("daemon.pid");
     // The stranger is another program than the daemon.
     let mut stranger = std::process::Command::new("tail").args(["-f", "/dev/null"]).spawn().expect("it can be started");
     world.begin(vec![daemon("daemon", &pidfile)]);
@@ -277,7 +276,7 @@ fn a_child_that_ignores_its_signal_is_ended_with_its_group() {
 fn a_start_command_that_hangs_is_ended_with_its_group() {
     let mut world = World::new("hang");
     let mark = format!("200{}", std::process::id());
-    let pidfile = world.place.join("never.pid").display().to_string();
+    let pidfile = world.place.path("never.pid").display().to_string();
     let start = Some(shell(&format!("sleep {mark}; true")));
     world.begin(vec![ServiceSpec {
         start,

@@ -173,29 +173,28 @@ fn way_to_start(root: &Path, daemon: &Known) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     fn process(pid: u32, name: &str, argument: &str) -> Running {
         Running { pid, name: name.to_owned(), argument: argument.to_owned() }
     }
 
-    fn root(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
-        let root = std::env::temp_dir().join(format!("watchd-discover-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&root);
-        std::fs::create_dir_all(&root).expect("a temporary directory can be made");
+    fn root(files: &[(&str, &str)]) -> Scratch {
+        let root = Scratch::new();
         for (path, text) in files {
-            let path = root.join(path);
-            std::fs::create_dir_all(path.parent().expect("it is below the root")).expect("a directory can be made");
-            std::fs::write(path, text).expect("a file can be written");
+            root.write(path, text);
         }
         root
     }
 
     #[test]
     fn a_daemon_is_found_by_the_surest_way() {
-        let root = root(
-            "ways",
-            &[("run/nginx.pid", "10\n"), ("run/sshd.pid", "99\n"), ("etc/init.d/nginx", ""), ("etc/init.d/cron", "")],
-        );
+        let root = root(&[
+            ("run/nginx.pid", "10\n"),
+            ("run/sshd.pid", "99\n"),
+            ("etc/init.d/nginx", ""),
+            ("etc/init.d/cron", ""),
+        ]);
         let running = [
             process(10, "nginx", "nginx: master process /usr/sbin/nginx"),
             process(11, "cron", "/usr/sbin/cron"),
@@ -211,7 +210,6 @@ mod tests {
         );
         assert!(page.contains("# sshd runs (pid 12), but"), "a stale pidfile leads nowhere:\n{page}");
         assert!(!page.contains("kworker"));
-        std::fs::remove_dir_all(&root).expect("it can be removed");
     }
 
     #[test]
@@ -222,10 +220,9 @@ mod tests {
             ("usr/lib/systemd/system/cron.service", ""),
             ("etc/init.d/cron", ""),
         ];
-        let root = root("units", &files);
+        let root = root(&files);
         let page = propose(&root, &[process(1, "cron", "/usr/sbin/cron")]);
         assert!(page.contains("start = [\"/usr/bin/systemctl\", \"start\", \"cron.service\"]\n"), "{page}");
         assert!(page.contains("stop = [\"/usr/bin/systemctl\", \"stop\", \"cron.service\"]\n"), "{page}");
-        std::fs::remove_dir_all(&root).expect("it can be removed");
     }
 }

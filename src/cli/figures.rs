@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_name_that_is_looked_up_is_a_metric() {
-        let look = look("figures", Life::Alive);
+        let look = look(Life::Alive);
         let host = host(&look.snapshot);
         assert_eq!(host.cpu_pct, Some(18.75));
         assert_eq!(host.load, [Some(0.2), Some(1.25), Some(12.0)]);

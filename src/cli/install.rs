@@ -122,6 +122,7 @@ fn in_own(line: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn what_is_not_usual_is_passed_on() {
@@ -155,8 +156,7 @@ mod tests {
 
     #[test]
     fn it_is_installed_once_and_keeps_what_was_there() {
-        let root = std::env::temp_dir().join(format!("watchd-install-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&root);
+        let root = Scratch::new();
         let line = "* * * * * root /w/watchd keepalive\n";
         let path = root.join(FILE);
         assert!(in_system(&root, line).expect("it is written").starts_with("installed in "));
@@ -169,6 +169,5 @@ mod tests {
         std::fs::write(root.join(TABLES).join("mine"), line).expect("it can be written");
         assert!(in_system(&root, line).expect("it is read").ends_with("/etc/cron.d/mine"));
         assert!(!path.exists());
-        std::fs::remove_dir_all(&root).expect("it can be removed");
     }
 }

@@ -260,6 +260,7 @@ pub mod tests {
     use super::*;
     use crate::cli::status::Look;
     use crate::model::EventKind;
+    use crate::scratch::Scratch;
     use crate::store::board::{Page, fixed};
     use crate::store::{Board, EventRow, Header, Reader, Readings};
     use watchd_probes::{ObjectId, ProbeId, Sample, Value, cpu, filesystem, load, memory, service};
@@ -340,9 +341,8 @@ pub mod tests {
     }
 
     /// A fixed look at a small host, as it goes through a real board.
-    pub fn look(name: &str, life: Life) -> Look {
-        let dir = std::env::temp_dir().join(format!("watchd-screen-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+    pub fn look(life: Life) -> Look {
+        let dir = Scratch::new();
         let sample = sample();
         // Counters stand for their rates here.
         #[allow(clippy::cast_possible_truncation)]
@@ -389,7 +389,6 @@ pub mod tests {
         });
         let mut snapshot = Snapshot::default();
         Reader::open(&dir.join("board")).and_then(|reader| reader.read(&mut snapshot)).expect("the board is read");
-        std::fs::remove_dir_all(&dir).expect("it can be removed");
         Look {
             snapshot,
             life,
@@ -403,19 +402,19 @@ pub mod tests {
 
     #[test]
     fn eighty_columns_show_everything() {
-        let look = look("80", Life::Alive);
+        let look = look(Life::Alive);
         assert_eq!(screen(&look, 80, &[]), include_str!("../../tests/fixtures/status/80.txt"));
     }
 
     #[test]
     fn forty_columns_lose_what_matters_least() {
-        let look = look("40", Life::Alive);
+        let look = look(Life::Alive);
         assert_eq!(screen(&look, 40, &[]), include_str!("../../tests/fixtures/status/40.txt"));
     }
 
     #[test]
     fn nothing_is_wider_than_the_terminal() {
-        let look = look("any", Life::Hung { age: Duration::from_secs(70) });
+        let look = look(Life::Hung { age: Duration::from_secs(70) });
         for width in 30..200 {
             let page = screen(&look, width, &[]);
             let widest = page.lines().map(|line| line.chars().count()).max();
@@ -425,13 +424,13 @@ pub mod tests {
 
     #[test]
     fn a_dead_daemon_is_said_to_be_dead() {
-        let page = screen(&look("dead", Life::Dead), 80, &[]);
+        let page = screen(&look(Life::Dead), 80, &[]);
         assert!(page.starts_with("watchd 0.1.0 on alpha, DEAD (pid 99 is gone)"), "{page}");
     }
 
     #[test]
     fn only_what_is_named_is_shown() {
-        let page = screen(&look("named", Life::Alive), 80, &["web".to_owned()]);
+        let page = screen(&look(Life::Alive), 80, &["web".to_owned()]);
         assert_eq!(page.lines().count(), 2, "{page}");
     }
 }

@@ -230,6 +230,7 @@ fn wait(stream: &UnixStream, left: Duration) -> Result<(), AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     fn request(verb: Verb, name: &str, seconds: Option<u64>) -> Request<'_> {
         Request { verb, name, lasts: seconds.map(Duration::from_secs) }
@@ -304,8 +305,8 @@ mod tests {
 
     #[test]
     fn nobody_there_is_told_from_no_answer() {
-        let path = std::env::temp_dir().join(format!("watchd-control-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
+        let scratch = Scratch::new();
+        let path = scratch.join("control.sock");
         let shutdown = request(Verb::Shutdown, "", None);
         assert!(matches!(ask(&path, &shutdown), Err(AskError::NoDaemon)), "no socket");
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket can be bound");
@@ -314,6 +315,5 @@ mod tests {
         assert!(matches!(wait(&stream, Duration::from_millis(1)), Err(AskError::Silent)));
         drop((listener, stream));
         assert!(matches!(ask(&path, &shutdown), Err(AskError::NoDaemon)), "a socket nobody listens on");
-        std::fs::remove_file(&path).expect("it can be removed");
     }
 }

@@ -118,16 +118,16 @@ impl Drop for ControlSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
-    fn open(name: &str) -> ControlSocket {
-        let dir = std::env::temp_dir().join(format!("watchd-control-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+    fn open(dir: &Path) -> ControlSocket {
         ControlSocket::open(&dir.join("control.sock")).expect("the socket opens")
     }
 
     #[test]
     fn a_request_is_heard_whole_and_answered_once() {
-        let mut socket = open("whole");
+        let scratch = Scratch::new();
+        let mut socket = open(&scratch);
         let mut client = UnixStream::connect(&socket.path).expect("it listens");
         let (id, _) = socket.accept(Duration::ZERO).expect("we may ask");
         client.write_all(b"restart ").expect("it takes bytes");
@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_client_that_says_too_much_or_nothing_is_dropped() {
-        let mut socket = open("flood");
+        let scratch = Scratch::new();
+        let mut socket = open(&scratch);
         let mut flood = UnixStream::connect(&socket.path).expect("it listens");
         let (id, _) = socket.accept(Duration::ZERO).expect("we may ask");
         flood.write_all(&[b'x'; LINE + 300]).expect("it takes bytes");
@@ -159,7 +160,8 @@ mod tests {
 
     #[test]
     fn the_oldest_client_makes_room() {
-        let mut socket = open("room");
+        let scratch = Scratch::new();
+        let mut socket = open(&scratch);
         let clients: Vec<_> = (0..=CLIENTS)
             .map(|_| {
                 let client = UnixStream::connect(&socket.path).expect("it listens");

@@ -122,7 +122,7 @@ impl Doorkeeper {
         if nothing || self.pid.is_some() || self.again_at.is_some_and(|at| at > mono) {
             return Ok(false);
         }
-        match self.try_start(board) {
+        match self.try_start(board, history) {
             Ok(pid) => {
                 (self.pid, self.started, self.again_at) = (Some(pid), mono, None);
                 Ok(true)
@@ -134,7 +134,7 @@ impl Doorkeeper {
         }
     }
 
-    fn try_start(&self, board: &Board) -> Result<i32, std::io::Error> {
+    fn try_start(&self, board: &Board, history: Option<&File>) -> Result<i32, std::io::Error> {
         let clone =
             |sockets: &[Bound]| sockets.iter().map(|(_, socket)| socket.try_clone()).collect::<Result<Vec<_>, _>>();
         let spec = DoorSpec {

@@ -171,14 +171,8 @@ fn since(file: &File, number: u64, newest: u64) -> Vec<EventRow> {
 mod tests {
     use super::*;
     use crate::model::EventKind;
+    use crate::scratch::Scratch;
     use crate::store::board::{fixed, text};
-
-    fn path(name: &str) -> std::path::PathBuf {
-        let dir = std::env::temp_dir().join(format!("watchd-journal-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
-        dir.join("events")
-    }
 
     fn event(text: &str) -> EventRow {
         EventRow { kind: EventKind::Report.byte(), text: fixed(text), ..EventRow::new_zeroed() }
@@ -196,7 +190,8 @@ mod tests {
 
     #[test]
     fn numbers_go_on_over_restarts_and_laps() {
-        let path = path("laps");
+        let scratch = Scratch::new();
+        let path = scratch.join("events");
         let (mut journal, found) = Journal::open(&path).expect("it opens");
         assert_eq!((found, journal.total(), journal.last(9).len()), (Found::Nothing, 0, 0));
         for (count, total) in
@@ -220,7 +215,8 @@ mod tests {
 
     #[test]
     fn damaged_rows_are_skipped_and_never_shown() {
-        let path = path("rows");
+        let scratch = Scratch::new();
+        let path = scratch.join("events");
         let (mut journal, _) = Journal::open(&path).expect("it opens");
         write(&mut journal, 6);
         for number in [1, 6] {
@@ -235,7 +231,8 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_row_is_refused() {
-        let path = path("cut");
+        let scratch = Scratch::new();
+        let path = scratch.join("events");
         let (mut journal, _) = Journal::open(&path).expect("it opens");
         let mut row = event("a row that was written to its very last byte, or not at all");
         journal.append(&mut row).expect("the row is written");
@@ -249,7 +246,8 @@ mod tests {
 
     #[test]
     fn what_is_no_journal_is_set_aside() {
-        let path = path("aside");
+        let scratch = Scratch::new();
+        let path = scratch.join("events");
         for junk in [&b""[..], b"junk", &vec![0xff; usize::try_from(BYTES).expect("it fits")]] {
             std::fs::write(&path, junk).expect("it can be written");
             assert!(JournalReader::open(&path).is_err());
@@ -263,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_failed_write_uses_its_number_up() {
-        let path = path("full");
+        let scratch = Scratch::new();
+        let path = scratch.join("events");
         drop(Journal::open(&path).expect("it opens"));
         let mut journal = Journal { file: File::open(&path).expect("it opens for reading"), newest: 4 };
         assert!(journal.append(&mut event("lost")).is_err());

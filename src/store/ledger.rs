@@ -256,6 +256,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Errand, Identity, Pause, Wish};
+    use crate::scratch::Scratch;
 
     const BOOT: BootId = [b'1'; 40];
 
@@ -280,19 +281,10 @@ mod tests {
         }
     }
 
-    fn scratch(name: &str) -> PathBuf {
-        let place = std::env::temp_dir().join(format!("watchd-ledger-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&place).expect("a directory can be made");
-        let path = place.join("services");
-        for old in [path.clone(), place.join("services.damaged")] {
-            let _ = std::fs::remove_file(old);
-        }
-        path
-    }
-
     #[test]
     fn what_was_written_is_recalled_in_this_boot_and_told_from_another() {
-        let path = scratch("recall");
+        let scratch = Scratch::new();
+        let path = scratch.join("services");
         let (mut ledger, aside) = Ledger::open(&path, BOOT).expect("a new file can be made");
         assert!(aside.is_none());
         ledger.write("web", &record(1)).expect("a row can be written");
@@ -310,7 +302,8 @@ mod tests {
     #[test]
     fn a_write_cut_at_any_byte_leaves_the_one_before() {
         for cut in 0..ROW {
-            let path = scratch("cut");
+            let scratch = Scratch::new();
+            let path = scratch.join("services");
             let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
             ledger.write("web", &record(1)).expect("a row can be written");
             let (mut before, mut after) = ([0; ROW], [0; ROW]);
@@ -332,7 +325,8 @@ mod tests {
     #[test]
     fn a_damaged_file_is_set_aside_and_its_sound_rows_are_kept() {
         for (claim, at) in [("its header", 3), ("both copies of a row", offset(1, 0) + 40)] {
-            let path = scratch("damaged");
+            let scratch = Scratch::new();
+            let path = scratch.join("services");
             let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
             for id in ["web", "db"] {
                 ledger.write(id, &record(1)).expect("a row can be written");
@@ -354,7 +348,8 @@ mod tests {
 
     #[test]
     fn a_full_policy_fits_and_one_more_is_refused() {
-        let path = scratch("full");
+        let scratch = Scratch::new();
+        let path = scratch.join("services");
         let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
         for number in 0..SERVICES {
             ledger.write(&format!("s{number}"), &record(1)).expect("there is room");
@@ -368,7 +363,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_remembered_all_the_same() {
-        let path = scratch("reading");
+        let scratch = Scratch::new();
+        let path = scratch.join("services");
         assert!(Ledger::open_for_reading(&path, BOOT).is_err(), "there is none");
         let (mut ledger, _) = Ledger::open(&path, BOOT).expect("a new file can be made");
         ledger.write("web", &record(1)).expect("a row can be written");
@@ -381,7 +377,8 @@ mod tests {
 
     #[test]
     fn something_else_in_its_place_is_refused() {
-        let path = scratch("link");
+        let scratch = Scratch::new();
+        let path = scratch.join("services");
         std::os::unix::fs::symlink("/dev/null", &path).expect("a link can be made");
         assert!(Ledger::open(&path, BOOT).is_err());
     }

@@ -30,10 +30,12 @@ pub fn is_stopped(path: &Path, boot_id: &[u8; 40]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_mark_counts_in_its_own_boot_only() {
-        let path = std::env::temp_dir().join(format!("watchd-marker-{}", std::process::id()));
+        let scratch = Scratch::new();
+        let path = scratch.join("stopped");
         assert!(!is_stopped(&path, &[b'a'; 40]), "never stopped");
         mark_stopped(&path, &[b'a'; 40]).expect("it can be written");
         assert!(is_stopped(&path, &[b'a'; 40]));

@@ -169,14 +169,9 @@ fn load(words: &[AtomicU64], start: usize, bytes: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use crate::store::board::{Board, Page, fixed, text};
     use watchd_probes::{ProbeId, Sample, load};
-
-    fn path(name: &str) -> std::path::PathBuf {
-        let dir = std::env::temp_dir().join(format!("watchd-board-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
-        dir.join("board")
-    }
 
     fn page<'a>(header: &'a Header, sample: &'a Sample, rates: &'a [f32], services: &'a [ServiceRow]) -> Page<'a> {
         let readings = Readings { view: sample.view(), rates };
@@ -185,7 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_published_is_read() {
-        let path = path("read");
+        let scratch = Scratch::new();
+        let path = scratch.join("board");
         let mut board = Board::create(&path).expect("the board is made");
         let mut sample = Sample::default();
         sample.begin();
@@ -207,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_page_that_is_never_finished_is_torn() {
-        let path = path("torn");
+        let scratch = Scratch::new();
+        let path = scratch.join("board");
         let mut board = Board::create(&path).expect("the board is made");
         let mut sample = Sample::default();
         sample.begin();
@@ -220,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_board_of_another_layout_is_refused() {
-        let path = path("foreign");
+        let scratch = Scratch::new();
+        let path = scratch.join("board");
         let board = Board::create(&path).expect("the board is made");
         let reader = Reader::open(&path).expect("the board opens");
         assert!(matches!(reader.read(&mut Snapshot::default()), Err(BoardError::Absent)), "nothing published yet");

@@ -39,11 +39,13 @@ fn lock(dir: File, path: &Path) -> io::Result<Option<Lock>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_lock_is_held_once_and_released_when_dropped() {
-        let dir = std::env::temp_dir().join(format!("watchd-locks-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+        let scratch = Scratch::new();
+        let dir = scratch.join("dir");
+        std::fs::create_dir(&dir).expect("a directory can be made");
         let first = lock_dir(&dir).expect("flock works");
         assert!(first.is_some());
         assert!(lock_dir(&dir).expect("flock works").is_none(), "held by the first");
