@@ -11,7 +11,7 @@ use crate::store::Readings;
 use crate::store::history::{COLUMNS, History, PANELS};
 
 /// What could not be opened is tried again after so long.
-const AGAIN: Duration = Duration::from_secs(300);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The history of this daemon.
 pub struct Chronicle {
