@@ -14,12 +14,18 @@ use crate::store::EventRow;
 use crate::store::board::{self, EVENTS, fixed};
 use crate::store::journal::{Found, Journal};
 
+/// A board full of events within this time is a flood; in one, so many of a kind about one subject are enough.
+const FLOOD_MS: u64 = 10_000;
+const FLOOD_LIKE: usize = 4;
+
 /// The newest events, and where they go.
 pub struct Notes {
     rows: Vec<EventRow>,
     total: u64,
     journal: Option<Journal>,
     writable: bool,
+    /// Events that were not told because the like of them had just been.
+    held_back: u32,
     now: Now,
     log: Log,
 }
@@ -28,7 +34,8 @@ impl Notes {
     /// Opens the journal; without one the board still shows what happened since now.
     pub fn open(path: &Path, now: Now) -> Self {
         let log = Log::from_environment();
-        let mut notes = Self { rows: Vec::with_capacity(EVENTS), total: 0, journal: None, writable: true, now, log };
+        let mut notes =
+            Self { rows: Vec::with_capacity(EVENTS), total: 0, journal: None, writable: true, held_back: 0, now, log };
         match Journal::open(path) {
             Ok((journal, found)) => {
                 notes.rows.extend(journal.last(EVENTS as u64));
@@ -84,6 +91,11 @@ impl Notes {
     /// Says that something happened to `subject` (the id of a service or promise, a class, or nothing).
     pub fn add(&mut self, kind: EventKind, subject: &str, text: &str) {
         let mut row = self.row(kind, subject, text);
+        if self.is_flood(&row) {
+            self.held_back = self.held_back.saturating_add(1);
+            return;
+        }
+        self.tell_held_back();
         self.tell(&row);
         match self.journal.as_mut().map(|journal| journal.append(&mut row)) {
             Some(Ok(())) if !self.writable => {
@@ -110,6 +122,23 @@ impl Notes {
     /// How many there have been.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// Whether events come so fast that this one, told a few times among the newest, would only push others out of sight.
+    fn is_flood(&self, row: &EventRow) -> bool {
+        let is_fast = self.rows.len() >= EVENTS
+            && self.rows.first().is_some_and(|oldest| row.mono_ms.saturating_sub(oldest.mono_ms) < FLOOD_MS);
+        let like = |told: &&EventRow| told.kind == row.kind && told.subject == row.subject;
+        is_fast && self.rows.iter().filter(like).count() >= FLOOD_LIKE
+    }
+
+    fn tell_held_back(&mut self) {
+        let mut text = heapless::String::<80>::new();
+        let _ = write!(text, "{} more like those before were held back", self.held_back);
+        if self.held_back > 0 && !self.is_flood(&self.row(EventKind::Trouble, "events", &text)) {
+            self.held_back = 0;
+            self.add(EventKind::Trouble, "events", &text);
+        }
     }
 
     fn lose(&mut self, error: &dyn Display) {
@@ -159,10 +188,40 @@ mod tests {
     use super::*;
     use crate::store::journal::JournalReader;
 
+    fn dir(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("watchd-notes-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        dir
+    }
+
+    #[test]
+    fn a_flood_of_the_same_hides_nothing_else() {
+        let dir = dir("flood");
+        std::fs::create_dir_all(&dir).expect("a directory can be made");
+        let mut notes = Notes::open(&dir.join("events"), Now::default());
+        let at = |millis| Now { mono: Duration::from_millis(millis), wall: Duration::from_millis(millis) };
+        for turn in 0..60_000 / 50 {
+            notes.turn(at(1_000_000 + turn * 50));
+            notes.add(EventKind::ServiceStarting, "bad", "again");
+            notes.add(EventKind::ServiceDied, "bad", "again");
+            if turn == 900 {
+                notes.add(EventKind::ServiceDied, "good", "once");
+            }
+        }
+        assert!(notes.total() < 64 * 7, "{} events of 2400", notes.total());
+        let told = |subject: &str| notes.rows().iter().any(|row| board::text(&row.subject) == subject);
+        assert!(told("bad") && told("events"));
+        let all = JournalReader::open(&dir.join("events")).expect("it is there").last(4096);
+        assert!(all.iter().any(|row| board::text(&row.subject) == "good"));
+        for number in 0..200 {
+            notes.add(EventKind::ServiceDied, &format!("s{number}"), "all at once");
+        }
+        assert_eq!(board::text(&notes.rows()[EVENTS - 1].subject), "s199", "what is new is always told");
+    }
+
     #[test]
     fn a_journal_that_comes_late_gets_what_happened_meanwhile() {
-        let dir = std::env::temp_dir().join(format!("watchd-notes-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
+        let dir = dir("late");
         let path = dir.join("events");
         let mut notes = Notes::open(&path, Now::default());
         notes.add(EventKind::Report, "r", "while there was no journal");
