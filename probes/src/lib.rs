@@ -18,6 +18,7 @@ mod text;
 mod trial;
 
 pub mod inventory;
+pub mod listeners;
 pub mod table;
 
 pub use fault::Fault;

@@ -2,14 +2,20 @@
 //!
 //! A daemon of the table below is proposed when a process of its name runs: through its pidfile when that names such a process, else
 //! through `argv[0]` when that still is its program's name. How to start it comes from systemd's units or /etc/init.d, else
-//! it is only watched. The text passes `watchd check`.
+//! it is only watched. Where it listens is told in a comment. The text passes `watchd check`.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use watchd_probes::Host;
+use watchd_probes::listeners::{self, Listener};
+
 use super::given::Given;
 use crate::model::Places;
+
+/// How many addresses of one daemon are told; a name server listens on each that the host has.
+const ADDRESSES: usize = 6;
 
 /// A daemon that is known by name.
 struct Known {
@@ -87,7 +93,10 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     }
     match running(&places.root) {
         Ok(running) => {
-            super::say(&propose(&places.root, &running));
+            let host = Host::open(&places.root).ok();
+            // Another user's descriptors are not for us to see; the comment is then left out.
+            let listeners = |pid| host.as_ref().and_then(|host| listeners::of(host, pid).ok()).unwrap_or_default();
+            super::say(&propose(&places.root, &running, &listeners));
             ExitCode::SUCCESS
         }
         Err(error) => super::failed(&format!("cannot list the processes: {error}")),
@@ -111,19 +120,19 @@ fn running(root: &Path) -> std::io::Result<Vec<Running>> {
     Ok(found)
 }
 
-fn propose(root: &Path, running: &[Running]) -> String {
+fn propose(root: &Path, running: &[Running], listeners: &dyn Fn(u32) -> Vec<Listener>) -> String {
     let mut page = HEAD.to_owned();
     for daemon in KNOWN {
         // The kernel cuts names to 15 bytes.
         let comm = daemon.program.get(..15).unwrap_or(daemon.program);
         let processes: Vec<_> = running.iter().filter(|process| process.name == comm).collect();
         let Some(first) = processes.first() else { continue };
-        let Some(way) = way_to_find(root, daemon, &processes) else {
+        let Some((pid, way)) = way_to_find(root, daemon, &processes) else {
             let (program, pid) = (daemon.program, first.pid);
             let _ = writeln!(page, "\n# {program} runs (pid {pid}), but no pidfile and no program name lead to it.");
             continue;
         };
-        let _ = write!(page, "\n[process.{}]\n{way}", daemon.id);
+        let _ = write!(page, "\n{}[process.{}]\n{way}", addresses(&listeners(pid)), daemon.id);
         match way_to_start(root, daemon) {
             Some(way) => page.push_str(&way),
             None => page
@@ -133,16 +142,30 @@ fn propose(root: &Path, running: &[Running]) -> String {
     page
 }
 
-fn way_to_find(root: &Path, daemon: &Known, processes: &[&Running]) -> Option<String> {
+/// A comment that says where a daemon listens, if it does.
+fn addresses(listeners: &[Listener]) -> String {
+    if listeners.is_empty() {
+        return String::new();
+    }
+    let told: Vec<_> = listeners.iter().take(ADDRESSES).map(Listener::to_string).collect();
+    let rest = match listeners.len().saturating_sub(ADDRESSES) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!("# listens on {}{rest}\n", told.join(", "))
+}
+
+/// The process that leads to the others, and the line that finds it.
+fn way_to_find(root: &Path, daemon: &Known, processes: &[&Running]) -> Option<(u32, String)> {
     for pidfile in daemon.pidfiles {
         let text = std::fs::read_to_string(root.join(pidfile)).unwrap_or_default();
         let pid: Option<u32> = text.lines().next().and_then(|line| line.trim().parse().ok());
-        if processes.iter().any(|process| Some(process.pid) == pid) {
-            return Some(format!("pidfile = \"/{pidfile}\"\n"));
+        if let Some(process) = processes.iter().find(|process| Some(process.pid) == pid) {
+            return Some((process.pid, format!("pidfile = \"/{pidfile}\"\n")));
         }
     }
     let is_program = |process: &&&Running| process.argument.rsplit('/').next() == Some(daemon.program);
-    processes.iter().find(is_program).map(|_| format!("match = \"{}\"\n", daemon.program))
+    processes.iter().find(is_program).map(|process| (process.pid, format!("match = \"{}\"\n", daemon.program)))
 }
 
 fn way_to_start(root: &Path, daemon: &Known) -> Option<String> {
@@ -174,9 +197,15 @@ fn way_to_start(root: &Path, daemon: &Known) -> Option<String> {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
+    use watchd_probes::listeners::Transport;
 
     fn process(pid: u32, name: &str, argument: &str) -> Running {
         Running { pid, name: name.to_owned(), argument: argument.to_owned() }
+    }
+
+    fn listeners(count: usize) -> Vec<Listener> {
+        let ports = (80..).take(count);
+        ports.map(|port| Listener { transport: Transport::Tcp, address: ([0, 0, 0, 0], port).into() }).collect()
     }
 
     fn root(files: &[(&str, &str)]) -> Scratch {
@@ -201,8 +230,9 @@ mod tests {
             process(12, "sshd", "sshd: /usr/sbin/sshd -D [listener]"),
             process(13, "kworker/0:1", ""),
         ];
-        let page = propose(&root, &running);
-        let nginx = "[process.nginx]\npidfile = \"/run/nginx.pid\"\nstart = [\"/etc/init.d/nginx\", \"start\"]\n";
+        let listens = |pid| if pid == 10 { listeners(2) } else { Vec::new() };
+        let page = propose(&root, &running, &listens);
+        let nginx = "\n\n# listens on 0.0.0.0:80, 0.0.0.0:81\n[process.nginx]\npidfile = \"/run/nginx.pid\"\nstart = [\"/etc/init.d/nginx\", \"start\"]\n";
         assert!(page.contains(nginx), "{page}");
         assert!(
             page.contains("[process.cron]\nmatch = \"cron\"\nstart = [\"/etc/init.d/cron\", \"start\"]\n"),
@@ -210,6 +240,13 @@ mod tests {
         );
         assert!(page.contains("# sshd runs (pid 12), but"), "a stale pidfile leads nowhere:\n{page}");
         assert!(!page.contains("kworker"));
+    }
+
+    #[test]
+    fn a_long_list_of_addresses_is_cut() {
+        assert_eq!(addresses(&[]), "");
+        let page = addresses(&listeners(ADDRESSES + 3));
+        assert!(page.starts_with("# listens on 0.0.0.0:80, ") && page.ends_with(":85 and 3 more\n"), "{page}");
     }
 
     #[test]
@@ -221,7 +258,7 @@ mod tests {
             ("etc/init.d/cron", ""),
         ];
         let root = root(&files);
-        let page = propose(&root, &[process(1, "cron", "/usr/sbin/cron")]);
+        let page = propose(&root, &[process(1, "cron", "/usr/sbin/cron")], &|_| Vec::new());
         assert!(page.contains("start = [\"/usr/bin/systemctl\", \"start\", \"cron.service\"]\n"), "{page}");
         assert!(page.contains("stop = [\"/usr/bin/systemctl\", \"stop\", \"cron.service\"]\n"), "{page}");
     }

@@ -2,9 +2,10 @@
 //!
 //! 24 lines of 80 columns show a small host whole; narrower terminals lose the columns that matter least.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::figures;
+use super::figures::{self, DiskFigures};
 use super::grid::{self, Cell, Column, Paint, Side, Tone};
 use super::life::{self, Life};
 use super::quantity::{age, or_dash, plain, share, since, size};
@@ -158,6 +159,13 @@ fn service(view: &View<'_>, row: &ServiceRow) -> Vec<Cell> {
     ]
 }
 
+/// Whether a file system is one that people look after. Those in the kernel's own directories are only when they fill up, as
+/// /dev/shm may; `--json` has them all.
+fn is_shown(disk: &DiskFigures) -> bool {
+    let is_kernels = ["/dev", "/proc", "/sys"].iter().any(|dir| Path::new(&disk.mountpoint).starts_with(dir));
+    !is_kernels || disk.used_pct.is_some_and(|used| used > 50.0)
+}
+
 fn disks(view: &View<'_>) -> Option<String> {
     const COLUMNS: &[Column] = &[
         Column("DISK", Side::Left, 0),
@@ -169,6 +177,7 @@ fn disks(view: &View<'_>) -> Option<String> {
     ];
     let rows: Vec<_> = figures::disks(view.snapshot)
         .into_iter()
+        .filter(is_shown)
         .map(|disk| {
             let full = disk.used_pct.is_some_and(|used| used >= 90.0);
             let percent = |share: Option<f64>| or_dash(share, |share| format!("{share:.0}%"));
@@ -292,7 +301,14 @@ pub mod tests {
         }
         sample.finish(ProbeId::Memory, Ok(()), 1);
         let mut sink = sample.sink(ProbeId::Filesystem);
-        for (name, used, read_only) in [("/", 43, 0), ("/srv/a\x1b[31m", 95, 1)] {
+        for (name, used, read_only) in [
+            ("/", 43, 0),
+            ("/srv/a\x1b[31m", 95, 1),
+            ("/dev", 0, 0),
+            ("/dev/shm", 60, 0),
+            ("/sys/fs/cgroup", 0, 1),
+            ("/device", 1, 0),
+        ] {
             let Some(disk) = sink.object(&[name.as_bytes(), b"/dev/vda1", b"ext4"]) else { continue };
             for (metric, value) in [
                 (filesystem::SIZE, 100 << 30),
