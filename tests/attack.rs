@@ -7,6 +7,7 @@
 mod harness;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -132,4 +133,47 @@ fn the_last_of_many_changes_counts() {
     fs::remove_file(home.scratch.path("watchd.toml")).expect("it is there");
     daemon.wait_for("the refusal", |snapshot| (snapshot.header.config_ok == 0).then_some(()));
     assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, pid, "the old policy goes on");
+}
+
+#[test]
+fn root_refuses_a_config_that_others_can_write() {
+    if !is_root() {
+        return skip("only root has to be careful");
+    }
+    let home = Home::new("trust", &one_service(""));
+    let path = home.scratch.path("watchd.toml");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    let refused = home.watchd(&["run"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("watchd.toml:1:1: file: other accounts can write to it"), "{said}");
+    assert!(said.contains("chmod go-w"), "{said}");
+}
+
+#[test]
+fn an_unread_log_variable_moves_nobodys_file() {
+    let home = Home::new("foreign-log", &one_service(""));
+    let mine = home.scratch.write("mine", &"x".repeat(300 << 10));
+    home.scratch.program("stamp.c", "stamp");
+    let mut command = home.command(&["run"]);
+    command.env("WATCHD_LOG", &mine);
+    let mut daemon = home.spawn_as(command);
+    daemon.wait_state("web", ServiceState::Ready);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_end(), 0);
+    assert_eq!(fs::metadata(&mine).expect("it is where it was").len(), 300 << 10);
+}
+
+#[test]
+fn a_daemon_deaf_to_everything_but_sigkill_ends_with_watchd() {
+    let deaf = "#!/bin/sh\ntrap '' TERM INT HUP\nwhile :; do /bin/sleep 1; done\n";
+    let more = "on-exit = \"stop\"\nsignals = [\"term\", \"200ms\"]\n";
+    let home = Home::new("deaf", &one_service(more).replace("@/stamp", "/bin/sh"));
+    home.scratch.write("web", deaf);
+    let mut daemon = home.start();
+    let pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_end(), 0);
+    assert!(look::stat(pid).is_none_or(|stat| stat.state == 'Z'), "it is gone");
+    assert!(!home.run_dir().exists(), "nothing is left behind");
 }

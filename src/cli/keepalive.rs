@@ -14,7 +14,7 @@ use super::given::Given;
 use super::life::{self, Life};
 use crate::log;
 use crate::model::Places;
-use crate::store::{BoardError, Header, marker};
+use crate::store::{BoardError, Header, marker, read_header};
 use crate::sys::locks::{self, Lock};
 use crate::sys::{clock, daemon, files};
 
@@ -22,6 +22,8 @@ use crate::sys::{clock, daemon, files};
 const START: Duration = Duration::from_secs(10);
 /// How long a killed process may take to be gone; it may be waiting for a disk.
 const END: Duration = Duration::from_secs(10);
+/// Cron starts another `keepalive` every minute; none waits longer for a heartbeat.
+const LONGEST_CYCLE: Duration = Duration::from_secs(30);
 /// How often the new board is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -77,6 +79,7 @@ fn act(places: &Places, boot_id: &[u8; 40]) -> Result<Deed, String> {
         Ok((Life::Alive, _)) => return Ok(Deed::Nothing),
         Ok((Life::Absent, _)) => "it was not running".to_owned(),
         Ok((Life::Dead, header)) => format!("it had died (pid {})", header.map_or(0, |header| header.pid)),
+        Ok((Life::Hung { .. }, Some(header))) if beats_again(places, &header)? => return Ok(Deed::Nothing),
         Ok((Life::Hung { age }, Some(header))) => end(&header, age)?,
         Ok((Life::Hung { .. }, None)) => return Ok(Deed::Nothing),
         Err(BoardError::Foreign | BoardError::Torn) => "its board could not be read".to_owned(),
@@ -97,6 +100,25 @@ fn act(places: &Places, boot_id: &[u8; 40]) -> Result<Deed, String> {
 /// The state directory's lock belongs to the `keepalive` that acts, the run directory's to the daemon.
 fn lock(dir: &Path) -> Result<Option<Lock>, String> {
     locks::lock_dir(dir).map_err(|error| format!("cannot lock {}: {error}", dir.display()))
+}
+
+/// Whether a heartbeat that is old comes again within a cycle: after the host was suspended it is as old as the sleep was
+/// long, and nothing is wrong. A stopped process is not waited for.
+fn beats_again(places: &Places, old: &Header) -> Result<bool, String> {
+    let cannot = |error: std::io::Error| format!("cannot watch the daemon: {error}");
+    let own = daemon::open_self().map_err(cannot)?;
+    let deadline = clock::now().mono + Duration::from_millis(old.cycle_ms).min(LONGEST_CYCLE) + Duration::from_secs(1);
+    while clock::now().mono < deadline {
+        let seen = life::writer(old).and_then(|writer| daemon::look(writer.pid));
+        if seen.is_none_or(|seen| seen.is_stopped() || seen.is_over()) {
+            return Ok(false);
+        }
+        if read_header(&places.board()).is_ok_and(|new| new.heartbeat_ms > old.heartbeat_ms) {
+            return Ok(true);
+        }
+        daemon::has_ended(&own, LOOK).map_err(cannot)?;
+    }
+    Ok(false)
 }
 
 fn end(header: &Header, age: Duration) -> Result<String, String> {

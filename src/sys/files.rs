@@ -39,5 +39,42 @@ pub fn own_dir(path: &Path) -> io::Result<()> {
     if found.mode() & 0o022 != 0 {
         return refuse("other accounts can write to it; chmod go-w it");
     }
+    // Whoever can write to the directory above can put another in its place, unless that one is sticky.
+    let above = path.canonicalize()?.parent().map(std::fs::metadata).transpose()?;
+    if above.is_some_and(|above| above.mode() & 0o1000 == 0 && is_open_to_others(&above)) {
+        return refuse("other accounts can write to the directory above it, and put another in its place");
+    }
     Ok(())
+}
+
+/// Whether accounts other than the owner and root can write to it. An account's own group has nobody else in it.
+fn is_open_to_others(found: &std::fs::Metadata) -> bool {
+    let by_group = found.mode() & 0o020 != 0 && found.gid() != 0 && found.gid() != found.uid();
+    by_group || found.mode() & 0o002 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_directory_that_others_can_swap_or_write_is_not_ours() {
+        let base = std::env::temp_dir().join(format!("watchd-own-{}", std::process::id()));
+        let dir = base.join("run");
+        std::fs::create_dir_all(&dir).expect("a directory can be made");
+        let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        for (above, own, good) in
+            [(0o755, 0o755, true), (0o777, 0o755, false), (0o1777, 0o755, true), (0o755, 0o777, false)]
+        {
+            set(&base, above).and_then(|()| set(&dir, own)).expect("they are ours");
+            assert_eq!(own_dir(&dir).is_ok(), good, "{above:o} {own:o}");
+        }
+        set(&base, 0o755).and_then(|()| set(&dir, 0o755)).expect("they are ours");
+        let link = base.join("link");
+        std::os::unix::fs::symlink(&dir, &link).expect("a link can be made");
+        assert!(own_dir(&link).is_err(), "a link");
+        assert!(own_dir(&base.join("new/deep")).is_ok(), "made when it is missing");
+        std::fs::remove_dir_all(&base).expect("it can be removed");
+    }
 }
