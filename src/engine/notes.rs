@@ -157,12 +157,13 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use crate::store::journal::JournalReader;
 
     #[test]
     fn a_journal_that_comes_late_gets_what_happened_meanwhile() {
-        let dir = std::env::temp_dir().join(format!("watchd-notes-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
+        let scratch = Scratch::new();
+        let dir = scratch.join("state");
         let path = dir.join("events");
         let mut notes = Notes::open(&path, Now::default());
         notes.add(EventKind::Report, "r", "while there was no journal");
