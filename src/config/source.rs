@@ -117,12 +117,12 @@ fn trust(path: &Path, file: &Metadata) -> Result<(), (String, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn what_others_can_write_is_not_obeyed_by_root() {
         use std::os::unix::fs::{PermissionsExt, chown};
-        let base = std::env::temp_dir().join(format!("watchd-trust-{}", std::process::id()));
-        std::fs::create_dir_all(&base).expect("a directory can be made");
+        let base = Scratch::new();
         let file = base.join("watchd.toml");
         std::fs::write(&file, "").expect("a file can be written");
         let is_root = nix::unistd::geteuid().is_root();
@@ -143,7 +143,6 @@ mod tests {
                 assert_eq!(trust(&file, &found).is_ok(), trusted, "{directory:o} {mode:o} {owner:?}");
             }
         }
-        std::fs::remove_dir_all(&base).expect("it can be removed");
     }
 
     #[test]

@@ -186,18 +186,12 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use crate::store::journal::JournalReader;
-
-    fn dir(name: &str) -> std::path::PathBuf {
-        let dir = std::env::temp_dir().join(format!("watchd-notes-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        dir
-    }
 
     #[test]
     fn a_flood_of_the_same_hides_nothing_else() {
-        let dir = dir("flood");
-        std::fs::create_dir_all(&dir).expect("a directory can be made");
+        let dir = Scratch::new();
         let mut notes = Notes::open(&dir.join("events"), Now::default());
         let at = |millis| Now { mono: Duration::from_millis(millis), wall: Duration::from_millis(millis) };
         for turn in 0..60_000 / 50 {
@@ -221,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_journal_that_comes_late_gets_what_happened_meanwhile() {
-        let dir = dir("late");
+        let scratch = Scratch::new();
+        let dir = scratch.join("state");
         let path = dir.join("events");
         let mut notes = Notes::open(&path, Now::default());
         notes.add(EventKind::Report, "r", "while there was no journal");

@@ -34,12 +34,13 @@ pub fn replace(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn a_file_that_is_not_behind_standard_error_is_told_from_it() {
-        let path = std::env::temp_dir().join(format!("watchd-stderr-{}", std::process::id()));
+        let scratch = Scratch::new();
+        let path = scratch.join("said");
         std::fs::write(&path, "mine").expect("a file can be written");
         assert!(!is(&path) && !is(Path::new("/nonexistent")));
-        std::fs::remove_file(&path).expect("it can be removed");
     }
 }
