@@ -309,6 +309,8 @@ fn assert_tells_the_past(found: &Found) {
         let answer = converse(found.http, format!("GET /graph/{path} HTTP/1.0\r\n\r\n").as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(fragment), "{path}: {answer}");
     }
+    let page = converse(found.http, b"GET / HTTP/1.0\r\n\r\n");
+    assert!(page.contains("<title>load.one</title>") && !page.contains("<title>cpu.user</title>"), "{page}");
     for (question, code, fragment) in [
         ("", 200, r#"{"metric":"load.one","object":"","unit":"count","per_second":false}"#),
         ("?metric=load.one", 200, ",7,7,7]"),

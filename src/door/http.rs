@@ -139,7 +139,7 @@ type Write = fn(&Request<'_>, &Known<'_>, &mut Page) -> Answer;
 /// What can be asked for.
 static PATHS: &[(&str, Write)] = &[
     ("/", |_, known, page| {
-        html::write(known.snapshot, known.now, page);
+        html::write(known.snapshot, known.history, known.now, page);
         let more = &[("Content-Security-Policy", html::POLICY), ("Referrer-Policy", "no-referrer")];
         Answer { status: 200, kind: "text/html; charset=utf-8", more }
     }),

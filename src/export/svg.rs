@@ -24,10 +24,8 @@ pub fn points(width: u32) -> u32 {
     (width / 3).max(2)
 }
 
-const STYLE: &str = "svg{color-scheme:light dark;font:12px system-ui,sans-serif;--ink:#1b2430;--dim:#5b6675;--line:#0b62b8;\
-    --band:#9cc4ec;--rule:#d5dbe3;--paper:#fff}@media(prefers-color-scheme:dark){svg{--ink:#e6ebf2;--dim:#9aa7b8;--line:#7db8f5;\
-    --band:#2c4a6b;--rule:#38424f;--paper:#14191f}}.p{fill:var(--paper)}.b{fill:var(--band)}.l{fill:none;stroke:var(--line);\
-    stroke-width:1.5;stroke-linejoin:round;stroke-linecap:round}.r{stroke:var(--rule)}text{fill:var(--dim)}.t{fill:var(--ink);font-weight:600}";
+/// The look of every picture; a page that holds several needs it once. Its hash stands in the policy of that page.
+pub const STYLE: &str = include_str!("svg.css");
 
 /// Where values and times fall.
 struct Frame<'a> {
@@ -56,8 +54,19 @@ impl Frame<'_> {
     }
 }
 
-/// Draws one series.
+/// Draws one series as a document of its own.
 pub fn write(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
+    page.text("<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    fill(found, stretch, width, &format!("<style>{STYLE}</style>"), page);
+}
+
+/// Draws one series inside a page that has the style already.
+pub fn inline(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
+    page.text("<svg");
+    fill(found, stretch, width, "", page);
+}
+
+fn fill(found: &Found, stretch: &Stretch, width: u32, style: &str, page: &mut Page) {
     let (low, high) = range(&stretch.points);
     let width = f32::from(u16::try_from(width).unwrap_or(u16::MAX));
     let frame = Frame { stretch, width, height: (width * 0.3).clamp(90.0, 260.0), low, high };
@@ -66,8 +75,8 @@ pub fn write(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
     let gap = if object.is_empty() { "" } else { " " };
     let name = format!("{}{gap}{object}", found.metric);
     page.put(format_args!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w:.0}\" height=\"{h:.0}\" viewBox=\"0 0 {w:.0} {h:.0}\" role=\"img\">\
-         <title>{}</title><desc>{}</desc><style>{STYLE}</style><rect class=\"p\" width=\"100%\" height=\"100%\"/>",
+        " width=\"{w:.0}\" height=\"{h:.0}\" viewBox=\"0 0 {w:.0} {h:.0}\" role=\"img\">\
+         <title>{}</title><desc>{}</desc>{style}<rect class=\"p\" width=\"100%\" height=\"100%\"/>",
         Escaped(&name),
         Words { found, stretch },
     ));
