@@ -298,6 +298,19 @@ fn past(path: &std::path::Path) -> std::fs::File {
 }
 
 fn assert_tells_the_past(found: &Found) {
+    for (path, code, fragment) in [
+        ("load.one.svg", 200, "<title>load.one</title>"),
+        ("filesystem.avail.svg?object=/&since=2y&width=1600", 200, "1.0G</text>"),
+        ("filesystem.avail.svg", 400, "several"),
+        ("load.one.svg?width=9999", 400, "cannot understand"),
+        ("nosuch.svg", 404, "metric"),
+        ("load.one.png", 404, "no such page"),
+    ] {
+        let answer = converse(found.http, format!("GET /graph/{path} HTTP/1.0\r\n\r\n").as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(fragment), "{path}: {answer}");
+    }
+    let page = converse(found.http, b"GET / HTTP/1.0\r\n\r\n");
+    assert!(page.contains("<title>load.one</title>") && !page.contains("<title>cpu.user</title>"), "{page}");
     for (question, code, fragment) in [
         ("", 200, r#"{"metric":"load.one","object":"","unit":"count","per_second":false}"#),
         ("?metric=load.one", 200, ",7,7,7]"),
@@ -311,6 +324,8 @@ fn assert_tells_the_past(found: &Found) {
     ] {
         let answer = converse(found.http, format!("GET /api/history{question} HTTP/1.0\r\n\r\n").as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(fragment), "{question}: {answer}");
+        let picture = format!("GET /graph/load.one.svg{question} HTTP/1.0\r\n\r\n");
+        assert!(converse(found.http, picture.as_bytes()).starts_with("HTTP/1.1 "), "{question}");
         if code == 200 {
             let body = answer.split_once("\r\n\r\n").expect("there is a head").1;
             let _: serde_json::Value = serde_json::from_str(body).expect("it is JSON");

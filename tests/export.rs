@@ -144,7 +144,7 @@ fn the_status_document_has_what_the_schema_promises() {
 #[test]
 fn the_page_for_people_lets_no_text_of_the_host_become_markup() {
     let mut page = Page::new(Page::LIMIT);
-    html::write(&snapshot("big"), NOW, &mut page);
+    html::write(&snapshot("big"), None, NOW, &mut page);
     let text = String::from_utf8(page.bytes().to_vec()).expect("the page is UTF-8");
     assert!(page.len() < 60 << 10, "{}", page.len());
     assert!(!text.contains("<script") && !text.contains("<b>\"core"), "{text}");
@@ -169,7 +169,7 @@ fn a_page_that_is_too_small_is_noticed_by_every_writer() {
         json::status(&snapshot, NOW, &mut page);
         assert!(page.is_overflown() && page.len() <= max);
         page.clear();
-        html::write(&snapshot, NOW, &mut page);
+        html::write(&snapshot, None, NOW, &mut page);
         assert!(page.is_overflown() && page.len() <= max);
     }
 }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use super::given::Given;
 use super::grid::{self, Cell, Column, Side, Tone};
 use super::plot::{self, Plot};
-use super::quantity::{age, plain, size};
+use super::quantity::{age, plain};
 use super::status::paint;
 use crate::config::nearest;
-use crate::export::history::{Found, POINTS, Query, Refusal, Short, measure, seconds, write};
+use crate::export::history::{Amount, Found, POINTS, Query, Refusal, Short, Stretch, measure, seconds, write};
 use crate::export::{Page, Stamp};
 use crate::model::Places;
 use crate::store::history::{HistoryReader, Point, Span};
@@ -153,10 +153,10 @@ fn draw(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Resul
     let (width, height) = terminal::size().unwrap_or(USUAL);
     let columns = u32::try_from(plot::columns(width)).unwrap_or(POINTS).min(POINTS);
     let span = Span { points: columns, ..span };
-    let mut points = Vec::new();
-    let step = history.read(found.place, span, now_s, &mut |point| points.push(point))?;
-    let show = scale(&found.metric);
-    let plot = Plot { points: &points, span, step, width, height: height.min(USUAL.1) - HEAD, show: &show };
+    let stretch = Stretch::read(history, found, span, now_s)?;
+    let show = |value: f32| Amount::of(&found.metric, value).to_string();
+    let plot = Plot { stretch: &stretch, width, height: height.min(USUAL.1).saturating_sub(HEAD), show: &show };
+    let points = &stretch.points;
     let object = plain(&String::from_utf8_lossy(&found.object));
     let gap = if object.is_empty() { "" } else { " " };
     let title = paint().paint(Tone::Bold, &format!("{}{gap}{object}", plain(&found.metric)));
@@ -171,55 +171,6 @@ fn draw(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Resul
             format!("newest {}, least {}, mean {}, most {}", show(last.mean), show(least), show(mean), show(most))
         },
     );
-    let each = age(std::time::Duration::from_secs(step));
+    let each = age(std::time::Duration::from_secs(stretch.step));
     Ok(format!("{title}, {back} in steps of {each}\n{numbers}\n{}", plot.draw()))
-}
-
-/// How values of a metric are shown.
-fn scale(metric: &str) -> impl Fn(f32) -> String + use<> {
-    let (unit, per_second) = measure(metric);
-    move |value| {
-        let text = match unit {
-            "bytes" => size(f64::from(value)),
-            "percent" => format!("{value:.1}%"),
-            _ if value >= 9999.5 => metric_prefix(value),
-            _ if value >= 99.95 => format!("{value:.0}"),
-            _ if value >= 9.995 => format!("{value:.1}"),
-            _ => format!("{value:.2}"),
-        };
-        if per_second && unit != "seconds" { format!("{text}/s") } else { text }
-    }
-}
-
-/// `12.3k`, `4.56M`.
-fn metric_prefix(value: f32) -> String {
-    let mut value = value;
-    for unit in ["", "k", "M", "G"] {
-        if value < 999.5 {
-            return if value < 99.95 { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") };
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.0}T")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_fit_the_scale() {
-        let cases = [
-            ("load.one", 0.314, "0.31"),
-            ("load.one", 12.34, "12.3"),
-            ("cpu.context_switches", 123_456.0, "123k/s"),
-            ("cpu.user", 1.5, "1.50"),
-            ("memory.free", 432_013_312.0, "412M"),
-            ("network.rx_bytes", 1536.0, "1.5K/s"),
-            ("of.another_build", 4.5e13, "45T"),
-        ];
-        for (metric, value, expected) in cases {
-            assert_eq!(scale(metric)(value), expected);
-        }
-    }
 }

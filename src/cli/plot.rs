@@ -2,9 +2,11 @@
 //!
 //! Where a step has one value only, eighths of a block show it. The scale begins at 0 unless all that moves is far above it.
 
-use crate::store::history::{Point, Span};
-use crate::sys::clock::Civil;
 use std::time::Duration;
+
+use crate::export::history::{Stretch, range};
+use crate::store::history::Point;
+use crate::sys::clock::Civil;
 
 /// Columns for the scale, its mark included.
 const SCALE: usize = 9;
@@ -18,10 +20,7 @@ const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇'
 
 /// What to draw, and in how much room.
 pub struct Plot<'a> {
-    pub points: &'a [Point],
-    pub span: Span,
-    /// Seconds of each point.
-    pub step: u64,
+    pub stretch: &'a Stretch,
     pub width: usize,
     pub height: usize,
     /// How a value stands on the scale; at most seven characters.
@@ -38,7 +37,7 @@ impl Plot<'_> {
     pub fn draw(&self) -> String {
         let columns = columns(self.width);
         let rows = self.height.max(HEIGHT_MIN) - AXIS;
-        let (low, high) = self.range();
+        let (low, high) = range(&self.stretch.points);
         let shown: Vec<Option<&Point>> = (0..columns).map(|column| self.at(column, columns)).collect();
         let mut page = String::new();
         for row in (0..rows).rev() {
@@ -62,24 +61,11 @@ impl Plot<'_> {
 
     /// The point of a column.
     fn at(&self, column: usize, columns: usize) -> Option<&Point> {
-        let wide = (self.span.to - self.span.from.min(self.span.to)) * (2 * column as u64 + 1);
-        let at = self.span.from + wide / (2 * columns as u64).max(1);
-        let step = self.step.max(1);
+        let wide = (self.stretch.span.to - self.stretch.span.from.min(self.stretch.span.to)) * (2 * column as u64 + 1);
+        let at = self.stretch.span.from + wide / (2 * columns as u64).max(1);
+        let step = self.stretch.step.max(1);
         let start = at - at % step;
-        self.points.iter().find(|point| point.at == start)
-    }
-
-    fn range(&self) -> (f32, f32) {
-        let low = self.points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
-        let high = self.points.iter().map(|point| point.max).fold(f32::NEG_INFINITY, f32::max);
-        match () {
-            () if self.points.is_empty() || high <= 0.0 => (0.0, 1.0),
-            () if high - low > high * 0.3 || high <= low => (0.0, high),
-            () => {
-                let margin = (high - low) * 0.5;
-                ((low - margin).max(0.0), high + margin * 0.2)
-            }
-        }
+        self.stretch.points.iter().find(|point| point.at == start)
     }
 
     fn times(&self, columns: usize) -> String {
@@ -87,13 +73,15 @@ impl Plot<'_> {
             let civil = Civil::local(Duration::from_secs(at)).to_string();
             let (day, time) = civil.split_once('T').unwrap_or((&civil, ""));
             let short = time.get(..5).unwrap_or(time).to_owned();
-            match self.span.to - self.span.from.min(self.span.to) {
+            match self.stretch.span.to - self.stretch.span.from.min(self.stretch.span.to) {
                 0..172_801 => short,
                 172_801..5_184_000 => format!("{} {short}", day.get(5..).unwrap_or(day)),
                 _ => day.to_owned(),
             }
         };
-        let [first, middle, last] = [self.span.from, self.span.from / 2 + self.span.to / 2, self.span.to].map(format);
+        let [first, middle, last] =
+            [self.stretch.span.from, self.stretch.span.from / 2 + self.stretch.span.to / 2, self.stretch.span.to]
+                .map(format);
         let left = columns.saturating_sub(first.len() + middle.len() + last.len());
         let gap = " ".repeat(left / 2);
         let rest = " ".repeat(left - left / 2);
@@ -130,11 +118,13 @@ fn eighth(part: f32) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::history::Span;
 
     fn draw(points: &[Point], step: u64, (width, height): (usize, usize)) -> String {
         let span = Span { from: 36_000, to: 36_000 + 60 * 80, points: 100 };
         let show = |value: f32| format!("{value:.1}");
-        Plot { points, span, step, width, height, show: &show }.draw()
+        let stretch = Stretch { span, step, points: points.to_vec() };
+        Plot { stretch: &stretch, width, height, show: &show }.draw()
     }
 
     fn flat(at: u64, value: f32) -> Point {

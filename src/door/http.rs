@@ -139,7 +139,7 @@ type Write = fn(&Request<'_>, &Known<'_>, &mut Page) -> Answer;
 /// What can be asked for.
 static PATHS: &[(&str, Write)] = &[
     ("/", |_, known, page| {
-        html::write(known.snapshot, known.now, page);
+        html::write(known.snapshot, known.history, known.now, page);
         let more = &[("Content-Security-Policy", html::POLICY), ("Referrer-Policy", "no-referrer")];
         Answer { status: 200, kind: "text/html; charset=utf-8", more }
     }),
@@ -169,7 +169,32 @@ fn past(request: &Request<'_>, known: &Known<'_>, page: &mut Page) -> Answer {
         let history = known.history.ok_or(history::Refusal::NoHistory)?;
         history::write(history, &query, known.now.wall.as_secs(), page)
     });
-    let Err(refusal) = told else { return Answer { status: 200, kind: "application/json", more: &[] } };
+    match told {
+        Ok(()) => Answer { status: 200, kind: "application/json", more: &[] },
+        Err(refusal) => refuse_past(&refusal, page),
+    }
+}
+
+/// The metric whose picture a path names: `/graph/METRIC.svg`.
+fn pictured(path: &[u8]) -> Option<&str> {
+    std::str::from_utf8(path.strip_prefix(b"/graph/")?.strip_suffix(b".svg")?).ok()
+}
+
+/// Draws what was.
+fn graph(metric: &str, request: &Request<'_>, known: &Known<'_>, page: &mut Page) -> Answer {
+    let told = history::Query::parse(request.query).and_then(|query| {
+        let query = history::Query { metric: Some(metric.to_owned()), ..query };
+        let history = known.history.ok_or(history::Refusal::NoHistory)?;
+        history::picture(history, &query, known.now.wall.as_secs(), page)
+    });
+    let more = &[("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")];
+    match told {
+        Ok(()) => Answer { status: 200, kind: "image/svg+xml", more },
+        Err(refusal) => refuse_past(&refusal, page),
+    }
+}
+
+fn refuse_past(refusal: &history::Refusal, page: &mut Page) -> Answer {
     page.clear();
     page.put(format_args!("{refusal}\n"));
     Answer::plain(match refusal {
@@ -181,6 +206,9 @@ fn past(request: &Request<'_>, known: &Known<'_>, page: &mut Page) -> Answer {
 
 /// Answers a request from a copy of the board and from the history.
 pub fn answer(request: &Request<'_>, known: &Known<'_>, body: &mut Page) -> Answer {
+    if let Some(metric) = pictured(request.path) {
+        return graph(metric, request, known, body);
+    }
     let Some((_, write)) = PATHS.iter().find(|(path, _)| path.as_bytes() == request.path) else {
         body.text("there is no such page; there are");
         for (path, _) in PATHS {

@@ -12,7 +12,7 @@ use std::fmt;
 
 use watchd_probes::{Kind, MetricId, Unit};
 
-use super::Page;
+use super::{Page, svg};
 use crate::store::history::{HistoryReader, Place, Point, Span};
 
 /// The most points of one answer, and how many when nobody says.
@@ -32,11 +32,13 @@ pub struct Query {
     /// Seconds back from now.
     pub since: u64,
     pub points: u32,
+    /// Of a picture.
+    pub width: u32,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self { metric: None, object: None, since: SINCE, points: POINTS_USUAL }
+        Self { metric: None, object: None, since: SINCE, points: POINTS_USUAL, width: svg::WIDTH_USUAL }
     }
 }
 
@@ -95,6 +97,10 @@ impl Query {
                     let points = text()?.parse().ok().filter(|points| (2..=POINTS).contains(points));
                     query.points = points.ok_or(Refusal::Malformed)?;
                 }
+                b"width" => {
+                    let width = text()?.parse().ok().filter(|width| svg::WIDTHS.contains(width));
+                    query.width = width.ok_or(Refusal::Malformed)?;
+                }
                 _ => return Err(Refusal::Malformed),
             }
         }
@@ -137,6 +143,39 @@ pub struct Found {
     pub place: Place,
 }
 
+/// A series over a stretch of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch {
+    pub span: Span,
+    /// Seconds of each point.
+    pub step: u64,
+    /// Old to new.
+    pub points: Vec<Point>,
+}
+
+impl Stretch {
+    /// Reads it whole; `span` bounds how much that is.
+    pub fn read(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Result<Self, Refusal> {
+        let mut points = Vec::new();
+        let step = history.read(found.place, span, now_s, &mut |point| points.push(point))?;
+        Ok(Self { span, step, points })
+    }
+}
+
+/// The scale of a picture: from 0, unless all that moves is far above it.
+pub fn range(points: &[Point]) -> (f32, f32) {
+    let low = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
+    let high = points.iter().map(|point| point.max).fold(f32::NEG_INFINITY, f32::max);
+    match () {
+        () if points.is_empty() || high <= 0.0 => (0.0, 1.0),
+        () if high - low > high * 0.3 || high <= low => (0.0, high),
+        () => {
+            let margin = (high - low) * 0.5;
+            ((low - margin).max(0.0), high + margin * 0.2)
+        }
+    }
+}
+
 /// A time as `90s`, `30m`, `6h`, `7d`, `5w` or `2y`, in seconds.
 pub fn seconds(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -168,6 +207,14 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
         });
     }
     (!bytes.contains(&0)).then_some(bytes)
+}
+
+/// Draws what is asked about, `points` of the question aside.
+pub fn picture(history: &HistoryReader, query: &Query, now_s: u64, page: &mut Page) -> Result<(), Refusal> {
+    let found = query.find(history)?;
+    let span = Span { points: svg::points(query.width), ..query.span(now_s) };
+    svg::write(&found, &Stretch::read(history, &found, span, now_s)?, query.width, page);
+    Ok(())
 }
 
 /// Answers a question.
@@ -215,6 +262,48 @@ pub fn measure(metric: &str) -> (&'static str, bool) {
         Unit::Percent => "percent",
     };
     (unit, metric.kind == Kind::Counter)
+}
+
+/// A value of a metric as people read it, in seven characters: `0.31`, `12.3`, `412M`, `1.5K/s`.
+#[derive(Clone, Copy, Debug)]
+pub struct Amount {
+    value: f32,
+    unit: &'static str,
+    per_second: bool,
+}
+
+impl Amount {
+    pub fn of(metric: &str, value: f32) -> Self {
+        let (unit, per_second) = measure(metric);
+        Self { value, unit, per_second }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.unit, self.value) {
+            ("bytes", value) => scaled(value, (1024.0, ["", "K", "M", "G", "T", "P"]), out)?,
+            (_, value) if value >= 9999.5 => scaled(value, (1000.0, ["", "k", "M", "G", "T", "P"]), out)?,
+            ("percent", value) => write!(out, "{value:.1}%")?,
+            (_, value) if value >= 99.95 => write!(out, "{value:.0}")?,
+            (_, value) if value >= 9.995 => write!(out, "{value:.1}")?,
+            (_, value) => write!(out, "{value:.2}")?,
+        }
+        // Seconds of a second are a share.
+        out.write_str(if self.per_second && self.unit != "seconds" { "/s" } else { "" })
+    }
+}
+
+fn scaled(value: f32, (base, units): (f32, [&str; 6]), out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut value = value;
+    for unit in units {
+        if value < 999.5 || unit == "P" {
+            let digits = usize::from(value < 9.95 && !unit.is_empty());
+            return write!(out, "{value:.digits$}{unit}");
+        }
+        value /= base;
+    }
+    Ok(())
 }
 
 /// The members that name a series.
@@ -283,6 +372,22 @@ mod tests {
         let text = b"metric=filesystem.avail&object=%2Fsrv%C3%A4&since=7d&points=100";
         for cut in 0..text.len() {
             let _ = Query::parse(&text[..cut]);
+        }
+    }
+
+    #[test]
+    fn amounts_fit_the_scale_of_a_picture() {
+        for (metric, value, expect) in [
+            ("load.one", 0.314, "0.31"),
+            ("load.one", 12.34, "12.3"),
+            ("cpu.context_switches", 123_456.0, "123k/s"),
+            ("cpu.user", 1.5, "1.50"),
+            ("memory.free", 432_013_312.0, "412M"),
+            ("memory.free", 17.0, "17"),
+            ("network.rx_bytes", 1536.0, "1.5K/s"),
+            ("of.another_build", 4.5e13, "45T"),
+        ] {
+            assert_eq!(Amount::of(metric, value).to_string(), expect);
         }
     }
 

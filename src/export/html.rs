@@ -1,6 +1,6 @@
 //! The page for people: one document without scripts or outside requests, made anew by each request and refreshed once a cycle.
 //!
-//! Its only style sheet is inline and named by its hash in the policy that the browser enforces; nothing else may load. All text
+//! Its style sheets are inline and named by their hashes in the policy that the browser enforces; nothing else may load. All text
 //! that comes from the host is escaped. It reads from 360 px up, in light and dark.
 
 use std::fmt::{self, Write as _};
@@ -12,19 +12,23 @@ use super::json::{Space, Usage, processor_share, used_share};
 use super::{Page, Stamp};
 use crate::model::{Now, ServiceState, Severity};
 use crate::store::board::text;
+use crate::store::history::HistoryReader;
 use crate::store::{Header, Readings, Snapshot};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What the browser may do with the page; the hash is that of the style sheet.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-PbKZ+QcdvIDPE3Mk19FN1h8zqDBUUc97eMutHlzuung='; \
+/// What the browser may do with the page; the hashes are those of its style sheet and of its pictures'.
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-PbKZ+QcdvIDPE3Mk19FN1h8zqDBUUc97eMutHlzuung=' \
+    'sha256-DErOyY3vcJKMwBkS4Ut7VQDWi6TXtpqfPZQo/Cy5hyo='; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Events shown, newest first.
 const EVENTS_SHOWN: usize = 20;
 
-/// Writes the page.
-pub fn write(snapshot: &Snapshot, now: Now, page: &mut Page) {
+mod graphs;
+
+/// Writes the page; with pictures of the last hours when there is a history.
+pub fn write(snapshot: &Snapshot, history: Option<&HistoryReader>, now: Now, page: &mut Page) {
     let header = &snapshot.header;
     let host = Escaped(text(&header.host).as_bytes());
     let refresh = (header.cycle_ms / 1000).clamp(5, 60);
@@ -35,6 +39,9 @@ pub fn write(snapshot: &Snapshot, now: Now, page: &mut Page) {
     ));
     write_top(header, now, page);
     write_host(snapshot.readings(), header, page);
+    if let Some(history) = history {
+        graphs::write(history, snapshot.readings(), now, page);
+    }
     write_services(snapshot, now, page);
     write_disks(snapshot.readings(), page);
     write_promises(snapshot, now, page);
@@ -351,11 +358,10 @@ mod tests {
 
     #[test]
     fn the_policy_names_the_style_sheet() {
-        assert!(
-            POLICY.contains(&format!("'sha256-{}'", base64(&sha256(STYLE.as_bytes())))),
-            "{}",
-            base64(&sha256(STYLE.as_bytes()))
-        );
+        for style in [STYLE, crate::export::svg::STYLE] {
+            let hash = base64(&sha256(style.as_bytes()));
+            assert!(POLICY.contains(&format!("'sha256-{hash}'")), "{hash}");
+        }
     }
 
     fn base64(bytes: &[u8]) -> String {

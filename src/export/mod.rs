@@ -12,6 +12,7 @@ pub mod munin;
 mod number;
 pub mod openmetrics;
 mod page;
+pub mod svg;
 
 pub use number::{General, Stamp};
 pub use page::Page;

@@ -1,0 +1,232 @@
+//! A stretch of history as SVG: the mean as a line, min to max as a band behind it, gaps as gaps. For `/graph/METRIC.svg`, mails and wikis.
+//!
+//! The picture needs nothing from elsewhere, follows the reader's dark or light scheme, and tells the same in words (`<title>`, `<desc>`).
+//! Times are UTC.
+
+use std::fmt;
+
+use super::history::{Amount, Found, Stretch, range};
+use super::{Page, Stamp};
+use crate::store::history::Point;
+
+/// How wide a picture may be, and is when nobody says.
+pub const WIDTHS: std::ops::RangeInclusive<u32> = 160..=1600;
+pub const WIDTH_USUAL: u32 = 640;
+
+/// Room for values, for the title, and for times.
+const LEFT: f32 = 64.0;
+const RIGHT: f32 = 12.0;
+const TOP: f32 = 26.0;
+const BOTTOM: f32 = 22.0;
+
+/// Columns of points in a picture so wide: one for three pixels.
+pub fn points(width: u32) -> u32 {
+    (width / 3).max(2)
+}
+
+/// The look of every picture; a page that holds several needs it once. Its hash stands in the policy of that page.
+pub const STYLE: &str = include_str!("svg.css");
+
+/// Where values and times fall.
+struct Frame<'a> {
+    stretch: &'a Stretch,
+    width: f32,
+    height: f32,
+    low: f32,
+    high: f32,
+}
+
+impl Frame<'_> {
+    fn x(&self, at: u64) -> f32 {
+        let whole = short(self.stretch.span.to.saturating_sub(self.stretch.span.from)).max(1.0);
+        let part = (short(at.saturating_sub(self.stretch.span.from)) / whole).min(1.0);
+        LEFT + part * (self.width - LEFT - RIGHT)
+    }
+
+    fn y(&self, value: f32) -> f32 {
+        let part = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        self.height - BOTTOM - part * (self.height - TOP - BOTTOM)
+    }
+
+    /// The middle of a point's step.
+    fn middle(&self, point: &Point) -> f32 {
+        self.x(point.at + self.stretch.step / 2)
+    }
+}
+
+/// Draws one series as a document of its own.
+pub fn write(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
+    page.text("<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    fill(found, stretch, width, &format!("<style>{STYLE}</style>"), page);
+}
+
+/// Draws one series inside a page that has the style already.
+pub fn inline(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
+    page.text("<svg");
+    fill(found, stretch, width, "", page);
+}
+
+fn fill(found: &Found, stretch: &Stretch, width: u32, style: &str, page: &mut Page) {
+    let (low, high) = range(&stretch.points);
+    let width = f32::from(u16::try_from(width).unwrap_or(u16::MAX));
+    let frame = Frame { stretch, width, height: (width * 0.3).clamp(90.0, 260.0), low, high };
+    let (w, h) = (frame.width, frame.height);
+    let object = String::from_utf8_lossy(&found.object);
+    let gap = if object.is_empty() { "" } else { " " };
+    let name = format!("{}{gap}{object}", found.metric);
+    page.put(format_args!(
+        " width=\"{w:.0}\" height=\"{h:.0}\" viewBox=\"0 0 {w:.0} {h:.0}\" role=\"img\">\
+         <title>{}</title><desc>{}</desc>{style}<rect class=\"p\" width=\"100%\" height=\"100%\"/>",
+        Escaped(&name),
+        Words { found, stretch },
+    ));
+    page.put(format_args!("<text class=\"t\" x=\"{LEFT}\" y=\"16\">{}</text>", Escaped(&name)));
+    rules(&frame, found, page);
+    times(&frame, page);
+    for run in runs(&stretch.points, stretch.step) {
+        draw(&frame, run, page);
+    }
+    page.text("</svg>\n");
+}
+
+/// Lines at the bottom, in the middle and at the top, with their values.
+fn rules(frame: &Frame<'_>, found: &Found, page: &mut Page) {
+    for part in [0.0, 0.5, 1.0] {
+        let value = frame.low + (frame.high - frame.low) * part;
+        let y = frame.y(value);
+        let (left, right) = (LEFT, frame.width - RIGHT);
+        page.put(format_args!(
+            "<path class=\"r\" d=\"M{left} {y:.1}H{right}\"/><text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 6.0,
+            y + 4.0,
+            Amount::of(&found.metric, value)
+        ));
+    }
+}
+
+fn times(frame: &Frame<'_>, page: &mut Page) {
+    let span = frame.stretch.span;
+    let is_long = span.to.saturating_sub(span.from) > 172_800;
+    for (at, anchor) in [(span.from, "start"), (span.from / 2 + span.to / 2, "middle"), (span.to, "end")] {
+        let stamp = Stamp(at.saturating_mul(1000)).to_string();
+        let text = stamp.get(if is_long { 0..10 } else { 11..16 }).unwrap_or(&stamp);
+        let zone = if anchor == "end" { " UTC" } else { "" };
+        let (x, y) = (frame.x(at), frame.height - 6.0);
+        page.put(format_args!("<text x=\"{x:.1}\" y=\"{y:.0}\" text-anchor=\"{anchor}\">{text}{zone}</text>"));
+    }
+}
+
+/// Stretches of points without a gap.
+fn runs(points: &[Point], step: u64) -> impl Iterator<Item = &[Point]> {
+    points.chunk_by(move |one, next| next.at - one.at <= step)
+}
+
+fn draw(frame: &Frame<'_>, run: &[Point], page: &mut Page) {
+    if run.iter().any(|point| point.min < point.max) {
+        page.text("<path class=\"b\" d=\"");
+        let there = run.iter().map(|point| (point, point.max));
+        let back = run.iter().rev().map(|point| (point, point.min));
+        for (place, (point, value)) in there.chain(back).enumerate() {
+            let letter = if place == 0 { 'M' } else { 'L' };
+            page.put(format_args!("{letter}{:.1} {:.1}", frame.middle(point), frame.y(value)));
+        }
+        page.text("Z\"/>");
+    }
+    page.text("<path class=\"l\" d=\"");
+    for (place, point) in run.iter().enumerate() {
+        let letter = if place == 0 { 'M' } else { 'L' };
+        page.put(format_args!("{letter}{:.1} {:.1}", frame.middle(point), frame.y(point.mean)));
+    }
+    // One point alone is a dot.
+    page.text(if run.len() == 1 { "h.1\"/>" } else { "\"/>" });
+}
+
+/// The picture in words.
+struct Words<'a> {
+    found: &'a Found,
+    stretch: &'a Stretch,
+}
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(last) = self.stretch.points.last() else { return out.write_str("nothing was measured") };
+        let amount = |value| Amount::of(&self.found.metric, value);
+        let points = self.stretch.points.iter();
+        let least = points.clone().map(|point| point.min).fold(f32::INFINITY, f32::min);
+        let most = points.map(|point| point.max).fold(0.0, f32::max);
+        write!(out, "newest {}, least {}, most {}", amount(last.mean), amount(least), amount(most))
+    }
+}
+
+/// Text between tags.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '<' => out.write_str("&lt;"),
+            '>' => out.write_str("&gt;"),
+            '&' => out.write_str("&amp;"),
+            '"' => out.write_str("&quot;"),
+            letter if letter.is_control() => out.write_str("?"),
+            letter => fmt::Write::write_char(out, letter),
+        })
+    }
+}
+
+/// Seconds of a stretch; two years are far from the end of what an f32 holds well enough for a pixel.
+#[allow(clippy::cast_precision_loss)]
+fn short(seconds: u64) -> f32 {
+    seconds as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::history::Query;
+    use crate::store::history::{HistoryReader, Place, Span};
+
+    fn picture(object: &str, points: Vec<Point>, width: u32) -> String {
+        let span = Span { from: 86_400, to: 86_400 + 3600, points: 100 };
+        let found = Found { metric: "load.one".to_owned(), object: object.as_bytes().to_vec(), place: place() };
+        let mut page = Page::new(Page::LIMIT);
+        write(&found, &Stretch { span, step: 60, points }, width, &mut page);
+        String::from_utf8(page.bytes().to_vec()).expect("it is text")
+    }
+
+    /// Any place will do.
+    fn place() -> Place {
+        let path = std::env::temp_dir().join(format!("watchd-svg-{}", std::process::id()));
+        let now = crate::model::Now { wall: std::time::Duration::from_secs(86_400), ..crate::model::Now::default() };
+        let (mut history, _) = crate::store::history::History::open(&path, now).expect("it opens");
+        let mut sample = watchd_probes::Sample::default();
+        sample.begin();
+        sample.sink(watchd_probes::ProbeId::Load).host(watchd_probes::load::ONE, 1);
+        sample.finish(watchd_probes::ProbeId::Load, Ok(()), 0);
+        history.record(crate::store::Readings { view: sample.view(), rates: &[] }, now);
+        let reader = HistoryReader::open(&path).expect("it opens");
+        let query = Query { metric: Some("load.one".to_owned()), ..Query::default() };
+        query.find(&reader).expect("it is there").place
+    }
+
+    fn point(minute: u64, min: f32, max: f32) -> Point {
+        Point { at: 86_400 + minute * 60, min, mean: f32::midpoint(min, max), max }
+    }
+
+    #[test]
+    fn gaps_divide_the_line_and_values_bound_the_band() {
+        let text = picture("", vec![point(0, 1.0, 3.0), point(1, 2.0, 4.0), point(30, 2.0, 2.0)], 640);
+        assert_eq!(text.matches("class=\"l\"").count(), 2, "{text}");
+        assert_eq!(text.matches("class=\"b\"").count(), 1, "one value has no band: {text}");
+        assert!(text.contains("newest 2.00, least 1.00, most 4.00") && text.contains(">00:00<"), "{text}");
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        assert!(text.len() < 2600, "{}", text.len());
+    }
+
+    #[test]
+    fn names_cannot_leave_their_place() {
+        let text = picture("</title><script>\u{1b}&\"", vec![], 160);
+        assert!(!text.contains("<script") && text.contains("&lt;script&gt;?&amp;&quot;"), "{text}");
+        assert!(text.contains("nothing was measured"), "{text}");
+    }
+}
