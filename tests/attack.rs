@@ -177,3 +177,16 @@ fn a_daemon_deaf_to_everything_but_sigkill_ends_with_watchd() {
     assert!(look::stat(pid).is_none_or(|stat| stat.state == 'Z'), "it is gone");
     assert!(!home.run_dir().exists(), "nothing is left behind");
 }
+
+#[test]
+fn a_host_that_slept_costs_no_daemon_its_life() {
+    let home = Home::new("slept", &one_service("").replace("1s", "3s"));
+    home.scratch.program("stamp.c", "stamp");
+    let mut daemon = home.start();
+    daemon.wait_state("web", ServiceState::Ready);
+    // After a sleep the heartbeat is as old as the sleep was long, until the loop turns again.
+    let file = fs::File::options().write(true).open(home.board()).expect("root and the owner may write it");
+    std::os::unix::fs::FileExt::write_all_at(&file, &1_u64.to_ne_bytes(), 24).expect("a word is written");
+    assert_eq!(home.ask(&["keepalive"]), (0, String::new()));
+    daemon.wait_for("that it lives on", |_| Some(()));
+}
