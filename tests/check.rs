@@ -296,7 +296,7 @@ fn more_than_there_is_room_for_is_refused() {
 const GOOD: &str = r#"# A policy with one of everything.
 [watchd]
 cycle = "5s"
-user = "root"
+user = "nobody"
 memory = "keep"
 
 [munin]

@@ -82,7 +82,8 @@ impl Errands {
         self.next_id += 1;
         let output = running.output.map(|output: OwnedFd| File::from(output));
         if let Some(output) = &output {
-            poller.add(output, Token::Errand(id).pack(), Interest::Read).map_err(system("watch the output"))?;
+            let watched = poller.add(output, Token::Errand(id).pack(), Interest::Read);
+            watched.inspect_err(|_| drop(process.send_group(libc::SIGKILL))).map_err(system("watch the output"))?;
         }
         self.running.push(Errand {
             id,

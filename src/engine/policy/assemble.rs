@@ -109,6 +109,7 @@ impl Maker {
         let user = section.user.as_ref().map_or("nobody", |user| user.value.0.as_str());
         if let Some(user) = &section.user {
             existence::user(user, "watchd.user", &mut self.findings);
+            existence::unprivileged(user, "watchd.user", &mut self.findings);
         }
         Daemon {
             cycle: self.time(section.cycle.as_ref(), "watchd.cycle", range).unwrap_or(Duration::from_secs(10)),

@@ -25,6 +25,14 @@ pub fn user<T: AsRef<str>>(name: &At<T>, key: &str, findings: &mut Findings) {
     warn(accounts::user(name.value.as_ref()).err(), name.place, key, findings);
 }
 
+/// Warns when the account is root by whatever name: what faces the network needs no privileges.
+pub fn unprivileged<T: AsRef<str>>(name: &At<T>, key: &str, findings: &mut Findings) {
+    if accounts::user(name.value.as_ref()).is_ok_and(|account| account.uid == 0) {
+        let what = format!("{} is root, and the process that faces the network would be", name.value.as_ref());
+        findings.warn(name.place, key, what, "write an account without privileges, such as nobody");
+    }
+}
+
 /// Warns when there is no such group.
 pub fn group<T: AsRef<str>>(name: &At<T>, key: &str, findings: &mut Findings) {
     warn(accounts::group(name.value.as_ref()).err(), name.place, key, findings);

@@ -107,6 +107,15 @@ mod tests {
     }
 
     #[test]
+    fn a_door_that_would_be_root_is_warned_of() {
+        for (user, warned) in [("root", true), ("0", true), ("nobody", false)] {
+            let text = format!("[watchd]\nuser = \"{user}\"\n");
+            let (_, warnings) = load_text("x", &text, &Inventory::default()).expect("a good policy");
+            assert_eq!(warnings.iter().any(|warning| warning.what.contains("is root")), warned, "{user}");
+        }
+    }
+
+    #[test]
     fn a_policy_survives_its_journey_as_bytes() {
         let text = r#"
             [watchd]
