@@ -2,10 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../probes/tests/counting/mod.rs"]
+mod counting;
+
 use std::time::Duration;
 
+use counting::ASKED;
 use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass};
 use watchd::classes::{Calendar, Classes, Scene};
 use watchd::engine::policy::load_text;
@@ -13,35 +15,6 @@ use watchd::model::{Now, ServiceFact, ServiceState};
 use watchd::store::Readings;
 use watchd_probes::View;
 use watchd_probes::inventory::Inventory;
-
-thread_local! {
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is handed on unchanged to the system's allocator; the counter is a plain cell without a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Fifty services, each with a report about it, and a command that runs in every cycle.
 fn policy() -> String {

@@ -2,48 +2,16 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../probes/tests/counting/mod.rs"]
+mod counting;
+
 use std::time::Duration;
 
+use counting::{ASKED, HELD};
 use watchd::model::Now;
 use watchd::store::Readings;
 use watchd::store::history::History;
 use watchd_probes::{ProbeId, Sample, Value, load, service};
-
-thread_local! {
-    /// Times that memory was asked for, and bytes that are held.
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-    static HELD: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is handed on unchanged to the system's allocator; the counter is a plain cell without a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        HELD.set(HELD.get().wrapping_add(size).wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What 151 series may hold.
 const MOST: usize = 20 << 10;

@@ -1,4 +1,4 @@
-//! README says what the code does: its policies pass `watchd check`, and its tables are those of the code.
+//! The documents say what the code does: their policies pass `watchd check`, and their tables are those of the code.
 //!
 //! A table stands between `<!-- table: NAME -->` and `<!-- end -->`. `WATCHD_BLESS=1 cargo test --test readme` writes the tables
 //! anew; without it a difference is a failure.
@@ -29,15 +29,18 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("there is a README")
+const README: &str = "README.md";
+const METRICS: &str = "contrib/prometheus/METRICS.md";
+
+fn read(document: &str) -> String {
+    fs::read_to_string(root().join(document)).expect("the document is there")
 }
 
 #[test]
 fn every_policy_in_the_readme_and_in_contrib_passes_check() {
     let scratch = Scratch::new("readme");
     let mut files = contributed(&root().join("contrib"));
-    for (number, block) in blocks(&readme(), "toml").into_iter().enumerate() {
+    for (number, block) in blocks(&read(README), "toml").into_iter().enumerate() {
         files.push(scratch.write(&format!("block-{number}.toml"), &block));
     }
     assert!(files.len() > 1, "there are policies to read");
@@ -58,7 +61,7 @@ fn the_table_of_commands_is_that_of_the_code() {
         let call = format!("watchd {}{words}{flags}", command.name).replace('|', "\\|");
         writeln!(table, "| `{call}` | {} | {} |", command.help, exits.join("; ")).expect("a text grows");
     }
-    compare("commands", &table);
+    compare(README, "commands", &table);
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn the_table_of_plugins_is_that_of_the_code() {
     for plugin in PLUGINS {
         writeln!(table, "| `{}` | {} |", plugin.name, plugin.about).expect("a text grows");
     }
-    compare("plugins", &table);
+    compare(README, "plugins", &table);
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn the_table_of_metrics_is_that_of_the_code() {
     for (family, help) in families {
         writeln!(table, "| `{family}` | {help} |").expect("a text grows");
     }
-    compare("metrics", &table);
+    compare(METRICS, "metrics", &table);
 }
 
 /// The page of a watchd without readings and with one of everything else.
@@ -98,20 +101,20 @@ fn own_families() -> String {
     String::from_utf8_lossy(page.bytes()).into_owned()
 }
 
-/// Holds the table in README against that of the code.
-fn compare(name: &str, table: &str) {
+/// Holds the table in a document against that of the code.
+fn compare(document: &str, name: &str, table: &str) {
     // The tests run beside each other, and each may write.
-    static README: Mutex<()> = Mutex::new(());
-    let _alone = README.lock();
-    let text = readme();
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _alone = WRITING.lock();
+    let text = read(document);
     let start = format!("<!-- table: {name} -->\n");
-    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("README has a place for {name}"));
+    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{document} has a place for {name}"));
     let (stands, after) = rest.split_once("<!-- end -->").expect("a table has an end");
     if std::env::var_os("WATCHD_BLESS").is_some() {
         let text = format!("{before}{start}{table}<!-- end -->{after}");
-        fs::write(root().join("README.md"), text).expect("README can be written");
+        fs::write(root().join(document), text).expect("it can be written");
     } else {
-        assert_eq!(stands, table, "the table of {name} is another in the code; WATCHD_BLESS=1 writes it anew");
+        assert_eq!(stands, table, "{document}: {name} differ from the code; WATCHD_BLESS=1 writes them anew");
     }
 }
 

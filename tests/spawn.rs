@@ -52,6 +52,15 @@ fn read_all(output: OwnedFd) -> String {
     }
 }
 
+/// The process id that a line of a shell writes first, while what it started goes on.
+fn pid_told(output: Option<OwnedFd>) -> i32 {
+    let mut output = File::from(output.expect("output was asked for"));
+    wait(&output);
+    let mut bytes = [0; 32];
+    let read = output.read(&mut bytes).expect("a pipe can be read");
+    std::str::from_utf8(&bytes[..read]).expect("a number").trim().parse().expect("a number")
+}
+
 /// Runs to the end; gives the output and how it ended.
 fn run(launch: &Launch) -> (String, Ending) {
     let (held, pidfd) = hold(launch, Output::Pipe);
@@ -146,12 +155,7 @@ fn a_group_is_ended_whole() {
     let line = "trap '' TERM; sleep 1000 & echo $!; exec sleep 1000";
     let (held, pidfd) = hold(&shell(line), Output::Pipe);
     let running = held.release().expect("the child waits");
-    let mut output = File::from(running.output.expect("output was asked for"));
-    wait(&output);
-    let mut bytes = [0; 32];
-    let read = output.read(&mut bytes).expect("a pipe can be read");
-    let pid = std::str::from_utf8(&bytes[..read]).expect("a number").trim().parse().expect("a number");
-    let grandchild = Pidfd::open(pid).expect("it runs");
+    let grandchild = Pidfd::open(pid_told(running.output)).expect("it runs");
     pidfd.send_group(15).expect("the group is there");
     assert!(!pidfd.has_ended(), "it ignores SIGTERM");
     pidfd.send_group(9).expect("the group is there");
@@ -166,12 +170,7 @@ fn a_group_is_ended_whole() {
 fn a_dead_leader_still_names_its_group() {
     let (held, pidfd) = hold(&shell("sleep 1000 & echo $!; exit 3"), Output::Pipe);
     let running = held.release().expect("the child waits");
-    let mut output = File::from(running.output.expect("output was asked for"));
-    wait(&output);
-    let mut bytes = [0; 32];
-    let read = output.read(&mut bytes).expect("a pipe can be read");
-    let pid = std::str::from_utf8(&bytes[..read]).expect("a number").trim().parse().expect("a number");
-    let left_over = Pidfd::open(pid).expect("it runs");
+    let left_over = Pidfd::open(pid_told(running.output)).expect("it runs");
     wait(&pidfd);
     pidfd.send_group(9).expect("a zombie keeps its group");
     wait(&left_over);

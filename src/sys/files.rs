@@ -56,11 +56,12 @@ fn is_open_to_others(found: &std::fs::Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_directory_that_others_can_swap_or_write_is_not_ours() {
-        let base = std::env::temp_dir().join(format!("watchd-own-{}", std::process::id()));
+        let base = Scratch::new();
         let dir = base.join("run");
         std::fs::create_dir_all(&dir).expect("a directory can be made");
         let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
@@ -75,6 +76,5 @@ mod tests {
         std::os::unix::fs::symlink(&dir, &link).expect("a link can be made");
         assert!(own_dir(&link).is_err(), "a link");
         assert!(own_dir(&base.join("new/deep")).is_ok(), "made when it is missing");
-        std::fs::remove_dir_all(&base).expect("it can be removed");
     }
 }
