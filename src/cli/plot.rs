@@ -74,8 +74,8 @@ impl Plot<'_> {
             let (day, time) = civil.split_once('T').unwrap_or((&civil, ""));
             let short = time.get(..5).unwrap_or(time).to_owned();
             match self.stretch.span.to - self.stretch.span.from.min(self.stretch.span.to) {
-                0..172_801 => short,
-                172_801..5_184_000 => format!("{} {short}", day.get(5..).unwrap_or(day)),
+                0..86_401 => short,
+                86_401..5_184_000 => format!("{} {short}", day.get(5..).unwrap_or(day)),
                 _ => day.to_owned(),
             }
         };

@@ -58,6 +58,7 @@ impl Frame<'_> {
 pub fn write(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
     page.text("<svg xmlns=\"http://www.w3.org/2000/svg\"");
     fill(found, stretch, width, &format!("<style>{STYLE}</style>"), page);
+    page.text("\n");
 }
 
 /// Draws one series inside a page that has the style already.
@@ -86,7 +87,7 @@ fn fill(found: &Found, stretch: &Stretch, width: u32, style: &str, page: &mut Pa
     for run in runs(&stretch.points, stretch.step) {
         draw(&frame, run, page);
     }
-    page.text("</svg>\n");
+    page.text("</svg>");
 }
 
 /// Lines at the bottom, in the middle and at the top, with their values.
@@ -106,7 +107,7 @@ fn rules(frame: &Frame<'_>, found: &Found, page: &mut Page) {
 
 fn times(frame: &Frame<'_>, page: &mut Page) {
     let span = frame.stretch.span;
-    let is_long = span.to.saturating_sub(span.from) > 172_800;
+    let is_long = span.to.saturating_sub(span.from) > 86_400;
     for (at, anchor) in [(span.from, "start"), (span.from / 2 + span.to / 2, "middle"), (span.to, "end")] {
         let stamp = Stamp(at.saturating_mul(1000)).to_string();
         let text = stamp.get(if is_long { 0..10 } else { 11..16 }).unwrap_or(&stamp);
