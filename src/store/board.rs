@@ -116,9 +116,10 @@ impl Header {
         now.mono.saturating_sub(Duration::from_millis(self.heartbeat_ms))
     }
 
-    /// Whether it turned within the last three cycles.
+    /// Whether it turned within the last three cycles. Cycles shorter than a second count as one: a busy host may keep any process
+    /// waiting for as long.
     pub fn is_fresh(&self, now: Now) -> bool {
-        self.age(now) < Duration::from_millis(self.cycle_ms.saturating_mul(3))
+        self.age(now) < Duration::from_millis(self.cycle_ms.max(1000).saturating_mul(3))
     }
 }
 
