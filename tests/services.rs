@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use harness::Scratch;
 use watchd::engine::services::{Services, Turn};
 use watchd::engine::system::{Grip, SystemHands, Watch};
-use watchd::model::{Command, EventKind, Form, Launch, Limit, OnExit, ServiceSpec, ServiceState, StopStep};
+use watchd::model::{Care, Command, EventKind, Form, Launch, Limit, OnExit, ServiceSpec, ServiceState, StopStep};
 use watchd::store::ledger::Ledger;
 use watchd::supervisor::Verb;
 use watchd::sys::clock;
@@ -42,6 +42,7 @@ fn spec(id: &str, form: Form) -> ServiceSpec {
         settle: ms(50),
         timeout: ms(10_000),
         on_exit: OnExit::Leave,
+        care: Care::default(),
     }
 }
 

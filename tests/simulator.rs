@@ -3,7 +3,8 @@
 //!
 //! Daemons die, start late, fork away, write their pidfiles late or wrongly; pids come again as strangers; forks fail;
 //! /proc cannot be read; the wall clock jumps; people start, stop and pause; watchd is killed between any two of its steps,
-//! also in the middle of a write. `WATCHD_SEED=n` replays one world.
+//! also in the middle of a write. Daemons get ready late or never, fall sick and recover; services need each other.
+//! `WATCHD_SEED=n` replays one world.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
@@ -16,13 +17,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use watchd::engine::hands::{Hands, Lost};
-use watchd::engine::services::{Services, Turn};
+use watchd::engine::services::{Ask, Services, Turn};
 use watchd::model::{
-    Command, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern, ServiceSpec, ServiceState,
-    StopStep,
+    Care, Check, Command, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern, Readiness,
+    ServiceSpec, ServiceState, StopStep, Target,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
-use watchd::supervisor::{Pidfile, Process, Reach, Text, Verb, parse_pidfile, text};
+use watchd::supervisor::{Pidfile, Process, Reach, Strain, Text, Verb, Verdict, Which, parse_pidfile, text};
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
@@ -65,6 +66,9 @@ struct Proc {
     /// It has ended; how.
     ended: Option<Ending>,
     no_exec: bool,
+    /// When it begins to serve.
+    ready_at: Duration,
+    sick: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +82,9 @@ enum Happening {
     Doubt(bool),
     Trouble,
     Order,
+    Sick(Identity, bool),
+    /// A check is answered.
+    Answer(Ask),
 }
 
 struct World {
@@ -98,6 +105,10 @@ struct World {
     disk_full: Rc<Cell<bool>>,
     models: Vec<Model>,
     starts: u64,
+    /// How often a service was found ill, was not ready in time, and was stopped for another's sake.
+    ills: u64,
+    lates: u64,
+    losses: u64,
 }
 
 /// What the test knows of a service by itself.
@@ -115,6 +126,34 @@ struct Model {
     last_start: Duration,
     /// Since when nothing forbids a start.
     free_since: Duration,
+    /// Since when it runs without serving, and nothing forbids a restart.
+    ill_since: Duration,
+    /// Since when it runs though what it needs has gone.
+    lost_since: Duration,
+    died_at: Duration,
+}
+
+/// Who needs whom.
+fn needs(service: usize) -> &'static [usize] {
+    match service {
+        1 => &[0],
+        3 => &[2],
+        5 => &[1, 2],
+        _ => &[],
+    }
+}
+
+/// Who comes after whom.
+fn after(service: usize) -> &'static [usize] {
+    if service == 4 { &[3] } else { &[] }
+}
+
+fn has_ready(service: usize) -> bool {
+    service == 2 || service == 1
+}
+
+fn has_checks(service: usize) -> bool {
+    matches!(service, 1 | 2 | 4)
 }
 
 fn step(steps: &Cell<Option<u32>>) {
@@ -154,7 +193,18 @@ impl World {
         }
         let identity = Identity { pid: self.next_pid, start_ticks: (self.mono.as_millis() / 10) as u64 };
         let deaf = self.chance(10);
-        let proc = Proc { identity, service, role, gated: false, child: true, deaf, ended: None, no_exec: false };
+        let proc = Proc {
+            identity,
+            service,
+            role,
+            gated: false,
+            child: true,
+            deaf,
+            ended: None,
+            no_exec: false,
+            ready_at: Duration::MAX,
+            sick: false,
+        };
         self.procs.insert(identity.pid, proc);
         identity
     }
@@ -171,9 +221,14 @@ impl World {
     }
 
     fn kill(&mut self, identity: Identity, ending: Ending) {
+        let now = self.mono;
         if let Some(proc) = self.live(identity) {
             proc.ended = Some(ending);
-            if !proc.child {
+            let (service, role, child) = (proc.service, proc.role, proc.child);
+            if role == Role::Daemon {
+                self.models[service].died_at = now;
+            }
+            if !child {
                 self.procs.remove(&identity.pid);
             }
         }
@@ -187,6 +242,17 @@ impl World {
             _ => ms(self.draw(4 * 3_600_000)),
         };
         self.later(life, Happening::Die(identity, Ending::Signal(11)));
+        let late = match self.draw(100) {
+            0..70 => ms(self.draw(2000)),
+            70..95 => ms(self.draw(20_000)),
+            _ => ms(self.draw(7_200_000)),
+        };
+        let ready_at = self.mono + late;
+        self.procs.get_mut(&identity.pid).unwrap().ready_at = ready_at;
+        if self.chance(40) {
+            let wait = ms(self.draw(3_600_000));
+            self.later(wait, Happening::Sick(identity, true));
+        }
         let service = identity_service(self, identity);
         assert!(self.copies(service) <= 1, "two copies of service {service}");
     }
@@ -238,6 +304,10 @@ impl World {
         assert!(model.wanted, "service {service} started though it was stopped");
         assert!(model.guard, "service {service} started against its guard");
         assert!(model.paused_until <= now, "service {service} started in its pause");
+        for need in needs(service) {
+            self.judge_need(service, *need);
+        }
+        let model = &mut self.models[service];
         let share = LIMIT.window / LIMIT.count;
         if !model.started {
             model.started = true;
@@ -248,6 +318,48 @@ impl World {
             model.credits -= 1;
         }
         (model.free_since, model.last_start) = (now, now);
+    }
+
+    /// What it needs runs and serves; that it ended in this very moment cannot be known yet.
+    fn judge_need(&self, service: usize, need: usize) {
+        let now = self.mono;
+        let serves = |proc: &Proc| {
+            proc.service == need && proc.role == Role::Daemon && (!has_ready(need) || proc.ready_at <= now)
+        };
+        let there = self.procs.values().any(serves) || self.models[need].died_at == now;
+        assert!(there, "service {service} started without service {need}, which it needs");
+    }
+
+    /// Who is stopped for another's sake comes back at no cost.
+    fn hear(&mut self, kind: EventKind, id: &str, what: &str) {
+        let service = id.strip_prefix('s').and_then(|number| number.parse::<usize>().ok());
+        if let Some(service) = service.filter(|_| kind == EventKind::ServiceStopped && what.starts_with("needs ")) {
+            self.models[service].credits += 1;
+            self.losses += 1;
+        }
+        self.ills += u64::from(kind == EventKind::ServiceUnhealthy);
+        self.lates += u64::from(kind == EventKind::ServiceFailed && what.starts_with("not ready within"));
+    }
+
+    /// How a check comes out: by what the daemon is, and sometimes by chance.
+    fn answer(&mut self, ask: Ask) -> Option<Verdict> {
+        match self.draw(100) {
+            0 => return None,
+            1 | 2 => return Some(Verdict::Unknown(say("no descriptor"))),
+            3 | 4 => return Some(Verdict::Late(Strain::Heavy)),
+            5 | 6 => return Some(Verdict::Failed(say("by chance"))),
+            _ => {}
+        }
+        let (now, service) = (self.mono, usize::from(ask.place));
+        let daemons = self.daemons(service);
+        let Some(proc) = daemons.first().and_then(|identity| self.live(*identity)) else {
+            return Some(Verdict::Failed(say("refused")));
+        };
+        let is_well = if ask.asked.which == Which::Ready { proc.ready_at <= now } else { !proc.sick };
+        if is_well {
+            return Some(Verdict::Passed);
+        }
+        Some(if self.chance(50) { Verdict::Late(Strain::Light) } else { Verdict::Failed(say("sick")) })
     }
 
     fn happen(&mut self, what: Happening) {
@@ -283,7 +395,14 @@ impl World {
                 self.later(wait, Happening::Doubt(!begins));
             }
             Happening::Trouble => self.trouble(),
-            Happening::Order => {}
+            Happening::Order | Happening::Answer(_) => {}
+            Happening::Sick(identity, is_sick) => {
+                let wait = ms(self.draw(3_600_000));
+                if let Some(proc) = self.live(identity) {
+                    proc.sick = is_sick;
+                    self.later(wait, Happening::Sick(identity, !is_sick));
+                }
+            }
         }
     }
 
@@ -348,9 +467,10 @@ impl World {
     /// What the end of watchd does to the others.
     fn orphan(&mut self) {
         self.grips.clear();
+        self.agenda.retain(|_, what| !matches!(what, Happening::Answer(_)));
         for model in &mut self.models {
             // A start that was paid for may have died with it.
-            model.free_since = self.mono;
+            (model.free_since, model.ill_since, model.lost_since) = (self.mono, self.mono, self.mono);
         }
         self.procs.retain(|_, proc| !proc.gated && proc.ended.is_none());
         for proc in self.procs.values_mut() {
@@ -550,6 +670,16 @@ impl Blob for Disk {
     }
 }
 
+fn care(service: usize) -> Care {
+    let names = |services: &[usize]| services.iter().map(|service| format!("s{service}")).collect();
+    let target = Target::Unix(format!("/{service}"));
+    let ready = Readiness { target: target.clone(), within: ms(30_000) };
+    let check = Check { target, every: ms(60_000), timeout: ms(2000), fails: 2, passes: 1 };
+    let checks = if has_checks(service) { vec![check] } else { Vec::new() };
+    let ready = has_ready(service).then_some(ready);
+    Care { ready, checks, needs: names(needs(service)), after: names(after(service)), tags: Vec::new() }
+}
+
 fn specs(slow: bool) -> Vec<ServiceSpec> {
     let launch = |word: &str, service: usize| {
         let command = Command::Exec(vec![word.to_owned(), service.to_string()]);
@@ -572,6 +702,7 @@ fn specs(slow: bool) -> Vec<ServiceSpec> {
             settle: ms(if slow { 1500 } else { 1000 }),
             timeout: TIMEOUT,
             on_exit: OnExit::Leave,
+            care: care(service),
         })
         .collect()
 }
@@ -609,6 +740,9 @@ impl Run {
             was_ready: false,
             last_start: ms(0),
             free_since: mono,
+            ill_since: mono,
+            lost_since: mono,
+            died_at: ms(0),
         };
         let mut world = World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -627,6 +761,9 @@ impl Run {
             disk_full: disk.full.clone(),
             models: vec![model; 6],
             starts: 0,
+            ills: 0,
+            lates: 0,
+            losses: 0,
         };
         for _ in 0..10 {
             world.draw(2);
@@ -660,13 +797,36 @@ impl Run {
         let now = self.now();
         let mut hands = SimHands(self.world.clone());
         let is_loud = self.is_loud;
-        let mut note = move |kind: EventKind, id: &str, what: &str| tell(is_loud, now, kind, id, what);
+        let world = self.world.clone();
+        let mut note = move |kind: EventKind, id: &str, what: &str| {
+            tell(is_loud, now, kind, id, what);
+            world.borrow_mut().hear(kind, id, what);
+        };
         let mut services = self.services.take().expect("watchd runs");
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             deed(&mut services, &mut Turn { hands: &mut hands, now, note: &mut note });
         }));
         self.services = Some(services);
         self.survive(outcome);
+        self.take_asks();
+    }
+
+    /// Whatever was asked is answered in its own time, or never.
+    fn take_asks(&mut self) {
+        let Some(services) = &mut self.services else { return };
+        while let Some(ask) = services.next_ask() {
+            assert!(services.target(ask).is_some(), "a check that the policy has");
+            let mut world = self.world.borrow_mut();
+            let wait = ms(1 + world.draw(1500));
+            world.later(wait, Happening::Answer(ask));
+        }
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        let verdict = self.world.borrow_mut().answer(ask);
+        if let Some(verdict) = verdict {
+            self.act(|services, turn| services.on_checked(ask, verdict, turn));
+        }
     }
 
     fn survive(&mut self, outcome: std::thread::Result<()>) {
@@ -686,7 +846,11 @@ impl Run {
         let now = self.now();
         let mut hands = SimHands(self.world.clone());
         let is_loud = self.is_loud;
-        let mut note = move |kind: EventKind, id: &str, what: &str| tell(is_loud, now, kind, id, what);
+        let world = self.world.clone();
+        let mut note = move |kind: EventKind, id: &str, what: &str| {
+            tell(is_loud, now, kind, id, what);
+            world.borrow_mut().hear(kind, id, what);
+        };
         let mut begun = None;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let ledger = Ledger::new(self.disk.clone(), [b'1'; 40]).expect("the ledger can be read");
@@ -698,6 +862,7 @@ impl Run {
         }));
         self.services = begun;
         self.survive(outcome);
+        self.take_asks();
     }
 
     /// An order of a person, who asks again when watchd died over it.
@@ -716,7 +881,7 @@ impl Run {
                 Verb::Pause(span) => model.paused_until = now + span.unwrap(),
                 Verb::Resume => model.paused_until = ms(0),
             }
-            model.free_since = now;
+            (model.free_since, model.ill_since, model.lost_since) = (now, now, now);
         }
         let before = self.crashes;
         let name = format!("s{service}");
@@ -800,6 +965,7 @@ impl Run {
         }
         match happening {
             Some(Happening::Order) => self.random_order(),
+            Some(Happening::Answer(ask)) => self.answer(ask),
             Some(what) => self.world.borrow_mut().happen(what),
             None => {}
         }
@@ -846,22 +1012,41 @@ impl Run {
         let doubt = world.doubt;
         let forks_fail = world.forks_fail;
         let longest = LIMIT.window + TIMEOUT * 4;
+        let states: Vec<ServiceState> = services.facts(now).map(|fact| fact.state).collect();
         for (service, fact) in services.facts(now).enumerate() {
             let copies = world.copies(service);
             assert!(copies <= 1, "{copies} copies of service {service}");
+            let mut is_free = !doubt && !forks_fail;
+            is_free &= needs(service).iter().all(|need| states[*need] == ServiceState::Ready);
+            let is_arriving = |state| matches!(state, ServiceState::Starting | ServiceState::Waiting);
+            let waits = after(service).iter().any(|before| is_arriving(states[*before]));
+            let is_ill = world.daemons(service).iter().any(|identity| {
+                let proc = &world.procs[&identity.pid];
+                proc.sick && has_checks(service) && fact.state != ServiceState::Starting
+                    || has_ready(service) && proc.ready_at > now.mono
+            });
+            let gone = |need: &usize| !world.models[*need].wanted && world.copies(*need) == 0;
+            let is_lost = copies > 0 && !doubt && needs(service).iter().any(gone);
             let model = &mut world.models[service];
             model.was_ready |= fact.state == ServiceState::Ready;
-            let is_free = model.wanted && model.guard && model.paused_until <= now.mono;
-            if !is_free || doubt || forks_fail || copies > 0 {
+            let is_wanted = model.wanted && model.guard && model.paused_until <= now.mono;
+            if !is_free || waits || !is_wanted || copies > 0 {
                 model.free_since = now.mono;
             }
-            assert!(
-                now.mono - model.free_since <= longest,
-                "service {service} stays down: {} since {:?}, {}",
-                fact.state,
-                now.mono - model.free_since,
-                fact.reason
-            );
+            if !is_free || !is_wanted || !is_ill || fact.state == ServiceState::Stopping {
+                model.ill_since = now.mono;
+            }
+            if !is_lost || !is_wanted {
+                model.lost_since = now.mono;
+            }
+            for (since, longest, what) in [
+                (model.free_since, longest, "stays down"),
+                (model.ill_since, longest + ms(240_000), "stays ill"),
+                (model.lost_since, ms(300_000), "goes on without what it needs"),
+            ] {
+                let (span, state, reason) = (now.mono - since, fact.state, fact.reason);
+                assert!(span <= longest, "service {service} {what}: {state} since {span:?}, {reason}");
+            }
             if let Some(identity) = fact.identity {
                 let known = world.procs.get(&identity.pid).filter(|proc| proc.identity == identity);
                 assert!(known.is_none_or(|proc| proc.role == Role::Daemon), "a stranger passes for service {service}");
@@ -877,31 +1062,33 @@ fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
     }
 }
 
-fn play(seed: u64) -> (u64, u64) {
+/// Starts, crashes of watchd, and the three of [`World`].
+fn play(seed: u64) -> [u64; 5] {
     let mut run = Run::new(seed);
     let end = run.now().mono + ms(HOURS * 3_600_000);
     while run.now().mono < end {
         run.turn();
     }
-    let starts = run.world.borrow().starts;
-    (starts, run.crashes)
+    let world = run.world.borrow();
+    [world.starts, run.crashes, world.ills, world.lates, world.losses]
 }
 
 #[test]
 fn services_keep_their_promises_in_any_world() {
     let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
-    let (mut starts, mut crashes) = (0, 0);
+    let mut sum = [0; 5];
     for seed in seeds {
         let outcome = catch_unwind(|| play(seed));
         match outcome {
-            Ok((some, more)) => (starts, crashes) = (starts + some, crashes + more),
+            Ok(counts) => sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
             Err(cause) => {
                 eprintln!("replay with WATCHD_SEED={seed}");
                 resume_unwind(cause);
             }
         }
     }
-    println!("{starts} starts, {crashes} crashes of watchd");
-    assert!(starts > 0 && crashes > 0, "the worlds were too quiet");
+    let [starts, crashes, ills, lates, losses] = sum;
+    println!("{starts} starts, {crashes} crashes of watchd, {ills} ill, {lates} late, {losses} without what they need");
+    assert!(given.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }

@@ -195,9 +195,11 @@ fn fixed(fact: ServiceFact<'_>, is_mended: bool) -> Outcome {
         ServiceState::Ready => Outcome::Kept,
         ServiceState::Unknown => Outcome::Unknown,
         ServiceState::Stopped | ServiceState::Paused => Outcome::Skipped,
-        ServiceState::Flapping | ServiceState::Down => Outcome::Failed,
+        ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => Outcome::Failed,
         ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff if fact.failed => Outcome::Failed,
-        ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff => Outcome::Pending,
+        ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => {
+            Outcome::Pending
+        }
     }
 }
 

@@ -54,8 +54,12 @@ fn judge(look: &Look) -> (Level, String) {
     for row in &look.snapshot.services {
         let level = match row.state() {
             ServiceState::Ready | ServiceState::Stopped | ServiceState::Starting => continue,
-            ServiceState::Paused | ServiceState::Stopping | ServiceState::Unknown => Level::Warning,
-            ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down => Level::Critical,
+            ServiceState::Paused | ServiceState::Stopping | ServiceState::Unknown | ServiceState::Waiting => {
+                Level::Warning
+            }
+            ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => {
+                Level::Critical
+            }
         };
         let reason = plain(text(&row.reason));
         let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };

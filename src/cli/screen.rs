@@ -32,8 +32,12 @@ pub fn tone(state: ServiceState) -> Tone {
     match state {
         ServiceState::Ready => Tone::Good,
         ServiceState::Stopped => Tone::Dim,
-        ServiceState::Starting | ServiceState::Stopping | ServiceState::Paused => Tone::Odd,
-        ServiceState::Backoff | ServiceState::Flapping | ServiceState::Unknown | ServiceState::Down => Tone::Bad,
+        ServiceState::Starting | ServiceState::Stopping | ServiceState::Paused | ServiceState::Waiting => Tone::Odd,
+        ServiceState::Backoff
+        | ServiceState::Flapping
+        | ServiceState::Unknown
+        | ServiceState::Down
+        | ServiceState::Unhealthy => Tone::Bad,
     }
 }
 

@@ -118,6 +118,8 @@ fn meaning(state: ServiceState) -> &'static str {
         ServiceState::Paused => ": it is left alone on request",
         ServiceState::Unknown => ": nothing can be told about it, so nothing is done",
         ServiceState::Down => ": nothing says how to start it",
+        ServiceState::Unhealthy => ": it lives, but it does not pass its checks",
+        ServiceState::Waiting => ": it comes back by itself when what it needs is ready",
     }
 }
 

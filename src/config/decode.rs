@@ -5,9 +5,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::fault::{Findings, Place, excerpt};
-use super::scalar::Scalar;
+use super::scalar::{Scalar, Statuses};
 use super::section::Node;
-use super::tables::Match;
+use super::tables::{Check, Fresh, Match, Ready};
 use crate::model::{Command, Pattern};
 
 /// A type that a value can have.
@@ -68,6 +68,53 @@ impl Decode for u8 {
         status
     }
 }
+
+/// How many in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub u8);
+
+impl Decode for Count {
+    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
+        let Some(number) = node.value.as_integer() else {
+            node.wrong_type(findings, "a count", "a number from 1 to 100");
+            return None;
+        };
+        let count = u8::from_str_radix(number.as_str(), number.radix()).ok().filter(|count| (1..=100).contains(count));
+        if count.is_none() {
+            node.fault(findings, format!("{number} is out of range"), "write a number from 1 to 100");
+        }
+        count.map(Self)
+    }
+}
+
+/// One status, or the lowest and the highest that pass.
+impl Decode for Statuses {
+    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
+        let text = node.value.as_integer().map(|number| number.as_str()).or(node.value.as_str());
+        let Some(text) = text else {
+            node.wrong_type(findings, Self::NAME, Self::FORM);
+            return None;
+        };
+        let statuses = Self::parse(text);
+        if statuses.is_none() {
+            let what = format!("`{}` is not {}", excerpt(text), Self::NAME);
+            node.fault(findings, what, format!("write {}", Self::FORM));
+        }
+        statuses
+    }
+}
+
+/// Tables within values: what `section!` made of them.
+macro_rules! decode_tables {
+    ($($section:ty,)*) => {
+        $(impl Decode for $section {
+            fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
+                <$section>::decode(node, findings)
+            }
+        })*
+    };
+}
+decode_tables! { Check, Ready, Fresh, }
 
 /// A list with something in it.
 impl<T: Decode> Decode for Vec<T> {

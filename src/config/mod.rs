@@ -22,8 +22,11 @@ mod section;
 mod source;
 mod tables;
 
+pub use decode::Count;
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};
 pub use nearest::nearest;
-pub use scalar::{Absolute, Account, Expression, Memory, Mode, Scalar, Share, Sink, Text};
-pub use tables::{Class, Command, Common, Disk, Http, Munin, Process, Report, Surroundings, Watchd};
+pub use scalar::{
+    Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
+};
+pub use tables::{Aim, Check, Class, Command, Common, Disk, Http, Munin, Process, Ready, Report, Surroundings, Watchd};

@@ -112,6 +112,78 @@ impl Scalar for Network {
     }
 }
 
+/// A page at a numeric address; nothing has to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    pub address: SocketAddr,
+    /// Path and query, beginning with /.
+    pub path: String,
+}
+
+impl Scalar for Url {
+    const NAME: &'static str = "a page at a numeric address";
+    const FORM: &'static str = "it like \"http://127.0.0.1:8080/health\" or \"http://[::1]/\"; for https take `exec`";
+
+    fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("http://")?;
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let plain = path.len() <= 256 && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let address =
+            host.parse().ok().or_else(|| bare.parse().ok().map(|ip: std::net::IpAddr| SocketAddr::new(ip, 80)))?;
+        let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+        plain.then_some(Self { address, path })
+    }
+}
+
+/// The lowest and the highest status that pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statuses(pub u16, pub u16);
+
+impl Statuses {
+    pub const NAME: &'static str = "a status of HTTP";
+    pub const FORM: &'static str = "one from 100 to 599, or a range: 200 or \"200-299\"";
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let (least, most) = text.split_once('-').unwrap_or((text, text));
+        let status = |text: &str| text.parse().ok().filter(|status| text.len() == 3 && (100..=599).contains(status));
+        let (least, most) = (status(least)?, status(most)?);
+        (least <= most).then_some(Self(least, most))
+    }
+}
+
+/// A header of an answer, and the value it must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderLine(pub String, pub String);
+
+impl Scalar for HeaderLine {
+    const NAME: &'static str = "a header";
+    const FORM: &'static str = "its name and value, at most 100 letters: \"X-State: good\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let (name, value) = text.split_once(':')?;
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        let value = value.trim();
+        let is_value = !value.is_empty() && !value.bytes().any(|byte| byte.is_ascii_control());
+        (is_name && is_value && text.len() <= 100).then(|| Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+/// The id of another table, or a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id(pub String);
+
+impl Scalar for Id {
+    const NAME: &'static str = "an id";
+    const FORM: &'static str = "letters, digits, `_` and `-`, at most 32";
+
+    fn parse(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        ((1..=32).contains(&text.len()) && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+    }
+}
+
 /// A path from the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absolute(pub String);

@@ -12,9 +12,6 @@ use super::source::Source;
 
 /// Keys that another version knows.
 const LATER: &[&str] = &[
-    "needs",
-    "ready",
-    "check",
     "rss",
     "cpu",
     "age",

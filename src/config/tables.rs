@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::decode::Count;
 use super::fault::{At, Findings};
-use super::scalar::{Absolute, Account, Expression, Memory, Mode, Share, Sink, Text};
+use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
 use crate::model::{self, Limit, Network, OnExit, Pattern, StopStep};
 
@@ -73,6 +74,55 @@ section! {
         backoff: (Duration, Duration) = "backoff",
         settle: Duration = "settle",
         on_exit: OnExit = "on-exit",
+        /// What has to pass before it counts as ready.
+        ready: Ready = "ready",
+        check: Vec<Check> = "check",
+        needs: Vec<Id> = "needs",
+        after: Vec<Id> = "after",
+        /// What `@NAME` calls it.
+        tags: Vec<Id> = "tags",
+    }
+}
+
+section! {
+    /// What a check asks: one of tcp, unix, http, exec and fresh.
+    Aim {
+        tcp: SocketAddr = "tcp",
+        unix: Absolute = "unix",
+        http: Url = "http",
+        /// The statuses of `http` that pass.
+        status: Statuses = "status",
+        /// A text in the body of `http`.
+        contains: String = "contains",
+        /// A header of `http` and its value.
+        header: HeaderLine = "header",
+        exec: model::Command = "exec",
+        fresh: Fresh = "fresh",
+    }
+}
+
+section! {
+    /// One item of `check`.
+    Check with aim: Aim {
+        every: Duration = "every",
+        timeout: Duration = "timeout",
+        fails: Count = "fails",
+        passes: Count = "passes",
+    }
+}
+
+section! {
+    /// `ready`
+    Ready with aim: Aim {
+        within: Duration = "within",
+    }
+}
+
+section! {
+    /// `fresh`
+    Fresh {
+        path: Absolute = "path",
+        within: Duration = "within",
     }
 }
 

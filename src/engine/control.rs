@@ -45,7 +45,7 @@ crate::model::words! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     pub verb: Verb,
-    /// The id of a service; empty for `shutdown`.
+    /// The id of a service, or `@` and a tag; empty for `shutdown`.
     pub name: &'a str,
     /// How long a pause lasts; none is until `resume`.
     pub lasts: Option<Duration>,
@@ -111,8 +111,9 @@ impl fmt::Display for Request<'_> {
     }
 }
 
-/// Whether a text can be the id of a service; whether there is such a service is another question.
+/// Whether a text can be the id of a service, or `@` and a tag; whether there is such a service is another question.
 pub fn is_name(text: &str) -> bool {
+    let text = text.strip_prefix('@').unwrap_or(text);
     (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
@@ -242,6 +243,7 @@ mod tests {
             request(Verb::Restart, "web", None),
             request(Verb::Pause, "db-1", Some(3600)),
             request(Verb::Pause, "db_1", None),
+            request(Verb::Restart, "@front", None),
             request(Verb::Shutdown, "", None),
         ];
         for request in asked {
@@ -271,6 +273,9 @@ mod tests {
             (b"start \n", Refusal::Name),
             (b"start  web\n", Refusal::Name),
             (b"start ../web\n", Refusal::Name),
+            (b"start @\n", Refusal::Name),
+            (b"start @@web\n", Refusal::Name),
+            (b"start web@a\n", Refusal::Name),
             (b"start web\0\n", Refusal::Name),
             (b"start web\r\n", Refusal::Name),
             (long.as_bytes(), Refusal::Name),

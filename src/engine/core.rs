@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use watchd_probes::sample_limits::PROBE_COUNT;
 
+use super::checks::Checks;
 use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
@@ -47,6 +48,7 @@ pub struct Core {
     /// The probes that failed at the last look.
     pub(super) faults: [bool; PROBE_COUNT],
     pub(super) errands: Errands,
+    pub(super) checks: Checks,
     pub(super) mounts: Mounts,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
@@ -122,6 +124,7 @@ impl Core {
             chronicle,
             judgement,
             errands: Errands::default(),
+            checks: Checks::default(),
             mounts: Mounts::default(),
             publisher,
             door,
@@ -194,6 +197,7 @@ impl Core {
         let pending = [
             self.services.next_deadline(),
             self.errands.deadline(),
+            self.checks.deadline(),
             self.mounts.deadline(),
             self.control.deadline(),
             self.door.deadline(),
@@ -229,6 +233,7 @@ impl Core {
             }
             Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
+            Some(Token::Check(id)) => self.on_check(id),
             None => {}
         }
     }
@@ -250,6 +255,7 @@ impl Core {
         }
         self.with_services(|services, turn| services.on_deadline(turn));
         self.errands.expire(mono);
+        self.expire_checks();
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
@@ -325,6 +331,7 @@ impl Core {
 
     /// Judges, acts, publishes, and gives back what the turn needed.
     fn finish_turn(&mut self, is_cycle: bool) {
+        self.ask_checks();
         if is_cycle || self.is_stirred {
             self.judge(is_cycle);
             self.publish(is_cycle);

@@ -1,4 +1,4 @@
-//! The programs that promises run: commands, and what reports are handed to. Each has a deadline for its whole process group.
+//! The programs that promises and checks run: commands, what reports are handed to, questions. Each has a deadline for its whole process group.
 //!
 //! Their output is read as it comes and only its beginning kept, so a program that writes without end fills no memory and
 //! never waits for us.
@@ -14,6 +14,7 @@ use crate::sys::epoll::{Interest, Poller};
 use crate::sys::pidfd::Pidfd;
 use crate::sys::spawn::{self, Fault, Output, Plan, Report};
 
+use super::services::Ask;
 use super::tokens::Token;
 
 /// How much of the output is kept for people.
@@ -30,7 +31,7 @@ pub struct Errands {
 
 struct Errand {
     id: u64,
-    promise: usize,
+    owner: Owner,
     process: Pidfd,
     report: Option<Report>,
     output: Option<File>,
@@ -40,9 +41,19 @@ struct Errand {
     is_late: bool,
 }
 
+/// Who wants to know how a program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The place of a promise.
+    Promise(usize),
+    Check(Ask),
+    /// Its promise has left the policy.
+    Nobody,
+}
+
 /// A program that has ended.
 pub struct Done {
-    pub promise: usize,
+    pub owner: Owner,
     pub end: CommandEnd,
     /// Why it could not be started, or the beginning of its output.
     pub text: String,
@@ -50,7 +61,7 @@ pub struct Done {
 
 /// What to start.
 pub struct Order<'a> {
-    pub promise: usize,
+    pub owner: Owner,
     pub launch: &'a Launch,
     pub timeout: Duration,
     /// What it gets on standard input.
@@ -64,7 +75,7 @@ impl Errands {
             Ok(()) => None,
             Err(fault) => {
                 let end = if is_denial(&fault) { CommandEnd::Denied } else { CommandEnd::NotStarted };
-                Some(Done { promise: order.promise, end, text: fault.to_string() })
+                Some(Done { owner: order.owner, end, text: fault.to_string() })
             }
         }
     }
@@ -87,7 +98,7 @@ impl Errands {
         }
         self.running.push(Errand {
             id,
-            promise: order.promise,
+            owner: order.owner,
             process,
             report: Some(running.report),
             output,
@@ -124,7 +135,7 @@ impl Errands {
             (None, false, Ending::Signal(signal)) => CommandEnd::Signal(signal),
         };
         let text = trouble.map_or_else(|| String::from_utf8_lossy(&errand.excerpt).into_owned(), |t| t.to_string());
-        Some(Done { promise: errand.promise, end, text })
+        Some(Done { owner: errand.owner, end, text })
     }
 
     /// When the next program has had enough time.
@@ -145,12 +156,10 @@ impl Errands {
     /// Takes up another policy: `place` gives where a promise stands now; programs of promises that are gone are ended.
     pub fn adopt(&mut self, place: impl Fn(usize) -> Option<usize>) {
         for errand in &mut self.running {
-            match place(errand.promise) {
-                Some(promise) => errand.promise = promise,
-                None => {
-                    let _ = errand.process.send_group(libc::SIGKILL);
-                    errand.promise = usize::MAX;
-                }
+            let Owner::Promise(promise) = errand.owner else { continue };
+            errand.owner = place(promise).map_or(Owner::Nobody, Owner::Promise);
+            if errand.owner == Owner::Nobody {
+                let _ = errand.process.send_group(libc::SIGKILL);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::core::Core;
-use super::errands::{Done, Order};
+use super::errands::{Done, Order, Owner};
 use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, Work};
 use crate::classes::{Calendar, Classes, Scene, Table};
 use crate::config::Mode;
@@ -75,7 +75,10 @@ impl Core {
                 Some(ServiceFact {
                     state: fact.state,
                     restarted: restarts.get(place).is_some_and(|known| fact.restarts > *known),
-                    failed: matches!(fact.state, ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down),
+                    failed: matches!(
+                        fact.state,
+                        ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy
+                    ),
                     reason: fact.reason,
                 })
             },
@@ -120,7 +123,7 @@ impl Core {
     fn send(&mut self, promise: usize, input: Option<&str>) {
         let Some(known) = self.judgement.agent.promises().get(promise) else { return };
         let (Some(launch), Some(timeout)) = (known.launch(), known.timeout()) else { return };
-        let order = Order { promise, launch, timeout, input };
+        let order = Order { owner: Owner::Promise(promise), launch, timeout, input };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
         }
@@ -134,9 +137,14 @@ impl Core {
     }
 
     fn on_done(&mut self, done: &Done) {
-        self.judgement.agent.command_done(done.promise, done.end, self.now);
+        let place = match done.owner {
+            Owner::Promise(place) => place,
+            Owner::Check(ask) => return self.on_asked(ask, done),
+            Owner::Nobody => return,
+        };
+        self.judgement.agent.command_done(place, done.end, self.now);
         self.is_stirred = true;
-        let Some(promise) = self.judgement.agent.promises().get(done.promise) else { return };
+        let Some(promise) = self.judgement.agent.promises().get(place) else { return };
         let how = match done.end {
             CommandEnd::Exit(status) => format!("exit status {status}"),
             CommandEnd::Signal(signal) => format!("killed by signal {signal}"),

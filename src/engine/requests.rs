@@ -54,7 +54,7 @@ impl Core {
         self.is_stirred = true;
         match self.with_services(|services, turn| services.control(verb, request.name, turn)) {
             Ok(text) => (Reply::Ok, text.to_string()),
-            Err(refused @ Refused::NoSuchName(_)) => (Reply::NoSuchName, refused.to_string()),
+            Err(refused @ (Refused::NoSuchName(_) | Refused::NoSuchTag(_))) => (Reply::NoSuchName, refused.to_string()),
             Err(refused) => (Reply::Failed, refused.to_string()),
         }
     }
@@ -78,6 +78,7 @@ impl Core {
     /// A child that is neither service nor errand: the door, a helper, or an orphan of a service.
     pub(super) fn on_helper_end(&mut self, pid: i32) {
         self.mounts.on_child(pid);
+        self.checks.on_child(pid);
         if self.door.on_child(pid, self.now.mono) {
             self.notes.add(
                 EventKind::DoorDied,

@@ -3,6 +3,8 @@
 //! Each public function is one thing that happens in a turn; nothing waits. A death is answered before the function
 //! that heard of it returns. Tokens carry place, role and generation: an event about a process that was let go is dropped.
 
+mod bonds;
+mod checks;
 mod entry;
 mod look;
 mod work;
@@ -17,6 +19,8 @@ use crate::store::ledger::{Blob, Ledger, Recalled};
 use crate::supervisor::{Event, Text, Verb, text};
 
 use super::hands::Hands;
+use bonds::Links;
+pub use checks::Ask;
 use entry::Entry;
 
 /// What one call works with.
@@ -31,6 +35,8 @@ pub struct Turn<'a, H: Hands> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     NoSuchName(String),
+    /// No service that can do it has this tag.
+    NoSuchTag(String),
     /// The policy does not say how to start it.
     NoStart(String),
 }
@@ -39,6 +45,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchName(name) => write!(out, "cannot find service '{name}'"),
+            Self::NoSuchTag(tag) => write!(out, "cannot find a service tagged '{tag}' that can be told so"),
             Self::NoStart(name) => write!(out, "cannot start {name}: its policy has no start command"),
         }
     }
@@ -68,6 +75,8 @@ struct Books<B> {
     failing: bool,
     /// Grows with each grip; part of its token.
     generation: u32,
+    /// Checks that are due and not yet taken by the loop.
+    asked: Vec<Ask>,
 }
 
 impl<B: Blob> Books<B> {
@@ -92,6 +101,7 @@ impl<B: Blob> Books<B> {
 /// All services of the policy.
 pub struct Services<G, B = File> {
     entries: Vec<Entry<G>>,
+    links: Links,
     books: Books<B>,
     /// Services that left the policy, by id. Should one come back, its process must not be started a second time, also
     /// when the ledger could not take it.
@@ -110,12 +120,18 @@ impl<G, B: Blob> Services<G, B> {
         turn: &mut Turn<'_, H>,
     ) -> Self {
         let failing = ledger.is_none();
-        let mut services =
-            Self { entries: Vec::new(), books: Books { ledger, failing, generation: 0 }, left: Vec::new(), seed };
+        let mut services = Self {
+            entries: Vec::new(),
+            links: Links::default(),
+            books: Books { ledger, failing, generation: 0, asked: Vec::new() },
+            left: Vec::new(),
+            seed,
+        };
         services.entries.reserve_exact(specs.len());
         for (spec, guard) in specs {
             services.begin(spec, guard, turn);
         }
+        services.relink(turn);
         services
     }
 
@@ -172,6 +188,7 @@ impl<G, B: Blob> Services<G, B> {
             }
         }
         self.entries.sort_by_key(|entry| ids.iter().position(|id| *id == entry.spec.id));
+        self.relink(turn);
     }
 
     /// A process that is waited for has ended.
@@ -179,6 +196,7 @@ impl<G, B: Blob> Services<G, B> {
         let holder = self.entries.iter_mut().find(|entry| entry.holds(token));
         if let Some(entry) = holder {
             entry.on_token(token, &mut self.books, turn);
+            self.bind(turn);
         }
     }
 
@@ -192,6 +210,7 @@ impl<G, B: Blob> Services<G, B> {
             return;
         };
         entry.on_end(token, Some(ending), &mut self.books, turn);
+        self.bind(turn);
     }
 
     /// Something is due; see `next_deadline`.
@@ -201,6 +220,7 @@ impl<G, B: Blob> Services<G, B> {
                 entry.drive(Event::Tick, &mut self.books, turn);
             }
         }
+        self.bind(turn);
     }
 
     /// Once a cycle: looks for what somebody else may have started, and writes what could not be written.
@@ -209,6 +229,7 @@ impl<G, B: Blob> Services<G, B> {
             let event = entry.cycle_event(turn.now.mono);
             entry.drive(event, &mut self.books, turn);
         }
+        self.bind(turn);
     }
 
     /// When `on_deadline` has to be called, as time since boot.
@@ -223,6 +244,9 @@ impl<G, B: Blob> Services<G, B> {
         name: &str,
         turn: &mut Turn<'_, H>,
     ) -> Result<Text, Refusal> {
+        if let Some(tag) = name.strip_prefix('@') {
+            return self.control_all(verb, tag, turn);
+        }
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == name) else {
             return Err(Refusal::NoSuchName(name.to_owned()));
         };
@@ -230,8 +254,34 @@ impl<G, B: Blob> Services<G, B> {
             return Err(Refusal::NoStart(name.to_owned()));
         }
         entry.drive(Event::Control(verb), &mut self.books, turn);
-        let fact = entry.fact(turn.now);
+        self.bind(turn);
+        let Some(fact) = self.facts(turn.now).find(|fact| fact.id == name) else {
+            return Err(Refusal::NoSuchName(name.to_owned()));
+        };
         Ok(text(format_args!("{name} is {}: {}", fact.state, fact.reason)))
+    }
+
+    /// Carries out an order for all services with this tag; those that cannot be started are left out of a start.
+    fn control_all<H: Hands<Grip = G>>(
+        &mut self,
+        verb: Verb,
+        tag: &str,
+        turn: &mut Turn<'_, H>,
+    ) -> Result<Text, Refusal> {
+        let starts = matches!(verb, Verb::Start | Verb::Restart);
+        let mut told = 0;
+        for entry in self.entries.iter_mut().filter(|entry| entry.spec.care.tags.iter().any(|own| own == tag)) {
+            if !starts || entry.spec.can_start() {
+                entry.drive(Event::Control(verb), &mut self.books, turn);
+                told += 1;
+            }
+        }
+        self.bind(turn);
+        match told {
+            0 => Err(Refusal::NoSuchTag(tag.to_owned())),
+            1 => Ok(text(format_args!("one service of @{tag} was told"))),
+            told => Ok(text(format_args!("{told} services of @{tag} were told"))),
+        }
     }
 
     /// Says whether the condition of a service's promise holds. While it does not, nothing is started.
@@ -239,11 +289,14 @@ impl<G, B: Blob> Services<G, B> {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == name && entry.guard != holds) {
             entry.guard = holds;
             entry.drive(Event::Guard(holds), &mut self.books, turn);
+            self.bind(turn);
         }
     }
 
     /// watchd is going to end: begins to stop what shall end with it.
     pub fn shutdown<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        // From now on nobody is stopped for another's sake.
+        self.links = Links::default();
         for entry in &mut self.entries {
             entry.drive(Event::Leave, &mut self.books, turn);
         }

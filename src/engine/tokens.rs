@@ -23,6 +23,8 @@ pub enum Token {
     Service(u64),
     /// A descriptor of a running command.
     Errand(u64),
+    /// A descriptor of a check.
+    Check(u64),
 }
 
 const KIND: u32 = 56;
@@ -41,6 +43,7 @@ impl Token {
             Self::Mounts => (7, 0),
             Self::Service(token) => (8, token),
             Self::Errand(token) => (9, token),
+            Self::Check(token) => (10, token),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -58,6 +61,7 @@ impl Token {
             7 => Self::Mounts,
             8 => Self::Service(rest),
             9 => Self::Errand(rest),
+            10 => Self::Check(rest),
             _ => return None,
         })
     }
@@ -69,9 +73,14 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_went() {
-        for token in
-            [Token::Child, Token::Client(7), Token::Service(u64::from(u32::MAX)), Token::Errand(1), Token::Mounts]
-        {
+        for token in [
+            Token::Child,
+            Token::Client(7),
+            Token::Service(u64::from(u32::MAX)),
+            Token::Errand(1),
+            Token::Check(9),
+            Token::Mounts,
+        ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }
         assert_eq!(Token::unpack(u64::MAX), None);

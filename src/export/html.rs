@@ -146,8 +146,8 @@ fn tone(state: ServiceState) -> &'static str {
     match state {
         ServiceState::Ready => "good",
         ServiceState::Stopped | ServiceState::Paused | ServiceState::Unknown => "soft",
-        ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff => "warn",
-        ServiceState::Flapping | ServiceState::Down => "bad",
+        ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => "warn",
+        ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => "bad",
     }
 }
 

@@ -30,6 +30,7 @@ super::words! {
         StateUnwritable = "state-unwritable",
         StateWritable = "state-writable",
         Trouble = "trouble",
+        ServiceUnhealthy = "service-unhealthy",
     }
 }
 
@@ -64,9 +65,12 @@ impl EventKind {
             | Self::ProbeRecovered
             | Self::StateWritable
             | Self::Report => Severity::Notice,
-            Self::ServiceDied | Self::ServiceUnknown | Self::ProbeFailed | Self::DoorDied | Self::StateDamaged => {
-                Severity::Warning
-            }
+            Self::ServiceDied
+            | Self::ServiceUnhealthy
+            | Self::ServiceUnknown
+            | Self::ProbeFailed
+            | Self::DoorDied
+            | Self::StateDamaged => Severity::Warning,
             Self::ConfigRefused
             | Self::ServiceFailed
             | Self::ServiceFlapping

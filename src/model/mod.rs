@@ -1,5 +1,6 @@
 //! The words everyone shares: plain data, no I/O.
 
+mod care;
 mod classes;
 mod event;
 mod limits;
@@ -9,13 +10,14 @@ mod places;
 mod record;
 mod service;
 
+pub use care::{Care, Check, Http, Readiness, Target};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};
 pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
-pub use record::{Errand, Pause, Record, Wish};
+pub use record::{Ailment, Errand, Pause, Record, Wish};
 pub use service::{
     Command, Ending, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
 };

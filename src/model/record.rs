@@ -30,12 +30,23 @@ pub enum Errand {
     Stop,
 }
 
+/// Why a service is being ended although it should run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ailment {
+    /// It was not ready in time.
+    NotReady,
+    /// Its checks failed.
+    Unhealthy,
+}
+
 /// One service as it is remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     pub wish: Wish,
     /// It is being ended, and whatever of it is found has to end.
     pub halting: bool,
+    /// Its end counts as a death of this kind.
+    pub ailment: Option<Ailment>,
     /// It was started before in this boot: what follows are restarts.
     pub started: bool,
     /// The process leads a session that watchd made for it.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Care;
+
 /// One `[process.ID]` table, decoded and checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
@@ -25,6 +27,7 @@ pub struct ServiceSpec {
     pub timeout: Duration,
     /// What happens to it when watchd is asked to stop.
     pub on_exit: OnExit,
+    pub care: Care,
 }
 
 impl ServiceSpec {
@@ -135,7 +138,7 @@ super::words! {
     ServiceState {
         /// Down, and meant to be.
         Stopped = "stopped",
-        /// Started, not yet seen alive for `settle`.
+        /// Started, not yet seen alive for `settle`, or not yet ready.
         Starting = "starting",
         /// Alive.
         Ready = "ready",
@@ -151,6 +154,10 @@ super::words! {
         Unknown = "unknown",
         /// Down, and nothing says how to start it.
         Down = "down",
+        /// Alive, but its checks fail.
+        Unhealthy = "unhealthy",
+        /// Down until what it needs is ready.
+        Waiting = "waiting",
     }
 }
 

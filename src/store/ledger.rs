@@ -264,6 +264,7 @@ mod tests {
         Record {
             wish: Wish::Stopped,
             halting: true,
+            ailment: Some(crate::model::Ailment::Unhealthy),
             started: true,
             own: true,
             seeking: true,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Ending, Errand, EventKind, Identity};
 
-use super::Text;
+use super::{Asked, Bond, Text, Verdict};
 
 /// What people may ask of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,10 @@ pub enum Event {
     /// Whether the condition of the promise holds.
     Guard(bool),
     ConfigChanged,
+    /// The answer to [`Action::Check`].
+    Checked(Asked, Verdict),
+    /// How those that it needs are has changed.
+    Bond(Bond),
     /// watchd is going to end.
     Leave,
 }
@@ -90,6 +94,8 @@ pub enum Action {
     },
     /// Look for the service and answer.
     Look,
+    /// Ask a check and answer.
+    Check(Asked),
     /// It lived through `settle`.
     Settled,
     /// Tell people.

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use crate::model::{Errand, EventKind, Form, Identity, OnExit, ServiceSpec, ServiceState, Wish};
+use crate::model::{Ailment, Errand, EventKind, Form, Identity, OnExit, ServiceSpec, ServiceState, Wish};
 
 use super::budget::Budget;
-use super::{Action, Actions, Event, Reach, Sighting, Text, text};
+use super::health::Health;
+use super::{Action, Actions, Bond, Event, Reach, Sighting, Text, text};
 
 /// A process that is known to be the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub struct Machine {
     pub(super) wish: Wish,
     /// Whatever of it is found has to end.
     pub(super) halting: bool,
+    /// Why we end it although it should run.
+    pub(super) ailment: Option<Ailment>,
+    pub(super) health: Health,
+    pub(super) bond: Bond,
     /// Until when it is left alone.
     pub(super) pause: Option<Duration>,
     pub(super) guard: bool,
@@ -118,6 +123,9 @@ impl Machine {
             phase: Phase::Unsure { next: now, gap: Self::FIRST_GAP },
             wish: Wish::Up,
             halting: false,
+            ailment: None,
+            health: Health::new(seed),
+            bond: Bond::Free,
             pause: None,
             guard: true,
             leaving: false,
@@ -163,6 +171,8 @@ impl Machine {
             Event::Control(verb) => self.on_order(verb, &mut turn),
             Event::Guard(holds) => self.on_guard(holds, &mut turn),
             Event::ConfigChanged => self.on_config(&mut turn),
+            Event::Checked(asked, verdict) => self.on_checked(asked, &verdict, &mut turn),
+            Event::Bond(bond) => self.on_bond(bond, &mut turn),
             Event::Leave => self.on_leave(&mut turn),
         }
         if self.state(spec) != before {
@@ -187,9 +197,7 @@ impl Machine {
                 self.phase = Phase::Seeking { next: turn.after(gap), gap, until, failed };
                 turn.push(Action::Look);
             }
-            Phase::Alive { daemon, settled: false } if daemon.settles(turn.spec) <= turn.now => {
-                self.settle(daemon, turn);
-            }
+            Phase::Alive { daemon, settled } => self.attend(daemon, settled, turn),
             Phase::Unwinding { until, .. } if until <= turn.now => self.overdue_stop(turn),
             Phase::Signalling { next, .. } if next <= turn.now => self.signal(turn),
             _ => {}
@@ -206,6 +214,7 @@ impl Machine {
 
     fn on_guard(&mut self, holds: bool, turn: &mut Turn<'_>) {
         self.guard = holds;
+        self.yield_to_loss(turn);
         self.pursue(turn);
     }
 
@@ -214,6 +223,7 @@ impl Machine {
         if let Phase::Down { wait } = self.phase {
             self.phase = Phase::Down { wait: wait.min(turn.after(turn.spec.backoff.1.max(turn.spec.limit.window))) };
         }
+        self.health.refit(turn.now, turn.spec, self.random);
         self.pursue(turn);
     }
 
@@ -228,10 +238,12 @@ impl Machine {
             Phase::Checking | Phase::Spawning | Phase::Commanding { .. } | Phase::Seeking { .. } => {
                 ServiceState::Starting
             }
+            Phase::Alive { .. } if self.health.is_bad() => ServiceState::Unhealthy,
             Phase::Alive { settled: false, .. } => ServiceState::Starting,
             Phase::Alive { settled: true, .. } => ServiceState::Ready,
             Phase::Down { .. } if self.wish == Wish::Stopped || !self.guard || self.leaving => ServiceState::Stopped,
             Phase::Down { .. } if !spec.can_start() => ServiceState::Down,
+            Phase::Down { .. } if self.bond != Bond::Free => ServiceState::Waiting,
             Phase::Down { .. } if self.strikes > 0 => ServiceState::Flapping,
             Phase::Down { .. } => ServiceState::Backoff,
         }
@@ -243,8 +255,8 @@ impl Machine {
             Phase::Unsure { next, .. } | Phase::Seeking { next, .. } | Phase::Signalling { next, .. } => Some(next),
             Phase::Down { wait } if self.may_start(spec) => Some(wait),
             Phase::Commanding { until, .. } | Phase::Unwinding { until, .. } => Some(until),
-            Phase::Alive { daemon, settled: false } => Some(daemon.settles(spec)),
-            Phase::Down { .. } | Phase::Checking | Phase::Spawning | Phase::Alive { settled: true, .. } => None,
+            Phase::Alive { daemon, settled } => self.attention(daemon, settled, spec),
+            Phase::Down { .. } | Phase::Checking | Phase::Spawning => None,
         };
         [phase, self.pause].into_iter().flatten().min().filter(|deadline| *deadline < Duration::MAX)
     }

@@ -11,8 +11,11 @@
 
 #![forbid(unsafe_code)]
 
+mod attending;
+mod bonds;
 mod budget;
 mod event;
+mod health;
 mod machine;
 mod orders;
 mod recall;
@@ -24,7 +27,9 @@ mod text;
 #[cfg(test)]
 mod stories;
 
+pub use bonds::{Bond, Standing};
 pub use event::{Action, Actions, Event, Reach, Sighting, Verb};
+pub use health::{Asked, Strain, Verdict, Which};
 pub use machine::Machine;
 pub use recognise::{Known, Pidfile, Process, judge_pidfile, parse_pidfile};
 pub use text::{Span, Text, text};

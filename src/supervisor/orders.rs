@@ -6,7 +6,7 @@ use crate::model::{EventKind, OnExit, Wish};
 
 use super::budget::Budget;
 use super::machine::{Machine, Phase, Turn};
-use super::text::{Span, text};
+use super::text::{Span, Text, text};
 use super::{Action, Verb};
 
 impl Machine {
@@ -15,13 +15,15 @@ impl Machine {
             Verb::Start => self.order_start(turn),
             Verb::Stop => {
                 let again = self.wish == Wish::Stopped && turn.is_child() && matches!(self.phase, Phase::Down { .. });
-                (self.wish, self.pause) = (Wish::Stopped, None);
+                (self.wish, self.ailment) = (Wish::Stopped, None);
+                self.unpause(turn);
                 if !again {
-                    self.wind_down(turn);
+                    self.wind_down(&text(format_args!("stopped on request")), turn);
                 }
             }
             Verb::Restart => {
-                (self.wish, self.pause) = (Wish::Up, None);
+                (self.wish, self.ailment) = (Wish::Up, None);
+                self.unpause(turn);
                 match self.phase {
                     Phase::Alive { daemon, .. } => {
                         self.reason = text(format_args!("restarted on request"));
@@ -52,7 +54,8 @@ impl Machine {
 
     fn order_start(&mut self, turn: &mut Turn<'_>) {
         let news = self.wish == Wish::Stopped || self.pause.is_some();
-        (self.wish, self.pause) = (Wish::Up, None);
+        (self.wish, self.ailment) = (Wish::Up, None);
+        self.unpause(turn);
         match self.phase {
             Phase::Down { .. } => {
                 self.free = true;
@@ -79,17 +82,27 @@ impl Machine {
     }
 
     pub(super) fn resume(&mut self, why: &str, turn: &mut Turn<'_>) {
-        if self.pause.take().is_some() {
+        if self.unpause(turn) {
             turn.note(EventKind::ServiceResumed, &text(format_args!("{why}")));
+            self.yield_to_loss(turn);
             self.pursue(turn);
         }
     }
 
+    /// Ends a pause; whether there was one. What checks said before it counts no more.
+    fn unpause(&mut self, turn: &mut Turn<'_>) -> bool {
+        let was_paused = self.pause.take().is_some();
+        if was_paused {
+            self.health.rest(turn.now, turn.spec, self.random);
+        }
+        was_paused
+    }
+
     /// Ends what runs, what is being started, and what may be found.
-    fn wind_down(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn wind_down(&mut self, why: &Text, turn: &mut Turn<'_>) {
         match self.phase {
             Phase::Alive { daemon, .. } => {
-                self.reason = text(format_args!("stopped on request"));
+                self.reason = why.clone();
                 self.halt(daemon, turn);
             }
             Phase::Down { .. } if turn.is_child() => self.ended(turn),
@@ -112,7 +125,8 @@ impl Machine {
     pub(super) fn on_leave(&mut self, turn: &mut Turn<'_>) {
         self.leaving = true;
         if turn.spec.on_exit == OnExit::Stop && !matches!(self.phase, Phase::Down { .. }) {
-            self.wind_down(turn);
+            self.ailment = None;
+            self.wind_down(&text(format_args!("stopped with watchd")), turn);
         }
     }
 }

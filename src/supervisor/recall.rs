@@ -25,6 +25,7 @@ impl Machine {
             phase,
             wish: record.wish,
             halting: record.halting,
+            ailment: record.ailment,
             pause: record.pause.map(|pause| pause.mono),
             started: record.started,
             attempt: record.attempt,
@@ -70,6 +71,7 @@ impl Machine {
         Record {
             wish: self.wish,
             halting: self.halting,
+            ailment: self.ailment,
             started: self.started,
             own: known.is_some_and(|daemon| daemon.own),
             seeking,

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::model::{Ending, Errand, EventKind, Identity, ServiceSpec, Wish};
 
-use super::Action;
 use super::machine::{Daemon, Machine, Phase, Turn};
 use super::text::{Span, Text, text};
+use super::{Action, Bond};
 
 impl Machine {
     /// The first look after a start command; most daemons have written their pidfile by then.
@@ -27,12 +27,18 @@ impl Machine {
 
     /// Nothing but time may stand between it and a start.
     pub(super) fn may_start(&self, spec: &ServiceSpec) -> bool {
-        self.wish == Wish::Up && self.guard && self.pause.is_none() && !self.leaving && spec.can_start()
+        self.wish == Wish::Up
+            && self.guard
+            && self.pause.is_none()
+            && !self.leaving
+            && self.bond == Bond::Free
+            && spec.can_start()
     }
 
     /// If it is down and should run: starts it, or leaves it waiting.
     pub(super) fn pursue(&mut self, turn: &mut Turn<'_>) {
         let Phase::Down { wait } = self.phase else { return };
+        self.explain_wait();
         if wait > turn.now || !self.may_start(turn.spec) {
             return;
         }
@@ -84,7 +90,7 @@ impl Machine {
     }
 
     /// It is down after having lived for so long, or without having lived; `reason` is set. Decides when it comes back.
-    fn fall(&mut self, lived: Option<Duration>, turn: &mut Turn<'_>) {
+    pub(super) fn fall(&mut self, lived: Option<Duration>, turn: &mut Turn<'_>) {
         if self.budget.is_full(turn.now) {
             self.strikes = 0;
         }
@@ -105,12 +111,16 @@ impl Machine {
 
     /// Doubles with each early death up to the longest, less up to a quarter, so that many do not come back at once.
     fn backoff(&mut self, (first, longest): (Duration, Duration)) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
+        self.shuffle();
         let whole = first.saturating_mul(1 << self.level.min(20)).min(longest).max(Self::SHORTEST_WAIT);
         let percent = u32::try_from(self.random % 26).unwrap_or(0);
         whole - whole / 100 * percent
+    }
+
+    pub(super) fn shuffle(&mut self) {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
     }
 
     pub(super) fn on_spawned(&mut self, identity: Identity, turn: &mut Turn<'_>) {
@@ -136,14 +146,15 @@ impl Machine {
     fn alive(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
         self.phase = Phase::Alive { daemon, settled: false };
         self.last = Some(daemon);
-        if daemon.settles(turn.spec) <= turn.now {
-            self.settle(daemon, turn);
-        }
+        self.health.begin(turn.now, turn.spec);
+        self.attend(daemon, false, turn);
+        self.yield_to_loss(turn);
     }
 
     pub(super) fn settle(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
         self.phase = Phase::Alive { daemon, settled: true };
         (self.level, self.free) = (0, false);
+        self.health.rest(turn.now, turn.spec, self.random);
         self.reason = text(format_args!("runs as process {}", daemon.identity.pid));
         turn.push(Action::Settled);
         turn.note(EventKind::ServiceReady, &self.reason.clone());
@@ -209,6 +220,7 @@ impl Machine {
     /// As `pursue`, without asking for the look that was just had.
     fn pursue_after_look(&mut self, turn: &mut Turn<'_>) {
         let Phase::Down { wait } = self.phase else { return };
+        self.explain_wait();
         if wait > turn.now || !self.may_start(turn.spec) {
             return;
         }
@@ -284,6 +296,8 @@ impl Machine {
         self.last = None;
         let lived = turn.now.saturating_sub(daemon.born);
         self.reason = match (trouble, ending) {
+            // Why we ended it says more than how.
+            _ if self.ailment.is_some() => self.reason.clone(),
             (Some(trouble), _) => trouble,
             (None, Some(Ending::Exit(0))) if daemon.own && !self.halting && lived < turn.spec.settle => text(
                 format_args!("exit status 0 after {}; run needs a program that stays in the foreground", Span(lived)),

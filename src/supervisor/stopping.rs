@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Errand, EventKind, ServiceSpec, StopStep, Wish};
+use crate::model::{Ailment, Errand, EventKind, ServiceSpec, StopStep, Wish};
 
 use super::Action;
 use super::machine::{Daemon, Machine, Phase, Turn};
@@ -107,6 +107,10 @@ impl Machine {
     /// What had to end has ended.
     pub(super) fn ended(&mut self, turn: &mut Turn<'_>) {
         self.halting = false;
+        let ailment = self.ailment.take();
+        if let Some(ailment) = ailment.filter(|_| self.wish == Wish::Up && !self.leaving) {
+            return self.fall((ailment == Ailment::Unhealthy).then_some(turn.spec.settle), turn);
+        }
         self.level = 0;
         self.phase = Phase::Down { wait: turn.now };
         if self.wish == Wish::Stopped || self.leaving {

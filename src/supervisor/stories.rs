@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::model::{
-    Command, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit, ServiceSpec, ServiceState, StopStep,
+    Care, Check, Command, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Readiness,
+    ServiceSpec, ServiceState, StopStep, Target,
 };
 
-use super::{Action, Event, Machine, Reach, Sighting, Text, Verb, text};
+use super::{Action, Asked, Bond, Event, Machine, Reach, Sighting, Strain, Text, Verb, Verdict, text};
 
 fn launch(program: &str) -> Launch {
     let command = Command::Exec(vec![program.to_owned()]);
@@ -25,11 +26,20 @@ fn child() -> ServiceSpec {
         settle: ms(1000),
         timeout: ms(30_000),
         on_exit: OnExit::Leave,
+        care: Care::default(),
     }
 }
 
 fn daemon() -> ServiceSpec {
     ServiceSpec { form: Form::Pidfile("/run/web.pid".to_owned()), start: Some(launch("/bin/start")), ..child() }
+}
+
+/// A child with a socket that has to be there: at once, and then every ten seconds.
+fn checked() -> ServiceSpec {
+    let target = Target::Unix("/run/web".to_owned());
+    let ready = Some(Readiness { target: target.clone(), within: ms(5000) });
+    let check = Check { target, every: ms(10_000), timeout: ms(2000), fails: 2, passes: 2 };
+    ServiceSpec { care: Care { ready, checks: vec![check], ..Care::default() }, ..child() }
 }
 
 fn ms(millis: u64) -> Duration {
@@ -488,12 +498,214 @@ fn what_is_remembered_brings_back_identity_budget_pause_and_wait() {
     assert_eq!(other.identity(), None);
 }
 
+impl Story {
+    /// The next question, whenever it is due.
+    fn question(&mut self) -> Asked {
+        let wait = self.deadline().expect("something is due");
+        self.now += wait;
+        match self.step(Event::Tick)[..] {
+            [Action::Check(asked)] => asked,
+            ref other => panic!("a question, not {other:?}"),
+        }
+    }
+
+    fn answer(&mut self, verdict: Verdict) -> Vec<Action> {
+        let asked = self.question();
+        self.step(Event::Checked(asked, verdict))
+    }
+
+    /// A child that is up, has settled and has shown that it is ready.
+    fn healthy() -> Self {
+        let mut story = Self::new(checked());
+        story.absent();
+        story.spawn();
+        assert_eq!(story.answer(Verdict::Passed), []);
+        assert_eq!(story.state(), ServiceState::Starting, "it has not settled");
+        story.wait(1000);
+        assert_eq!(story.state(), ServiceState::Ready);
+        story
+    }
+
+    fn bond(&mut self, bond: Bond) -> Vec<Action> {
+        self.step(Event::Bond(bond))
+    }
+}
+
+fn refused() -> Verdict {
+    Verdict::Failed(why("refused"))
+}
+
+#[test]
+fn a_start_counts_as_ready_only_when_it_is() {
+    let mut story = Story::new(checked());
+    story.absent();
+    story.spawn();
+    for _ in 0..4 {
+        assert_eq!(story.answer(refused()), []);
+        assert_eq!(story.state(), ServiceState::Starting);
+    }
+    assert_eq!(story.machine.reason(), "not ready: unix /run/web: refused");
+    story.now += ms(2000);
+    story.answer(Verdict::Passed);
+    assert_eq!(story.state(), ServiceState::Ready);
+    assert!(story.machine.reason().starts_with("runs as process"));
+}
+
+#[test]
+fn a_start_that_is_not_ready_in_time_has_failed_and_waits_longer_each_time() {
+    let mut story = Story::new(checked());
+    story.absent();
+    story.spawn();
+    for expect in [100, 200, 400] {
+        let actions = loop {
+            let wait = story.deadline().expect("something is due");
+            story.now += wait;
+            match story.step(Event::Tick)[..] {
+                [Action::Check(asked)] => assert_eq!(story.step(Event::Checked(asked, refused())), []),
+                ref actions => break actions.to_vec(),
+            }
+        };
+        assert!(matches!(actions[..], [Action::Signal { signal: 15, .. }]), "{actions:?}");
+        assert_eq!(story.die(), []);
+        assert_eq!(story.machine.reason(), "not ready within 5 s: unix /run/web: refused");
+        assert_eq!(story.state(), ServiceState::Backoff);
+        let wait = story.deadline().expect("it comes back").as_millis();
+        assert!((expect * 3 / 4..=expect).contains(&wait), "{wait} of {expect}");
+        assert_eq!(story.wait(1000), [Action::Spawn]);
+        story.spawn();
+    }
+    assert_eq!(story.machine.restarts(), 3, "each was paid for");
+}
+
+#[test]
+fn failures_in_a_row_are_answered_with_a_restart_that_is_paid_for() {
+    let mut story = Story::healthy();
+    story.answer(refused());
+    assert_eq!(story.machine.reason(), "1 of 2 times unix /run/web: refused");
+    story.answer(Verdict::Late(Strain::Heavy));
+    story.answer(Verdict::Unknown(why("no descriptor")));
+    assert_eq!(story.state(), ServiceState::Ready);
+    assert!(matches!(story.answer(refused())[..], [Action::Signal { signal: 15, .. }]));
+    assert_eq!(story.notes.last(), Some(&EventKind::ServiceUnhealthy));
+    assert_eq!(story.die(), [Action::Spawn]);
+    assert_eq!(story.machine.reason(), "2 times in a row unix /run/web: refused");
+    assert_eq!((story.machine.restarts(), story.machine.budget_left(story.now, &story.spec)), (1, 2));
+}
+
+#[test]
+fn what_cannot_be_started_again_is_not_ended() {
+    for hindrance in [Event::Guard(false), Event::Bond(Bond::Waits(why("waits for db")))] {
+        let mut story = Story::healthy();
+        story.step(hindrance);
+        story.answer(refused());
+        assert_eq!(story.answer(refused()), []);
+        assert_eq!(story.state(), ServiceState::Unhealthy);
+        assert_eq!(story.answer(Verdict::Passed), []);
+        assert_eq!(story.state(), ServiceState::Unhealthy, "two passes are wanted");
+        assert_eq!(story.answer(Verdict::Passed), []);
+        assert_eq!(story.state(), ServiceState::Ready);
+    }
+    let mut story = Story::healthy();
+    for _ in 0..3 {
+        story.answer(refused());
+        story.answer(refused());
+        assert_eq!(story.die(), [Action::Spawn]);
+        story.spawn();
+        story.answer(Verdict::Passed);
+        story.wait(1000);
+    }
+    story.answer(refused());
+    assert_eq!(story.answer(refused()), [], "the budget is spent");
+    assert_eq!(story.state(), ServiceState::Unhealthy);
+    loop {
+        let wait = story.deadline().expect("the budget refills");
+        story.now += wait;
+        match story.step(Event::Tick)[..] {
+            [Action::Check(asked)] => assert_eq!(story.step(Event::Checked(asked, refused())), []),
+            ref actions => break assert!(matches!(actions, [Action::Signal { .. }]), "{actions:?}"),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_asked_in_a_pause_and_old_answers_count_no_more() {
+    let mut story = Story::healthy();
+    story.answer(refused());
+    let asked = story.question();
+    story.order(Verb::Pause(None));
+    assert_eq!(story.deadline(), None);
+    assert_eq!(story.step(Event::Checked(asked, refused())), []);
+    story.now += ms(3_600_000);
+    story.order(Verb::Resume);
+    assert_eq!(story.step(Event::Checked(asked, refused())), [], "it was asked before the pause");
+    story.answer(refused());
+    assert_eq!(story.state(), ServiceState::Ready, "the row begins anew");
+    let asked = story.question();
+    story.step(Event::Checked(asked, Verdict::Passed));
+    assert_eq!(story.step(Event::Checked(asked, refused())), [], "answered twice, heard once");
+}
+
+#[test]
+fn an_answer_that_never_comes_is_asked_for_again() {
+    let mut story = Story::healthy();
+    let first = story.question();
+    let second = story.question();
+    assert_ne!(first, second);
+    assert_eq!(story.state(), ServiceState::Ready);
+}
+
+#[test]
+fn what_needs_another_waits_ends_and_returns_with_it() {
+    let mut story = Story::new(child());
+    story.bond(Bond::Waits(why("waits for db, which is starting")));
+    assert_eq!(story.absent(), []);
+    assert_eq!(story.state(), ServiceState::Waiting);
+    assert_eq!(story.machine.reason(), "waits for db, which is starting");
+    assert_eq!(story.deadline(), None);
+    assert_eq!(story.bond(Bond::Free), [Action::Spawn]);
+    story.spawn();
+    story.wait(1000);
+    assert_eq!(story.bond(Bond::Waits(why("waits for db, which is backoff"))), []);
+    assert_eq!(story.state(), ServiceState::Ready, "what runs goes on");
+    let lost = Bond::Lost(why("needs db, which is stopped"));
+    assert!(matches!(story.bond(lost.clone())[..], [Action::Signal { signal: 15, .. }]));
+    assert_eq!(story.die(), []);
+    assert_eq!(story.state(), ServiceState::Waiting);
+    assert_eq!(story.machine.reason(), "needs db, which is stopped");
+    assert_eq!(story.order(Verb::Start), [], "nobody can order it to do without");
+    assert_eq!(story.bond(Bond::Free), [Action::Spawn]);
+    assert_eq!(story.machine.restarts(), 0, "it costs nothing");
+    story.spawn();
+    story.order(Verb::Pause(None));
+    assert_eq!(story.bond(lost), [], "what is paused is left alone");
+    assert!(matches!(story.order(Verb::Resume)[..], [Action::Signal { .. }]));
+}
+
+#[test]
+fn why_it_was_ended_outlives_watchd() {
+    let mut story = Story::healthy();
+    story.answer(refused());
+    story.answer(refused());
+    let now = Now { mono: story.now, wall: ms(9_000_000_000) };
+    let record = story.machine.record(now);
+    let mut again = Machine::recall(&record, now, &story.spec, 1);
+    assert_eq!(again.record(now), record);
+    let gone = Event::Seen(Sighting::NotFound(why("gone")));
+    assert!(again.step(gone, story.now, &story.spec).contains(&Action::Spawn));
+    assert_eq!(again.restarts(), 1, "the restart is paid for");
+}
+
 #[test]
 fn every_event_has_an_answer_in_every_phase() {
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
-    for spec in [child(), daemon(), ServiceSpec { stop: Some(launch("/bin/stop")), on_exit: OnExit::Stop, ..daemon() }]
-    {
+    for spec in [
+        child(),
+        checked(),
+        daemon(),
+        ServiceSpec { stop: Some(launch("/bin/stop")), on_exit: OnExit::Stop, ..daemon() },
+    ] {
         let mut story = Story::new(spec);
+        let mut asked = Vec::new();
         for _ in 0..200_000 {
             random ^= random << 13;
             random ^= random >> 7;
@@ -501,7 +713,7 @@ fn every_event_has_an_answer_in_every_phase() {
             let identity = story.machine.identity().unwrap_or(story.identity());
             let command = story.machine.command().map_or(identity, |(_, command)| command);
             let ending = Some(Ending::Exit(i32::from(random & 64 == 0)));
-            let event = match random % 19 {
+            let event = match random % 24 {
                 0 | 1 => Event::Tick,
                 2 => Event::Cycle,
                 3 => Event::Seen(Sighting::Found { identity: story.identity(), born: story.now }),
@@ -519,11 +731,22 @@ fn every_event_has_an_answer_in_every_phase() {
                 15 => Event::Control(Verb::Restart),
                 16 => Event::Control(if random & 32 == 0 { Verb::Reset } else { Verb::Resume }),
                 17 => Event::Control(Verb::Pause(Some(ms(random % 100_000)))),
+                18..21 => match asked.pop() {
+                    Some(asked) if random & 32 == 0 => Event::Checked(asked, Verdict::Passed),
+                    Some(asked) => Event::Checked(asked, Verdict::Failed(why("no"))),
+                    None => Event::Tick,
+                },
+                21 => Event::Bond(Bond::Waits(why("waits"))),
+                22 => Event::Bond(if random & 32 == 0 { Bond::Free } else { Bond::Lost(why("lost")) }),
                 _ => Event::Guard(random & 32 == 0),
             };
             story.now += ms(random >> 8 & 0xfff);
             story.pid = 100 + (story.pid + 1) % 30_000;
-            story.step(event);
+            for action in story.step(event) {
+                if let Action::Check(question) = action {
+                    asked.push(question);
+                }
+            }
             story.notes.clear();
         }
     }

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod changes;
 pub mod clock;
+pub mod connect;
 pub mod daemon;
 pub mod drop;
 pub mod epoll;

@@ -37,7 +37,8 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     let (munin, http) = maker.listeners(document);
     maker.names(document);
     maker.classes(document);
-    let services = document.processes.iter().map(|process| maker.service(process)).collect();
+    let services: Vec<_> = document.processes.iter().map(|process| maker.service(process)).collect();
+    maker.bonds(document, &services);
     let mut promises = Vec::new();
     let names = template_names(document);
     for (place, disk) in (0..).zip(&document.disks) {

@@ -24,7 +24,9 @@ impl Maker {
             |command: &Option<At<Command>>| command.as_ref().map(|at| launch(&at.value, &section.surroundings));
         self.surroundings(&section.surroundings, &key);
         self.programs(&key, &[("run", &section.run), ("start", &section.start), ("stop", &section.stop)]);
-        if section.run.is_none() && section.start.is_none() && section.stop.is_none() {
+        let asks = section.ready.as_ref().is_some_and(|ready| ready.value.aim.exec.is_some())
+            || section.check.iter().any(|list| list.value.iter().any(|check| check.aim.exec.is_some()));
+        if section.run.is_none() && section.start.is_none() && section.stop.is_none() && !asks {
             self.idle(&section.surroundings, &key);
         }
         let signals = match &section.signals {
@@ -50,6 +52,7 @@ impl Maker {
             settle: time(self, &section.settle, "settle", (Duration::ZERO, HOUR)).unwrap_or(1_000 * MILLI),
             timeout: time(self, &section.common.timeout, "timeout", (100 * MILLI, DAY)).unwrap_or(30_000 * MILLI),
             on_exit: section.on_exit.as_ref().map_or(OnExit::Leave, |on_exit| on_exit.value),
+            care: self.care(named, &key),
             form,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Ending, Form, Identity, Now, Record, ServiceSpec};
 use crate::store::ledger::{Blob, Recalled};
-use crate::supervisor::{Event, Machine, Reach};
+use crate::supervisor::{Bond, Event, Machine, Reach, text};
 
 use super::super::hands::Hands;
 use super::work::Work;
@@ -51,6 +51,10 @@ impl<G> Entry<G> {
     /// Finds out what of it runs already.
     pub fn adopt<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
         let mut work = Work { entry: self, books, turn };
+        if work.entry.is_bound() {
+            // How the others are is not known yet; `bind` says.
+            work.take(Event::Bond(Bond::Waits(text(format_args!("waits for others")))));
+        }
         work.take(Event::Guard(work.entry.guard));
         work.find_command();
         work.take(Event::Tick);
@@ -67,6 +71,11 @@ impl<G> Entry<G> {
     /// Writes down what is known of it.
     pub fn save<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
         Work { entry: self, books, turn }.save();
+    }
+
+    /// Others have a say in when it runs.
+    pub fn is_bound(&self) -> bool {
+        !self.spec.care.needs.is_empty() || !self.spec.care.after.is_empty()
     }
 
     pub fn holds(&self, token: u64) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use crate::model::{Errand, Identity, Pause, Record, Wish};
+use crate::model::{Ailment, Errand, Identity, Pause, Record, Wish};
 
 use super::{BootId, ROW};
 
@@ -46,6 +46,8 @@ const OWN: u32 = 1 << 3;
 const SEEKING: u32 = 1 << 4;
 const COMMAND_STOPS: u32 = 1 << 5;
 const PAUSED: u32 = 1 << 6;
+const NOT_READY: u32 = 1 << 7;
+const UNHEALTHY: u32 = 1 << 8;
 
 pub(super) fn checksum(row: &Row) -> u32 {
     crc32fast::hash(row.as_bytes().get(4..).unwrap_or_default())
@@ -80,6 +82,8 @@ impl Row {
             (record.seeking, SEEKING),
             (record.command.is_some_and(|(errand, _)| errand == Errand::Stop), COMMAND_STOPS),
             (record.pause.is_some(), PAUSED),
+            (record.ailment == Some(Ailment::NotReady), NOT_READY),
+            (record.ailment == Some(Ailment::Unhealthy), UNHEALTHY),
         ];
         row.flags = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         (row.key, row.boot) = (key(id), boot);
@@ -109,6 +113,11 @@ impl Row {
         Record {
             wish: if has(STOPPED) { Wish::Stopped } else { Wish::Up },
             halting: has(HALTING),
+            ailment: match (has(NOT_READY), has(UNHEALTHY)) {
+                (true, _) => Some(Ailment::NotReady),
+                (false, true) => Some(Ailment::Unhealthy),
+                (false, false) => None,
+            },
             started: has(STARTED),
             own: has(OWN),
             seeking: has(SEEKING),

@@ -1,0 +1,86 @@
+//! How a service is looked after beyond being alive: what tells that it is ready and well, and what it needs first.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Launch};
+
+/// Health, readiness and order of one service; the default asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Care {
+    pub ready: Option<Readiness>,
+    pub checks: Vec<Check>,
+    /// Services that must be ready before it starts, and without which it does not go on.
+    pub needs: Vec<String>,
+    /// Services that are let go first when they are starting anyway.
+    pub after: Vec<String>,
+    /// What `@NAME` calls it.
+    pub tags: Vec<String>,
+}
+
+/// What has to pass before it counts as ready, and how long that may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Readiness {
+    pub target: Target,
+    pub within: Duration,
+}
+
+/// What has to pass again and again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    pub target: Target,
+    pub every: Duration,
+    pub timeout: Duration,
+    /// How many failures in a row make it unhealthy.
+    pub fails: u8,
+    /// How many passes in a row make it healthy again.
+    pub passes: u8,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Target {
+    /// Somebody accepts connections.
+    Tcp(SocketAddr),
+    Unix(String),
+    Http(Http),
+    /// A program ends with status 0.
+    Exec(Launch),
+    /// A file was written within this time.
+    Fresh {
+        path: String,
+        within: Duration,
+    },
+}
+
+/// A page and what its answer must be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Http {
+    pub address: SocketAddr,
+    /// Path and query.
+    pub path: String,
+    /// The lowest and the highest status that pass.
+    pub status: (u16, u16),
+    /// A header with this value.
+    pub header: Option<(String, String)>,
+    /// A text in the body.
+    pub contains: Option<String>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "tcp {address}"),
+            Self::Unix(path) => write!(out, "unix {path}"),
+            Self::Http(http) => write!(out, "http://{}{}", http.address, http.path),
+            Self::Exec(launch) => match &launch.command {
+                Command::Exec(words) => write!(out, "exec {}", words.first().map_or("", String::as_str)),
+                Command::Shell(line) => write!(out, "exec {line}"),
+            },
+            Self::Fresh { path, .. } => write!(out, "file {path}"),
+        }
+    }
+}
