@@ -185,6 +185,7 @@ fn short(seconds: u64) -> f32 {
 mod tests {
     use super::*;
     use crate::export::history::Query;
+    use crate::scratch::Scratch;
     use crate::store::history::{HistoryReader, Place, Span};
 
     fn picture(object: &str, points: Vec<Point>, width: u32) -> String {
@@ -197,7 +198,8 @@ mod tests {
 
     /// Any place will do.
     fn place() -> Place {
-        let path = std::env::temp_dir().join(format!("watchd-svg-{}", std::process::id()));
+        let scratch = Scratch::new();
+        let path = scratch.join("history");
         let now = crate::model::Now { wall: std::time::Duration::from_secs(86_400), ..crate::model::Now::default() };
         let (mut history, _) = crate::store::history::History::open(&path, now).expect("it opens");
         let mut sample = watchd_probes::Sample::default();
