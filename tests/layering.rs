@@ -15,12 +15,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The board is shared memory; mapping and file calls are made in `sys`.
     ("store", &["model", "sys"]),
     ("classes", &["model", "config", "store"]),
+    ("learn", &[]),
     ("agent", &["model", "config", "store", "classes"]),
     ("supervisor", &["model", "config", "sys"]),
     ("export", &["model", "config", "store", "classes", "agent", "supervisor"]),
     ("door", &["model", "sys", "store", "export"]),
     ("engine", &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door"]),
-    ("cli", &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door", "engine"]),
+    (
+        "cli",
+        &[
+            "model",
+            "log",
+            "sys",
+            "config",
+            "store",
+            "classes",
+            "agent",
+            "supervisor",
+            "export",
+            "door",
+            "engine",
+            "learn",
+        ],
+    ),
     // The map of the rooms, and the program that starts one of them.
     ("lib", &[]),
     // Directories for unit tests; no room, so that nothing else can name it.

@@ -14,6 +14,7 @@ mod grid;
 mod history;
 mod install;
 mod keepalive;
+mod learn;
 mod life;
 mod metrics;
 mod munin;
@@ -175,6 +176,22 @@ pub static COMMANDS: &[Command] = &[
         help: "proposes a config for the daemons found running here",
         exits: &[(0, "proposed"), (1, "the processes cannot be listed")],
         run: discover::run,
+    },
+    Command {
+        name: "learn",
+        words: "OUT.csv",
+        flags: &[
+            option("replay", "IN.csv", "the series: ts,value or ts,value,series; an empty value was not measured"),
+            option("tz", "ZONE", "whose clock the week follows, as Europe/Paris; this host's when not given"),
+            option("learning", "DAYS", "how long nothing but a gap is an alarm; 28 when not given"),
+        ],
+        help: "runs the learner over a recorded series and writes what is unusual in it",
+        exits: &[
+            (0, "replayed"),
+            (1, "a file cannot be read or written"),
+            (2, "wrong arguments; some rows are no use"),
+        ],
+        run: learn::run,
     },
     Command {
         name: "munin",

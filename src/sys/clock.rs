@@ -32,7 +32,40 @@ pub struct Civil {
     pub second: u8,
 }
 
+/// Makes `zone` the zone of [`Civil::local`]: a name such as `Europe/Paris`, or a rule such as `CET-1CEST,M3.5.0,M10.5.0/3`.
+/// False when neither is known; the C library would take it for universal time without a word.
+pub fn set_zone(zone: &str) -> bool {
+    let plain =
+        zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte)) && !zone.starts_with('/');
+    let file = std::path::Path::new("/usr/share/zoneinfo").join(zone);
+    let named = plain && std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"TZif"));
+    // Letters, an offset, and when summer begins and ends.
+    let letters = zone.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let rest = zone.as_bytes().get(letters..).unwrap_or_default();
+    let rule = letters >= 3
+        && rest.iter().any(u8::is_ascii_digit)
+        && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-,./:".contains(byte));
+    if !named && !rule && zone != "UTC" {
+        return false;
+    }
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::set_var("TZ", zone) };
+    // SAFETY: as above; tzset reads TZ and writes only the C library's own variables.
+    unsafe { tzset() };
+    true
+}
+
+unsafe extern "C" {
+    fn tzset();
+}
+
 impl Civil {
+    /// Seconds since Monday 00:00.
+    pub fn week_second(&self) -> u32 {
+        let Self { weekday, hour, minute, second, .. } = *self;
+        ((u32::from(weekday) * 24 + u32::from(hour)) * 60 + u32::from(minute)) * 60 + u32::from(second)
+    }
+
     /// Where the host is. The zone comes from `TZ` or /etc/localtime.
     pub fn local(wall: Duration) -> Self {
         // SAFETY: localtime_r writes only to the structure it is given, and there is one thread.
@@ -76,6 +109,19 @@ impl std::fmt::Display for Civil {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_that_nobody_knows_is_refused() {
+        for zone in ["", "Europe/Atlantis", "/etc/passwd", "../../../etc/passwd", "tzdata.zi", "Mars 1"] {
+            assert!(!set_zone(zone), "{zone}");
+        }
+    }
+
+    #[test]
+    fn a_week_begins_on_monday() {
+        assert_eq!(Civil::utc(Duration::from_secs(4 * 86_400)).week_second(), 0);
+        assert_eq!(Civil::utc(Duration::from_secs(4 * 86_400 - 1)).week_second(), 7 * 86_400 - 1);
+    }
 
     #[test]
     fn the_calendar_is_right() {

@@ -1,0 +1,181 @@
+//! What is usual at a time of the week: levels for 672 quarters of an hour, 96 of a day, and spreads for 48 hours.
+//!
+//! A cell of the week learns with weight 1/n and forgets over about two months; before it has been visited it leans on the same
+//! quarter of any day. The spread is pooled over the hours of working days and of weekends, which follow the level; a cell whose
+//! own values lie further apart (the edge of a nightly job that starts late) widens its own spread and no other.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Seconds of a week.
+pub const WEEK: u32 = 7 * 86_400;
+const QUARTER: u32 = 900;
+const CELLS: usize = 672;
+const QUARTERS: usize = 96;
+const HOURS: usize = 48;
+
+/// Observed seconds after which a cell's new values count no more than this many old ones: eight visits.
+const CELL_MEMORY: u16 = 8 * 900;
+/// The same for the quarter of a day.
+const DAY_MEMORY: u16 = 14 * 900;
+/// And for a pooled spread: four weeks of that hour on working days.
+const SPREAD_MEMORY: u32 = 20 * 3_600;
+/// Time constants of an hour's drift, in seconds of that hour: in calm and in a stubborn alarm.
+const HOUR_S: f32 = 10.0 * 3_600.0;
+const HURRY_S: f32 = 1.5 * 3_600.0;
+/// Visits that count for an hour's trouble, and the share from which alarms there teach.
+const TROUBLE_S: f32 = 2.5 * 3_600.0;
+const STUBBORN: f32 = 0.5;
+/// And for a spread that is outdated.
+const HURRIED_MEMORY: u32 = 3 * 3_600;
+/// A cell's own trust, in seconds of its quarter, against the day's.
+const LEAN: f32 = 300.0;
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Cell {
+    level: f32,
+    seen_s: u16,
+    /// The distance that one in ten exceeds, from the level, in 16ths of the pooled spread.
+    reach: u16,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Hour {
+    distance: f32,
+    seen_s: u32,
+    /// Share of samples that equal the one before.
+    same: f32,
+    /// How far this hour has moved from its cells of late.
+    drift: f32,
+    /// Share of the last visits spent in alarm.
+    trouble: f32,
+}
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Season {
+    cells: [Cell; CELLS],
+    day: [Cell; QUARTERS],
+    hours: [Hour; HOURS],
+}
+
+/// What is usual now.
+#[derive(Clone, Copy, Debug)]
+pub struct Usual {
+    pub level: f32,
+    pub spread: f32,
+    /// Share of samples that equal the one before.
+    pub same: f32,
+    /// A whole week is known.
+    pub trusted: bool,
+    /// Alarms at this hour have become the rule.
+    pub troubled: bool,
+}
+
+/// Places of one time of the week in the tables.
+#[derive(Clone, Copy)]
+struct Place {
+    cell: usize,
+    quarter: usize,
+    hour: usize,
+}
+
+fn place(week_s: u32) -> Place {
+    let quarter = (week_s % WEEK) / QUARTER;
+    let weekend = u32::from(quarter >= 5 * 96);
+    let hour = weekend * 24 + (quarter % 96) / 4;
+    let index = |number: u32| usize::try_from(number).unwrap_or_default();
+    Place { cell: index(quarter), quarter: index(quarter % 96), hour: index(hour) }
+}
+
+impl Season {
+    /// A level is a distance from the profile's base; `smallest` is the spread that cannot be undercut.
+    pub fn usual(&self, week_s: u32, smallest: f32) -> Usual {
+        let place = place(week_s);
+        let (Some(cell), Some(day), Some(hour)) =
+            (self.cells.get(place.cell), self.day.get(place.quarter), self.hours.get(place.hour))
+        else {
+            return Usual { level: 0.0, spread: smallest, same: 0.0, trusted: false, troubled: false };
+        };
+        let seen = f32::from(cell.seen_s);
+        let level = if day.seen_s == 0 { cell.level } else { (seen * cell.level + LEAN * day.level) / (seen + LEAN) };
+        let level = level + hour.drift;
+        // Of normal values, one in ten is further away than 1.64 spreads, that is 26 sixteenths.
+        let own = (f32::from(cell.reach) / 26.0 * 0.7).max(1.0);
+        Usual {
+            level,
+            spread: (hour.distance * 1.25 * own).max(smallest),
+            same: hour.same,
+            trusted: false,
+            troubled: hour.trouble > STUBBORN,
+        }
+    }
+
+    /// Counts an alarm, or none, at this hour.
+    pub fn count(&mut self, week_s: u32, alarm: f32, seconds: f32) {
+        if let Some(hour) = self.hours.get_mut(place(week_s).hour) {
+            hour.trouble += (alarm - hour.trouble) * seconds / (TROUBLE_S + seconds);
+        }
+    }
+
+    /// Learns the level `value` (without drift) seen for `seconds`; what lies beyond `clip` spreads teaches no more than that.
+    pub fn learn(&mut self, week_s: u32, mut value: f32, usual: &Usual, lesson: &Lesson) {
+        let place = place(week_s);
+        let off = value - usual.level;
+        let bound = usual.spread * lesson.clip;
+        if let Some(hour) = self.hours.get_mut(place.hour) {
+            let memory = if lesson.hurry { HURRIED_MEMORY } else { SPREAD_MEMORY };
+            hour.seen_s = (hour.seen_s + u32::from(lesson.seconds)).min(memory);
+            let rate = f32::from(lesson.seconds) / hour.seen_s.max(1) as f32;
+            hour.distance += rate * (off.abs().min(bound.max(hour.distance * lesson.clip * 1.25)) - hour.distance);
+            if usual.trusted {
+                hour.drift +=
+                    off.clamp(-bound, bound) * f32::from(lesson.seconds) / if lesson.hurry { HURRY_S } else { HOUR_S };
+                value -= hour.drift;
+            }
+            hour.same += rate * (lesson.same - hour.same);
+            let pooled = (hour.distance * 1.25).max(1e-30);
+            if let Some(cell) = self.cells.get_mut(place.cell) {
+                cell.widen(off.abs() / pooled);
+            }
+        }
+        for (cell, memory) in
+            [(self.cells.get_mut(place.cell), CELL_MEMORY), (self.day.get_mut(place.quarter), DAY_MEMORY)]
+        {
+            if let Some(cell) = cell {
+                cell.learn(value, memory, bound, lesson.seconds);
+            }
+        }
+    }
+}
+
+/// How much a sample may teach.
+#[derive(Clone, Copy, Debug)]
+pub struct Lesson {
+    pub seconds: u16,
+    pub clip: f32,
+    /// What was known is outdated.
+    pub hurry: bool,
+    /// 1 when the sample equals the one before.
+    pub same: f32,
+}
+
+impl Cell {
+    fn learn(&mut self, value: f32, memory: u16, bound: f32, seconds: u16) {
+        let fresh = self.seen_s == 0;
+        self.seen_s = self.seen_s.saturating_add(seconds).min(memory);
+        let rate = f32::from(seconds) / f32::from(self.seen_s.max(1));
+        let off = value - self.level;
+        // Nothing is known against the first visit's values.
+        let known = !fresh && self.seen_s > 900;
+        self.level += rate * if known { off.clamp(-bound, bound) } else { off };
+    }
+
+    /// One step toward the upper tenth.
+    fn widen(&mut self, distance: f32) {
+        let reach = f32::from(self.reach) / 16.0;
+        self.reach =
+            if distance > reach { self.reach.saturating_add(18).min(400) } else { self.reach.saturating_sub(2) };
+    }
+}
