@@ -197,7 +197,8 @@ mod tests {
 
     /// Any place will do.
     fn place() -> Place {
-        let path = std::env::temp_dir().join(format!("watchd-svg-{}", std::process::id()));
+        let scratch = crate::scratch::Scratch::new();
+        let path = scratch.join("history");
         let now = crate::model::Now { wall: std::time::Duration::from_secs(86_400), ..crate::model::Now::default() };
         let (mut history, _) = crate::store::history::History::open(&path, now).expect("it opens");
         let mut sample = watchd_probes::Sample::default();
