@@ -323,16 +323,11 @@ fn row_start(panel: usize, tier: usize, slot: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
-    fn path(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("watchd-rings-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
-        dir.join("history")
-    }
-
-    fn rings(name: &str) -> Rings {
-        let (rings, damage) = Rings::open(&path(name)).expect("it opens");
+    /// Open, with one panel; its name is gone.
+    fn rings() -> Rings {
+        let (rings, damage) = Rings::open(&Scratch::new().join("history")).expect("it opens");
         assert_eq!((damage, rings.panels().expect("it is read")), (None, 0));
         rings.add_panel(0).expect("it is reserved");
         rings
@@ -348,7 +343,7 @@ mod tests {
     #[test]
     fn a_panel_has_the_size_that_is_told() {
         assert_eq!(PANEL_BYTES, 6_549_504);
-        let rings = rings("size");
+        let rings = rings();
         rings.add_panel(1).expect("it is reserved");
         assert_eq!(rings.file.metadata().expect("it is there").len(), 2 * PANEL_BYTES);
         assert_eq!(rings.panels().expect("it is read"), 2);
@@ -356,7 +351,7 @@ mod tests {
 
     #[test]
     fn rows_come_back_in_order_over_the_end_of_the_ring() {
-        let rings = rings("laps");
+        let rings = rings();
         let mut levels = [super::super::level::NONE; COLUMNS * 3];
         levels[31] = 7;
         levels[93] = super::super::level::encode(1.0);
@@ -382,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_row_torn_at_any_byte_is_no_data() {
-        let rings = rings("torn");
+        let rings = rings();
         let levels: Levels = std::array::from_fn(|place| u16::try_from(place * 37 + 300).expect("it is small"));
         for tier in [0, 3] {
             let (slot, old) = (TIERS[tier].slots + 9, 9);
@@ -403,7 +398,7 @@ mod tests {
 
     #[test]
     fn names_are_whole_or_none() {
-        let rings = rings("names");
+        let rings = rings();
         let name = Name::new(("filesystem", "avail"), b"/srv", 77).expect("it is short");
         assert_eq!((name.metric(), name.object(), name.since()), ("filesystem.avail", &b"/srv"[..], 77));
         assert_eq!(rings.name(0, 3).expect("it is read"), None);
@@ -421,7 +416,8 @@ mod tests {
 
     #[test]
     fn what_is_no_history_is_set_aside() {
-        let path = path("aside");
+        let scratch = Scratch::new();
+        let path = scratch.join("history");
         for junk in [&b"some text that is no history"[..], &[0xff; 9000]] {
             std::fs::write(&path, junk).expect("it can be written");
             let (rings, damage) = Rings::open(&path).expect("it opens");

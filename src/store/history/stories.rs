@@ -11,10 +11,15 @@ use super::*;
 use crate::model::Now;
 use crate::store::Readings;
 
+#[cfg(test)]
+use crate::scratch::Scratch;
+
 /// A Sunday, 13:00.
 const START: u64 = 1_795_352_400;
 
 struct Story {
+    // Gone with all that is in it when the story ends.
+    _dir: Scratch,
     path: PathBuf,
     history: History,
     sample: Sample,
@@ -24,15 +29,13 @@ struct Story {
 }
 
 impl Story {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("watchd-history-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a temporary directory can be made");
+    fn new() -> Self {
+        let dir = Scratch::new();
         let path = dir.join("history");
         let now = Now { mono: Duration::from_secs(1000), wall: Duration::from_secs(START) };
         let (history, damage) = History::open(&path, now).expect("it opens");
         assert_eq!(damage, None);
-        Self { path, history, sample: Sample::default(), mono: 1000, wall: START, mounts: Vec::new() }
+        Self { _dir: dir, path, history, sample: Sample::default(), mono: 1000, wall: START, mounts: Vec::new() }
     }
 
     fn now(&self) -> Now {
@@ -92,7 +95,7 @@ impl Story {
 
 #[test]
 fn every_cycle_is_read_back() {
-    let mut story = Story::new("cycles");
+    let mut story = Story::new();
     story.run(360, 10);
     let (step, points) = story.load(3600, 400);
     assert_eq!((step, points.len()), (10, 360));
@@ -107,7 +110,7 @@ fn every_cycle_is_read_back() {
 
 #[test]
 fn slots_are_rolled_up_to_least_mean_and_most() {
-    let mut story = Story::new("rollup");
+    let mut story = Story::new();
     story.run(6 * 60 * 3, 10);
     // So few points that minutes, five minutes and hours serve.
     for (points, step) in [(181, 60), (37, 300), (4, 3600)] {
@@ -127,7 +130,7 @@ fn slots_are_rolled_up_to_least_mean_and_most() {
 
 #[test]
 fn a_year_is_there_in_hours_and_the_newest_hour_too() {
-    let mut story = Story::new("year");
+    let mut story = Story::new();
     for day in 0..366_u64 {
         for _ in 0..24 {
             story.cycle(day, 3600);
@@ -145,7 +148,7 @@ fn a_year_is_there_in_hours_and_the_newest_hour_too() {
 #[test]
 fn cycles_of_any_length_are_kept() {
     for (step, cycles) in [(1, 100), (3, 100), (10, 100), (15, 100), (60, 60), (600, 20)] {
-        let mut story = Story::new(&format!("step{step}"));
+        let mut story = Story::new();
         story.run(cycles, step);
         let (width, points) = story.load(cycles * step, 2000);
         assert_eq!(width, 10, "the finest that reaches back so far");
@@ -155,7 +158,7 @@ fn cycles_of_any_length_are_kept() {
 
 #[test]
 fn a_cycle_at_the_border_of_a_slot_leaves_no_gap() {
-    let mut story = Story::new("border");
+    let mut story = Story::new();
     for cycle in 0..100 {
         // A little early, a little late, as timers are.
         story.wall = START + cycle * 10 - u64::from(cycle % 3 == 1);
@@ -168,7 +171,7 @@ fn a_cycle_at_the_border_of_a_slot_leaves_no_gap() {
 
 #[test]
 fn what_was_not_measured_is_a_gap() {
-    let mut story = Story::new("gap");
+    let mut story = Story::new();
     story.run(60, 10);
     (story.wall, story.mono) = (story.wall + 1800, story.mono + 1800);
     story.run(60, 10);
@@ -180,11 +183,11 @@ fn what_was_not_measured_is_a_gap() {
 
 #[test]
 fn a_crash_at_any_cycle_loses_at_most_one() {
-    let mut whole = Story::new("whole");
+    let mut whole = Story::new();
     whole.run(700, 10);
     let (_, expect) = whole.load(7200, 3);
     for crash in [1, 2, 5, 6, 7, 29, 30, 31, 359, 360, 361, 365, 699] {
-        let mut story = Story::new("crash");
+        let mut story = Story::new();
         for cycle in 0..700 {
             story.cycle(cycle, 10);
             if cycle == crash {
@@ -201,7 +204,7 @@ fn a_crash_at_any_cycle_loses_at_most_one() {
 
 #[test]
 fn a_slot_that_ended_while_nobody_ran_is_closed_afterwards() {
-    let mut story = Story::new("dead");
+    let mut story = Story::new();
     story.run(30, 10);
     (story.wall, story.mono) = (story.wall + 8 * 3600, story.mono + 8 * 3600);
     story.restart();
@@ -213,7 +216,7 @@ fn a_slot_that_ended_while_nobody_ran_is_closed_afterwards() {
 
 #[test]
 fn a_clock_set_forward_leaves_a_gap_and_one_set_back_goes_on() {
-    let mut story = Story::new("jumps");
+    let mut story = Story::new();
     story.mounts.push("/first".to_owned());
     story.run(60, 10);
     story.wall += 10 * 365 * 86_400;
@@ -238,7 +241,7 @@ fn a_clock_set_forward_leaves_a_gap_and_one_set_back_goes_on() {
 
 #[test]
 fn a_clock_that_starts_in_1970_does_no_harm() {
-    let mut story = Story::new("1970");
+    let mut story = Story::new();
     story.wall = 0;
     story.run(20, 10);
     story.wall = START;
@@ -248,7 +251,7 @@ fn a_clock_that_starts_in_1970_does_no_harm() {
 
 #[test]
 fn series_keep_their_columns_and_new_ones_find_room() {
-    let mut story = Story::new("room");
+    let mut story = Story::new();
     story.run(3, 10);
     assert_eq!(story.history.panels(), 1);
     let before = HistoryReader::open(&story.path).and_then(|reader| reader.find("load.one", b"")).expect("it is read");
@@ -272,7 +275,7 @@ fn series_keep_their_columns_and_new_ones_find_room() {
 
 #[test]
 fn a_series_long_gone_makes_room_and_leaves_nothing_behind() {
-    let mut story = Story::new("gone");
+    let mut story = Story::new();
     story.mounts = (0..30).map(|number| format!("/old/{number}")).collect();
     story.run(30, 10);
     story.mounts = Vec::new();
@@ -291,7 +294,7 @@ fn a_series_long_gone_makes_room_and_leaves_nothing_behind() {
 
 #[test]
 fn a_full_disk_is_an_error_value_and_no_end() {
-    let mut story = Story::new("full");
+    let mut story = Story::new();
     story.run(3, 10);
     let broken = broken(&story.path, story.now());
     let good = std::mem::replace(&mut story.history, broken);
@@ -311,7 +314,7 @@ fn broken(path: &Path, now: Now) -> History {
 #[test]
 fn no_room_for_a_panel_is_an_error_value_and_asked_again_later() {
     let full = File::options().read(true).write(true).open("/dev/full").expect("Linux has it");
-    let mut story = Story::new("nopanel");
+    let mut story = Story::new();
     story.history = History::new(Rings::new(full), story.now()).expect("it has no panel");
     let recorded = story.cycle(1, 10);
     assert!(recorded.error.is_some() && recorded.without_room == 2, "{recorded:?}");
@@ -321,7 +324,7 @@ fn no_room_for_a_panel_is_an_error_value_and_asked_again_later() {
 
 #[test]
 fn damaged_names_and_rows_cost_what_they_held_and_no_more() {
-    let mut story = Story::new("damage");
+    let mut story = Story::new();
     story.run(60, 10);
     let file = File::options().write(true).open(&story.path).expect("it opens");
     // The name of the first column.
@@ -335,7 +338,7 @@ fn damaged_names_and_rows_cost_what_they_held_and_no_more() {
 
 #[test]
 fn two_objects_of_one_name_are_one_series() {
-    let mut story = Story::new("twins");
+    let mut story = Story::new();
     story.mounts = vec!["/same".to_owned(), "/same".to_owned()];
     story.run(3, 10);
     let view = story.sample.view();
