@@ -12,6 +12,9 @@ use crate::model::Now;
 use crate::scratch::Scratch;
 use crate::store::Readings;
 
+#[cfg(test)]
+use crate::scratch::Scratch;
+
 /// A Sunday, 13:00.
 const START: u64 = 1_795_352_400;
 
