@@ -9,7 +9,6 @@ use watchd_probes::{ObjectId, ProbeId, Sample, cpu, filesystem, load};
 use super::rings::Rings;
 use super::*;
 use crate::model::Now;
-use crate::scratch::Scratch;
 use crate::store::Readings;
 
 #[cfg(test)]
