@@ -96,6 +96,7 @@ impl Core {
             notes.add(EventKind::StateUnwritable, "", &text);
         }
         let chronicle = Chronicle::open(places, now, &mut notes);
+        memory::trim_text();
         let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
         let (door, missed) = super::reload::open_door(places, &loaded)?;
         for line in missed {
@@ -107,6 +108,7 @@ impl Core {
         poller
             .add(control.source(), Token::Control.pack(), Interest::Read)
             .map_err(|error| system("wait for requests", &error))?;
+        memory::trim_text();
         let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
         let specs = with_conditions(policy.services, &policy.promises);
@@ -161,6 +163,8 @@ impl Core {
         memory::trim_text();
         self.finish_turn(true);
         self.greet();
+        // What the start has left of the heap would be the door's as well.
+        memory::trim_heap();
         memory::trim_text();
         self.open_door();
         self.notifier.say("READY=1");
