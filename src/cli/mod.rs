@@ -220,7 +220,7 @@ pub fn main() -> ExitCode {
     }
     let uid = nix::unistd::geteuid().as_raw();
     let mut places = Places::usual(uid, |name| std::env::var_os(name), |path| path.exists());
-    match given::read(lexopt::Parser::from_env(), COMMANDS, &mut places) {
+    match understand(lexopt::Parser::from_env(), &mut places) {
         Ok((command, given)) if given.has("help") => {
             say(&help_of(command));
             ExitCode::SUCCESS
@@ -232,6 +232,14 @@ pub fn main() -> ExitCode {
         Ok((command, given)) => (command.run)(&places, &given),
         Err(error) => wrong(&format!("{error}; `watchd help` lists what there is")),
     }
+}
+
+/// Finds the command that the arguments name, and what it is given.
+pub fn understand(
+    arguments: lexopt::Parser,
+    places: &mut Places,
+) -> Result<(&'static Command, given::Given), given::UsageError> {
+    given::read(arguments, COMMANDS, places)
 }
 
 /// Writes to standard output; false when nobody reads it any more, which ends a command quietly.

@@ -14,7 +14,7 @@
 
 mod client;
 mod front;
-mod http;
+pub mod http;
 mod source;
 
 use std::fs::File;

@@ -4,7 +4,7 @@
 //! because its file system may hang; a program runs as an errand and is not kept here. A socket is closed as soon as there is
 //! a verdict. A check costs some 250 bytes while it is asked, and nothing after.
 
-mod reply;
+pub mod reply;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
