@@ -10,7 +10,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -98,6 +98,10 @@ struct World {
     sequence: u64,
     grips: HashMap<u64, (Identity, u64)>,
     next_grip: u64,
+    /// Grips that report nothing any more.
+    muted: HashSet<u64>,
+    /// How those ended that were nobody's children here, and when.
+    obituaries: HashMap<i32, (Identity, Ending, Duration)>,
     doubt: bool,
     forks_fail: bool,
     /// How many steps watchd still has to live.
@@ -229,6 +233,7 @@ impl World {
                 self.models[service].died_at = now;
             }
             if !child {
+                self.obituaries.insert(identity.pid, (identity, ending, now));
                 self.procs.remove(&identity.pid);
             }
         }
@@ -467,6 +472,7 @@ impl World {
     /// What the end of watchd does to the others.
     fn orphan(&mut self) {
         self.grips.clear();
+        self.muted.clear();
         self.agenda.retain(|_, what| !matches!(what, Happening::Answer(_)));
         for model in &mut self.models {
             // A start that was paid for may have died with it.
@@ -578,12 +584,23 @@ impl Hands for SimHands {
         }
     }
 
+    fn mute(&mut self, grip: &u64) {
+        self.step();
+        self.0.borrow_mut().muted.insert(*grip);
+    }
+
     fn ended(&mut self, grip: &u64) -> Option<Option<Ending>> {
         self.step();
         let world = self.0.borrow();
         let (identity, _) = world.grips[grip];
         match world.procs.get(&identity.pid).filter(|proc| proc.identity == identity) {
-            None => Some(None),
+            // The kernel knows what became of it once its parent does; not at the moment of its death.
+            None => Some(
+                world
+                    .obituaries
+                    .get(&identity.pid)
+                    .and_then(|(dead, ending, at)| (*dead == identity && *at < world.mono).then_some(*ending)),
+            ),
             Some(proc) => proc.ended.map(|ending| proc.child.then_some(ending)),
         }
     }
@@ -755,6 +772,8 @@ impl Run {
             sequence: 0,
             grips: HashMap::new(),
             next_grip: 0,
+            muted: HashSet::new(),
+            obituaries: HashMap::new(),
             doubt: false,
             forks_fail: false,
             steps,
@@ -990,10 +1009,9 @@ impl Run {
                 let gone = |identity: Identity| {
                     world.procs.get(&identity.pid).is_none_or(|proc| proc.identity != identity || proc.ended.is_some())
                 };
-                let mut tokens: Vec<u64> =
-                    world.grips.values().filter(|(identity, _)| gone(*identity)).map(|(_, token)| *token).collect();
-                tokens.sort_unstable();
-                tokens.first().copied()
+                let reports =
+                    world.grips.iter().filter(|(grip, (identity, _))| gone(*identity) && !world.muted.contains(grip));
+                reports.map(|(_, (_, token))| *token).min()
             };
             let (Some(token), true) = (token, self.services.is_some()) else { break };
             self.act(|services, turn| services.on_pidfd(token, turn));

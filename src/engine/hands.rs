@@ -33,7 +33,10 @@ pub trait Hands {
     /// Lets go. A child of ours that has ended is taken away.
     fn let_go(&mut self, grip: Self::Grip);
 
-    /// Whether it has ended; how is known of our children only.
+    /// Reports its end no more, but keeps hold of it.
+    fn mute(&mut self, grip: &Self::Grip);
+
+    /// Whether it has ended, and how; of what is not our child that is known later, or never.
     fn ended(&mut self, grip: &Self::Grip) -> Option<Option<Ending>>;
 
     /// Why a child that has ended never became its program.

@@ -216,6 +216,7 @@ impl<G, B: Blob> Services<G, B> {
     /// Something is due; see `next_deadline`.
     pub fn on_deadline<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
         for entry in &mut self.entries {
+            entry.solve(&mut self.books, turn);
             if entry.deadline().is_some_and(|deadline| deadline <= turn.now.mono) {
                 entry.drive(Event::Tick, &mut self.books, turn);
             }
@@ -226,6 +227,7 @@ impl<G, B: Blob> Services<G, B> {
     /// Once a cycle: looks for what somebody else may have started, and writes what could not be written.
     pub fn on_cycle<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
         for entry in &mut self.entries {
+            entry.solve(&mut self.books, turn);
             let event = entry.cycle_event(turn.now.mono);
             entry.drive(event, &mut self.books, turn);
         }

@@ -103,6 +103,10 @@ impl Hands for SystemHands<'_> {
         grip.pidfd.reap();
     }
 
+    fn mute(&mut self, grip: &Grip) {
+        self.watch.remove(grip.pidfd.as_fd());
+    }
+
     fn ended(&mut self, grip: &Grip) -> Option<Option<Ending>> {
         grip.pidfd.has_ended().then(|| grip.pidfd.ending())
     }

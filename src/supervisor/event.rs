@@ -50,6 +50,8 @@ pub enum Event {
         ending: Option<Ending>,
         trouble: Option<Text>,
     },
+    /// How a process ended whose death was reported before that was known.
+    Explained(Identity, Ending),
     /// The answers to [`Action::Run`].
     CommandStarted(Identity),
     CommandFailed(Text),

@@ -85,6 +85,8 @@ pub struct Machine {
     pub(super) restarts: u32,
     pub(super) since: Duration,
     pub(super) reason: Text,
+    /// The process whose death nobody could explain yet, and how long it lived.
+    pub(super) riddle: Option<(Identity, Duration)>,
     pub(super) random: u64,
 }
 
@@ -140,6 +142,7 @@ impl Machine {
             restarts: 0,
             since: now,
             reason: text(format_args!("not looked for yet")),
+            riddle: None,
             random: seed | 1,
         }
     }
@@ -161,6 +164,7 @@ impl Machine {
             Event::Spawned(identity) => self.on_spawned(identity, &mut turn),
             Event::SpawnFailed(why) => self.on_spawn_failed(why, &mut turn),
             Event::Died { identity, ending, trouble } => self.on_death(identity, ending, trouble, &mut turn),
+            Event::Explained(identity, ending) => self.on_explained(identity, ending, &mut turn),
             Event::CommandStarted(identity) => self.on_command_started(identity),
             Event::CommandFailed(why) => self.on_command_over(None, Some(why), &mut turn),
             Event::CommandEnded { identity, ending, trouble } => {

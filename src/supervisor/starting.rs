@@ -295,6 +295,7 @@ impl Machine {
         let Some(daemon) = self.daemon().filter(|daemon| daemon.identity == identity) else { return };
         self.last = None;
         let lived = turn.now.saturating_sub(daemon.born);
+        self.riddle = (trouble.is_none() && ending.is_none()).then_some((identity, lived));
         self.reason = match (trouble, ending) {
             // Why we ended it says more than how.
             _ if self.ailment.is_some() => self.reason.clone(),
@@ -303,7 +304,7 @@ impl Machine {
                 format_args!("exit status 0 after {}; run needs a program that stays in the foreground", Span(lived)),
             ),
             (None, Some(ending)) => text(format_args!("{ending} after {}", Span(lived))),
-            (None, None) => text(format_args!("ended after {}; not our child, so how is not known", Span(lived))),
+            (None, None) => unexplained(lived),
         };
         match self.phase {
             Phase::Alive { .. } => {
@@ -316,4 +317,18 @@ impl Machine {
             _ => {}
         }
     }
+
+    /// The kernel has said, after the fact, how a process ended that was not our child.
+    pub(super) fn on_explained(&mut self, identity: Identity, ending: Ending, turn: &mut Turn<'_>) {
+        let Some((_, lived)) = self.riddle.take_if(|(dead, _)| *dead == identity) else { return };
+        let what = text(format_args!("{ending} after {}", Span(lived)));
+        turn.note(EventKind::ServiceDied, &what);
+        if self.reason == unexplained(lived) {
+            self.reason = what;
+        }
+    }
+}
+
+fn unexplained(lived: Duration) -> Text {
+    text(format_args!("ended after {}; not our child, so how is not known", Span(lived)))
 }

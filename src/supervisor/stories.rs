@@ -131,6 +131,24 @@ impl Story {
 }
 
 #[test]
+fn how_a_daemon_of_its_own_ended_is_told_when_the_kernel_says_so() {
+    let mut story = Story::new(daemon());
+    story.step(Event::Tick);
+    let identity = story.identity();
+    story.step(Event::Seen(Sighting::Found { identity, born: identity.born() }));
+    story.wait(5000);
+    story.step(Event::Died { identity, ending: None, trouble: None });
+    assert!(story.machine.reason().contains("how is not known"), "{}", story.machine.reason());
+    story.notes.clear();
+    story.step(Event::Explained(Identity { pid: 1, ..identity }, Ending::Signal(15)));
+    assert_eq!(story.notes, [], "another process explains nothing");
+    story.step(Event::Explained(identity, Ending::Signal(9)));
+    assert!(story.machine.reason().starts_with("killed by signal 9 after"), "{}", story.machine.reason());
+    story.step(Event::Explained(identity, Ending::Signal(9)));
+    assert_eq!(story.notes, [EventKind::ServiceDied], "once");
+}
+
+#[test]
 fn a_death_after_settle_is_answered_in_the_same_step() {
     let mut story = Story::ready(child());
     story.now += ms(7_200_000);

@@ -13,6 +13,23 @@ use crate::model::Ending;
 /// Linux 6.9; older kernels say EINVAL.
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
+/// Linux 6.15: asks what is kept of a process, also when it was not our child. Older kernels say ENOTTY or leave the bit out.
+const PIDFD_GET_INFO: libc::c_ulong = 0xc040_ff0b;
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// The first version of the kernel's `struct pidfd_info`.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    mask: u64,
+    cgroup: u64,
+    /// Pid, thread group, parent, eight accounts.
+    numbers: [u32; 11],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<Info>() == 64);
+
 /// An open pidfd.
 #[derive(Debug)]
 pub struct Pidfd {
@@ -63,9 +80,17 @@ impl Pidfd {
         check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, no_info, flags) })
     }
 
-    /// How it ended, without taking it away; none while it runs and when it is not our child.
+    /// How it ended, without taking it away; none while it runs. Of a process that is not our child it is known once its
+    /// parent has taken notice, on Linux 6.15 and newer; before that, none.
     pub fn ending(&self) -> Option<Ending> {
-        self.wait(libc::WNOWAIT)
+        self.wait(libc::WNOWAIT).or_else(|| self.obituary())
+    }
+
+    fn obituary(&self) -> Option<Ending> {
+        let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+        // SAFETY: the number names the size of `info`, which is what the kernel writes at most.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) }.into()).ok()?;
+        (info.mask & PIDFD_INFO_EXIT != 0).then(|| ending_of(info.exit_code))
     }
 
     /// Takes a zombie away if it is one of ours.
@@ -85,6 +110,57 @@ impl AsFd for Pidfd {
     }
 }
 
+/// A wait status as the kernel keeps it.
+fn ending_of(status: i32) -> Ending {
+    if libc::WIFSIGNALED(status) {
+        Ending::Signal(libc::WTERMSIG(status))
+    } else {
+        Ending::Exit(libc::WEXITSTATUS(status))
+    }
+}
+
 fn check(result: libc::c_long) -> io::Result<()> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_wait_status_is_told_as_people_say_it() {
+        for (status, expect) in
+            [(0, Ending::Exit(0)), (0x700, Ending::Exit(7)), (9, Ending::Signal(9)), (0x8b, Ending::Signal(11))]
+        {
+            assert_eq!(ending_of(status), expect);
+        }
+    }
+
+    /// The kernel keeps what became of a process that somebody else waited for.
+    #[test]
+    fn how_a_stranger_ended_is_known_once_its_parent_knows() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 1000 & echo $!; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell can be started");
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says a pid");
+        let stranger = Pidfd::open(line.trim().parse().expect("a number")).expect("it runs");
+        assert_eq!(stranger.ending(), None);
+        stranger.send(libc::SIGKILL).expect("it runs");
+        shell.wait().expect("it is our child");
+        let end = Instant::now() + Duration::from_secs(5);
+        while stranger.ending().is_none() && Instant::now() < end {
+            let mut fds = [PollFd::new(stranger.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut fds, PollTimeout::from(5u8));
+        }
+        match stranger.ending() {
+            None => eprintln!("SKIPPED: this kernel is older than 6.15"),
+            ending => assert_eq!(ending, Some(Ending::Signal(libc::SIGKILL))),
+        }
+    }
 }

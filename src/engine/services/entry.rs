@@ -15,6 +15,9 @@ pub(super) const SIGKILL: i32 = 9;
 /// A look through the whole process table, some 20 µs for each process, is had so often while nothing is expected.
 const SCAN_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a parent may take to notice the death of its child before nobody asks any more.
+const LONGEST_RIDDLE: Duration = Duration::from_secs(5);
+
 /// A process that is held.
 pub(super) struct Held<G> {
     pub identity: Identity,
@@ -30,6 +33,8 @@ pub(super) struct Entry<G> {
     pub guard: bool,
     pub daemon: Option<Held<G>>,
     pub command: Option<Held<G>>,
+    /// One that has ended while nobody could say how yet.
+    riddle: Option<(Held<G>, Duration)>,
     /// The name of its program when last seen.
     pub comm: [u8; 16],
     pub written: Option<Record>,
@@ -45,7 +50,7 @@ impl<G> Entry<G> {
             None => (Machine::new(now.mono, seed), None, [0; 16]),
         };
         let next_scan = now.mono;
-        Self { spec, machine, place, guard: true, daemon: None, command: None, comm, written, next_scan }
+        Self { spec, machine, place, guard: true, daemon: None, command: None, riddle: None, comm, written, next_scan }
     }
 
     /// Finds out what of it runs already.
@@ -113,8 +118,15 @@ impl<G> Entry<G> {
                 // group is still its own.
                 let _ = turn.hands.signal(&held.grip, SIGKILL, Reach::Group);
             }
-            turn.hands.let_go(held.grip);
-            self.drive(Event::Died { identity: held.identity, ending, trouble }, books, turn);
+            let identity = held.identity;
+            if ending.is_none() && trouble.is_none() && !self.machine.is_own() {
+                turn.hands.mute(&held.grip);
+                self.forget_riddle(turn);
+                self.riddle = Some((held, turn.now.mono));
+            } else {
+                turn.hands.let_go(held.grip);
+            }
+            self.drive(Event::Died { identity, ending, trouble }, books, turn);
         } else if let Some(mut held) = self.command.take_if(|held| held.token == token) {
             let trouble = turn.hands.trouble(&mut held.grip);
             turn.hands.let_go(held.grip);
@@ -122,8 +134,28 @@ impl<G> Entry<G> {
         }
     }
 
+    /// Asks again how the one ended of which that was not known: its parent may have taken notice since.
+    pub fn solve<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
+        let Some((held, since)) = &self.riddle else { return };
+        let ending = turn.hands.ended(&held.grip).flatten();
+        let identity = held.identity;
+        if ending.is_some() || since.saturating_add(LONGEST_RIDDLE) <= turn.now.mono {
+            self.forget_riddle(turn);
+        }
+        if let Some(ending) = ending {
+            self.drive(Event::Explained(identity, ending), books, turn);
+        }
+    }
+
+    fn forget_riddle<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        if let Some((held, _)) = self.riddle.take() {
+            turn.hands.let_go(held.grip);
+        }
+    }
+
     /// Stops to wait for its processes, which go on.
     pub fn let_go<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        self.forget_riddle(turn);
         for held in [self.daemon.take(), self.command.take()].into_iter().flatten() {
             turn.hands.let_go(held.grip);
         }
