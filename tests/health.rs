@@ -210,6 +210,51 @@ fn dependents_go_with_what_they_need_and_return_with_it() {
 }
 
 #[test]
+fn a_group_is_told_in_the_order_of_its_needs() {
+    let config = HEAD.to_owned()
+        + &sleeper("web", "needs = [\"app\"]\ntags = [\"front\"]")
+        + &sleeper("app", "needs = [\"db\"]")
+        + &sleeper("db", "tags = [\"front\"]\nready = { unix = \"@/db.sock\", within = \"1m\" }")
+        + &sleeper("other", "");
+    let home = home("groups", &config);
+    let socket = UnixListener::bind(home.scratch.path("db.sock")).expect("it can be bound");
+    let mut daemon = home.start();
+    let before = ["web", "db", "app"].map(|id| daemon.wait_state(id, ServiceState::Ready).pid);
+    assert_eq!(home.ask(&["status", "@front", "--names"]), (0, "web\ndb\n".to_owned()));
+    let (code, table) = home.ask(&["status", "@front"]);
+    assert!(code == 0 && table.lines().count() == 3 && !table.contains("other"), "{table}");
+    assert_eq!(home.ask(&["status", "@nobody"]).0, 2);
+
+    // web is restarted when db serves again, and not before.
+    drop(socket);
+    fs::remove_file(home.scratch.path("db.sock")).expect("it is there");
+    assert_eq!(home.ask(&["restart", "@front"]), (0, "told in this order: db, web\n".to_owned()));
+    reason(&mut daemon, "db", "not ready: unix");
+    assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, before[0]);
+    let _socket = UnixListener::bind(home.scratch.path("db.sock")).expect("it can be bound");
+    daemon.wait_for("both restarted", |snapshot| {
+        let is_new =
+            |id, old| snapshot.service(id).is_some_and(|row| row.pid != old && row.state() == ServiceState::Ready);
+        (is_new("db", before[1]) && is_new("web", before[0])).then_some(())
+    });
+    assert_eq!(daemon.wait_state("app", ServiceState::Ready).pid, before[2], "nobody told app");
+
+    assert_eq!(home.ask(&["stop", "@front"]), (0, "told in this order: web, db\n".to_owned()));
+    for id in ["web", "db"] {
+        daemon.wait_state(id, ServiceState::Stopped);
+    }
+    let (_, events) = home.ask(&["events"]);
+    let place = |id: &str| {
+        events.lines().position(|line| line.contains("service-stopped") && line.contains(&format!(" {id}: ")))
+    };
+    assert!(place("web").is_some() && place("web") < place("db"), "{events}");
+    assert_eq!(home.ask(&["start", "@front"]), (0, "told in this order: db, web\n".to_owned()));
+    for id in ["db", "app", "web"] {
+        daemon.wait_state(id, ServiceState::Ready);
+    }
+}
+
+#[test]
 fn a_killed_watchd_does_not_touch_dependents_of_what_is_not_ready_yet() {
     let config = HEAD.to_owned()
         + &sleeper("db", "ready = { unix = \"@/db.sock\", within = \"1h\" }")

@@ -25,6 +25,7 @@ mod quantity;
 mod screen;
 mod status;
 mod why;
+mod written;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -61,7 +62,7 @@ const fn option(name: &'static str, value: &'static str, help: &'static str) -> 
 const ORDERED: &[(u8, &str)] = &[(0, "done"), (1, "failed"), (2, "no such name"), (3, "no daemon")];
 
 const fn order(name: &'static str, help: &'static str, run: fn(&Places, &Given) -> ExitCode) -> Command {
-    Command { name, words: "NAME…", flags: &[], help, exits: ORDERED, run }
+    Command { name, words: "NAME…|@TAG…", flags: &[], help, exits: ORDERED, run }
 }
 
 /// All commands.
@@ -76,11 +77,12 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: "status",
-        words: "[NAME…]",
+        words: "[NAME…|@TAG…]",
         flags: &[
             flag("json", "for programs: one JSON document, of everything"),
             flag("watch", "goes on showing; q quits"),
             flag("nagios", "one line and the exit codes of Nagios"),
+            flag("names", "only the names of the services, one in each line"),
         ],
         help: "shows how everything is, also when the daemon hangs or is dead",
         exits: &[(0, "all is well"), (1, "something is not"), (3, "no daemon"), (4, "cannot tell")],

@@ -98,7 +98,17 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
         Ok(look) => look,
         Err(error) => return without(places, given, &error),
     };
-    if let Some(name) = given.words.iter().find(|name| look.snapshot.service(name).is_none()) {
+    let names = match super::written::spread(&given.words, places, &look.snapshot.header) {
+        Ok(names) => names,
+        Err(cause) => return super::wrong(&format!("cannot show that group: {cause}")),
+    };
+    if given.has("names") {
+        let ids = look.snapshot.services.iter().map(|row| text(&row.id));
+        let chosen = ids.filter(|id| names.is_empty() || names.iter().any(|name| name == id));
+        super::say(&chosen.map(|id| format!("{id}\n")).collect::<String>());
+        return look.health(&names).into();
+    }
+    if let Some(name) = names.iter().find(|name| look.snapshot.service(name).is_none()) {
         return super::wrong(&format!("cannot show `{}`: no such service", name.escape_debug()));
     }
     if given.has("nagios") {
@@ -108,10 +118,10 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
         return tell_json(&look);
     }
     if given.has("watch") && std::io::stdin().is_terminal() && terminal::size().is_some() {
-        return watch(places, &reader, &given.words);
+        return watch(places, &reader, &names);
     }
-    super::say(&draw(&look, &given.words, width(), paint()));
-    look.health(&given.words).into()
+    super::say(&draw(&look, &names, width(), paint()));
+    look.health(&names).into()
 }
 
 fn tell_json(look: &Look) -> ExitCode {

@@ -6,6 +6,7 @@
 mod bonds;
 mod checks;
 mod entry;
+mod group;
 mod look;
 mod work;
 
@@ -22,6 +23,7 @@ use super::hands::Hands;
 use bonds::Links;
 pub use checks::Ask;
 use entry::Entry;
+use group::Waiting;
 
 /// What one call works with.
 pub struct Turn<'a, H: Hands> {
@@ -102,6 +104,8 @@ impl<B: Blob> Books<B> {
 pub struct Services<G, B = File> {
     entries: Vec<Entry<G>>,
     links: Links,
+    /// Orders to a group that wait for others of it.
+    orders: Vec<Waiting>,
     books: Books<B>,
     /// Services that left the policy, by id. Should one come back, its process must not be started a second time, also
     /// when the ledger could not take it.
@@ -123,6 +127,7 @@ impl<G, B: Blob> Services<G, B> {
         let mut services = Self {
             entries: Vec::new(),
             links: Links::default(),
+            orders: Vec::new(),
             books: Books { ledger, failing, generation: 0, asked: Vec::new() },
             left: Vec::new(),
             seed,
@@ -255,35 +260,13 @@ impl<G, B: Blob> Services<G, B> {
         if matches!(verb, Verb::Start | Verb::Restart) && !entry.spec.can_start() {
             return Err(Refusal::NoStart(name.to_owned()));
         }
+        self.orders.retain(|waiting| waiting.id != name);
         entry.drive(Event::Control(verb), &mut self.books, turn);
         self.bind(turn);
         let Some(fact) = self.facts(turn.now).find(|fact| fact.id == name) else {
             return Err(Refusal::NoSuchName(name.to_owned()));
         };
         Ok(text(format_args!("{name} is {}: {}", fact.state, fact.reason)))
-    }
-
-    /// Carries out an order for all services with this tag; those that cannot be started are left out of a start.
-    fn control_all<H: Hands<Grip = G>>(
-        &mut self,
-        verb: Verb,
-        tag: &str,
-        turn: &mut Turn<'_, H>,
-    ) -> Result<Text, Refusal> {
-        let starts = matches!(verb, Verb::Start | Verb::Restart);
-        let mut told = 0;
-        for entry in self.entries.iter_mut().filter(|entry| entry.spec.care.tags.iter().any(|own| own == tag)) {
-            if !starts || entry.spec.can_start() {
-                entry.drive(Event::Control(verb), &mut self.books, turn);
-                told += 1;
-            }
-        }
-        self.bind(turn);
-        match told {
-            0 => Err(Refusal::NoSuchTag(tag.to_owned())),
-            1 => Ok(text(format_args!("one service of @{tag} was told"))),
-            told => Ok(text(format_args!("{told} services of @{tag} were told"))),
-        }
     }
 
     /// Says whether the condition of a service's promise holds. While it does not, nothing is started.
@@ -299,6 +282,7 @@ impl<G, B: Blob> Services<G, B> {
     pub fn shutdown<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
         // From now on nobody is stopped for another's sake.
         self.links = Links::default();
+        self.orders = Vec::new();
         for entry in &mut self.entries {
             entry.drive(Event::Leave, &mut self.books, turn);
         }

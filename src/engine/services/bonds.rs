@@ -38,6 +38,11 @@ impl Links {
         Self { needs, after, doomed: vec![false; entries.len()] }
     }
 
+    /// Whether one of them names the other, in `needs` or in `after`.
+    pub fn names(&self, who: usize, whom: usize) -> bool {
+        self.needs.contains(&(who, whom)) || self.after.contains(&(who, whom))
+    }
+
     fn needed_by(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
         self.needs.iter().filter(move |(who, _)| *who == place).map(|(_, whom)| *whom)
     }
@@ -118,8 +123,16 @@ impl<G, B: Blob> Services<G, B> {
         self.bind(turn);
     }
 
-    /// Tells each service what the others mean for it, until that changes nothing more.
+    /// Tells each service what the others mean for it, and what was ordered once its turn has come.
     pub(super) fn bind<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        self.tell_bonds(turn);
+        while self.follow_order(turn) {
+            self.tell_bonds(turn);
+        }
+    }
+
+    /// Tells each service what the others mean for it, until that changes nothing more.
+    fn tell_bonds<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
         if self.links.needs.is_empty() && self.links.after.is_empty() {
             return;
         }
