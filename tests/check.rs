@@ -272,7 +272,14 @@ const OTHERS: &[Bad] = &[
     ("[report.r]\ntext = \"x\"\nchanges = \"yes\"", "3:11: report.r.changes", "write it without quotes"),
     ("[report.r]\ntext = \"x\"\nchanges = true\nquiet = \"1h\"", "4:9: report.r.quiet", "is of no use with `changes`"),
     ("[report.r]\ntext = \"x\"\nuser = \"root\"", "3:8: report.r.user", "nothing is started"),
-    ("[class.x]", "1:8: class.x", "`when` is missing"),
+    ("[class.x]", "1:8: class.x", "has none of `when`, `any` and `all`"),
+    ("[class.x]\nany = [\"any\", \"a &\"]", "2:19: class.x.any[2]", "found the end"),
+    ("[class.x]\nall = [\"é\"]", "2:9: class.x.all[1]", "found `é`"),
+    ("[class.x]\nall = []", "2:7: class.x.all", "the list is empty"),
+    ("[class.x]\nany = \"a\"", "2:7: class.x.any", "in square brackets"),
+    ("[class.x]\nwhen = \"any\"\nhold = \"100ms\"", "3:8: class.x.hold", "write a time from 1s to 30d"),
+    ("[class.x]\nall = [\"y\"]\n[class.y]\nany = [\"!x\"]", "1:8: class.x", "needs itself: x -> y -> x"),
+    ("[disk.a]\npath = \"/\"\nhold = \"x\"", "3:8: disk.a.hold", "is not a time"),
     ("[class.x]\nwhen = \"a &\"", "2:12: class.x.when", "found the end"),
     ("[class.x]\nwhen = \"é\"", "2:9: class.x.when", "found `é`"),
     ("[class.x]\nwhen = \"a-b\"", "2:10: class.x.when", "found `-`"),
@@ -288,7 +295,6 @@ const OTHERS: &[Bad] = &[
         "there is a state class of this name",
     ),
     ("[class.true]\nwhen = \"any\"", "1:8: class.true", "is a word of the language"),
-    ("[class.x]\nall = [\"a\"]", "2:1: class.x.all", "is not in this version"),
 ];
 
 #[test]
@@ -339,7 +345,7 @@ fn what_is_probably_not_meant_is_a_warning() {
             "the nearest is `disk_root_full`",
         ),
         ("[class.x]\nwhen = \"any & Mondey\"", "t:2:15: class.x.when", "the nearest is `Monday`"),
-        ("[class.x]\nwhen = \"!maintenance\"", "t:2:10: class.x.when", "it counts as false"),
+        ("[class.x]\nwhen = \"!maintenance\"", "t:2:10: class.x.when", "false until somebody sets it"),
         ("[process.web]\nrun = [\"/nonexistent/x\"]", "t:2:7: process.web.run", "cannot find /nonexistent/x"),
         ("[process.web]\nrun = [\"/\"]", "t:2:7: process.web.run", "/ is not a file"),
         ("[process.web]\nrun = [\"/etc/passwd\"]", "t:2:7: process.web.run", "is not executable"),

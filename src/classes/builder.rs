@@ -5,6 +5,7 @@
 //! `ID_OUTCOME` of a promise. Whatever is left cannot become true; it is given back as unknown, with the nearest name.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use watchd_probes::inventory::Inventory;
 
@@ -14,7 +15,7 @@ use super::table::{Entry, ExprId, OUTCOMES, Side, Source, States, Table, Thresho
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
-use crate::model::{CLASSES, ClassKind, ServiceState};
+use crate::model::{CLASSES, ClassKind, Outcome, ServiceState};
 
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
@@ -45,6 +46,13 @@ pub struct DiskLevels {
     pub inodes: f32,
 }
 
+/// How expressions are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joint {
+    All,
+    Any,
+}
+
 /// A table in the making.
 pub struct Builder {
     table: Table,
@@ -53,6 +61,8 @@ pub struct Builder {
     services: HashMap<String, u16>,
     /// Prefixes of outcome classes.
     promises: HashMap<String, u16>,
+    /// How long the outcome classes of a promise stay.
+    holds: HashMap<u16, Duration>,
     defined: Vec<u16>,
     /// How often the nearest name was looked for.
     suggested: usize,
@@ -66,6 +76,7 @@ impl Builder {
             numbers: HashMap::new(),
             services: HashMap::new(),
             promises: HashMap::new(),
+            holds: HashMap::new(),
             defined: Vec::new(),
             suggested: 0,
         };
@@ -118,6 +129,16 @@ impl Builder {
         self.promises.insert(canonify(prefix), number);
     }
 
+    /// Lets the classes of what a promise had to do, or could not do, stay true so long after they last held.
+    pub fn hold_outcomes(&mut self, number: u16, hold: Duration) {
+        self.holds.insert(number, hold);
+    }
+
+    /// Lets a declared class stay true so long after it last held.
+    pub fn hold(&mut self, class: u16, hold: Duration) {
+        self.table.holds.push((class, hold));
+    }
+
     /// Declares a class that an expression will define; the kind of the class that has the name already, if one has.
     pub fn declare(&mut self, id: &str) -> Result<u16, ClassKind> {
         let name = canonify(id);
@@ -141,8 +162,33 @@ impl Builder {
     pub fn compile(&mut self, text: &str, unknown: &mut Vec<UnknownName>) -> Result<ExprId, SyntaxError> {
         let ops = expr::compile(text, &mut |name, column| self.resolve(name, column, unknown))?;
         self.table.ops.extend(ops);
+        Ok(self.end_expr())
+    }
+
+    /// Joins expressions that were compiled one after the other, and nothing after them, into one.
+    pub fn join(&mut self, parts: usize, joint: Joint) -> Option<ExprId> {
+        let first = self.table.ends.len().checked_sub(parts.max(1))?;
+        let start = first.checked_sub(1).and_then(|before| self.table.ends.get(before)).copied().unwrap_or(0);
+        let ends = self.table.ends.split_off(first);
+        let ops = self.table.ops.split_off(usize::try_from(start).ok()?);
+        let mut from = 0;
+        for (place, end) in ends.iter().enumerate() {
+            let end = usize::try_from(end - start).ok()?;
+            self.table.ops.extend(ops.get(from..end)?);
+            if place > 0 {
+                self.table.ops.push(match joint {
+                    Joint::All => expr::Op::And,
+                    Joint::Any => expr::Op::Or,
+                });
+            }
+            from = end;
+        }
+        Some(self.end_expr())
+    }
+
+    fn end_expr(&mut self) -> ExprId {
         self.table.ends.push(u32::try_from(self.table.ops.len()).unwrap_or(u32::MAX));
-        Ok(ExprId(u16::try_from(self.table.ends.len() - 1).unwrap_or(u16::MAX)))
+        ExprId(u16::try_from(self.table.ends.len() - 1).unwrap_or(u16::MAX))
     }
 
     /// Puts the defined classes into their order.
@@ -154,6 +200,7 @@ impl Builder {
         for class in std::mem::take(&mut self.defined) {
             self.order(class, &mut done, &mut Vec::new())?;
         }
+        self.table.holds.sort_unstable_by_key(|(class, _)| *class);
         Ok(self.table)
     }
 
@@ -193,7 +240,14 @@ impl Builder {
             return self.intern(name, Source::Time(test));
         }
         if let Some(source) = self.derived(name) {
-            return self.intern(name, source);
+            let class = self.intern(name, source);
+            if let Source::Outcome { promise, outcome } = source
+                && !matches!(outcome, Outcome::Kept | Outcome::Unknown)
+                && let Some(hold) = self.holds.get(&promise)
+            {
+                self.table.holds.push((class, *hold));
+            }
+            return class;
         }
         unknown.push(self.unknown(name, column));
         self.intern(name, Source::Nothing)

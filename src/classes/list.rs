@@ -21,6 +21,8 @@ pub struct Row<'a> {
     pub on: bool,
     /// When it became what it is, since 1970; zero when it has been so from the start.
     pub since: Duration,
+    /// When it ends by itself, since 1970; zero when that is not known.
+    pub until: Duration,
 }
 
 /// What stands before the outcome in the name of a class: `disk_` and `root`.
@@ -39,16 +41,19 @@ pub(super) struct Clock {
     names: [Timed<Short<16>>; NAMES],
     /// The time they were made for.
     at: Calendar,
+    /// The beginning of that minute, in seconds since 1970.
+    minute: u64,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { names: [const { Timed::new(Short::new()) }; NAMES], at: Calendar::default() }
+        Self { names: [const { Timed::new(Short::new()) }; NAMES], at: Calendar::default(), minute: 0 }
     }
 }
 
 impl Clock {
     pub fn tick(&mut self, local: &Calendar, wall: u64) {
+        self.minute = wall - wall % 60;
         if self.at == *local {
             return;
         }
@@ -73,6 +78,18 @@ impl Clock {
             slot.set(name, wall);
         }
     }
+
+    /// When a name that holds now ends: told of hours and what is shorter, since a day has not always 24 hours.
+    pub fn until(&self, name: &str) -> Duration {
+        let place = self.names.iter().position(|slot| slot.value == name);
+        let length: u64 = match place {
+            Some(5) => 60,
+            Some(6) => 15,
+            Some(7) => 5,
+            _ => return Duration::ZERO,
+        };
+        Duration::from_secs(self.minute + (length - u64::from(self.at.minute) % length) * 60)
+    }
 }
 
 impl Classes {
@@ -85,12 +102,18 @@ impl Classes {
     ) {
         for (place, (entry, bit)) in self.table.entries.iter().zip(&self.bits).enumerate() {
             if let Some(kind) = entry.source.kind() {
-                show(Row { name: self.table.name(place), kind, on: bit.value, since: bit.since() });
+                let until = if bit.value { self.until(place, kind) } else { Duration::ZERO };
+                show(Row { name: self.table.name(place), kind, on: bit.value, since: bit.since(), until });
             }
+        }
+        for given in self.given.iter().filter(|given| self.is_free(&given.name)) {
+            let until = given.until.map_or(Duration::ZERO, |until| until.wall);
+            show(Row { name: &given.name, kind: ClassKind::Set, on: true, since: given.since, until });
         }
         let mut loose = |name: &str, kind, since| {
             if !name.is_empty() && !self.is_mentioned(name) {
-                show(Row { name, kind, on: true, since });
+                let until = if kind == ClassKind::Time { self.clock.until(name) } else { Duration::ZERO };
+                show(Row { name, kind, on: true, since, until });
             }
         };
         for slot in &self.clock.names {
@@ -109,6 +132,18 @@ impl Classes {
             if let Some(prefix) = promise(place).filter(|_| OUTCOMES.contains(&timed.value)) {
                 loose(&joined(prefix, timed.value.word()), ClassKind::Outcome, timed.since());
             }
+        }
+    }
+}
+
+impl Classes {
+    /// When a class that is true ends by itself.
+    fn until(&self, class: usize, kind: ClassKind) -> Duration {
+        let alone = self.held.iter().find(|held| usize::from(held.class) == class && held.is_alone);
+        match (alone, kind) {
+            (Some(held), _) => self.at.wall.saturating_add(held.until.saturating_sub(self.at.mono)),
+            (None, ClassKind::Time) => self.clock.until(self.table.name(class)),
+            (None, _) => Duration::ZERO,
         }
     }
 }

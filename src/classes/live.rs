@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use watchd_probes::Now;
 
+use super::canonify;
 use super::expr;
 use super::gauge::{Gauge, Level};
-use super::list::Clock;
-use super::table::{ExprId, Side, Source, Table};
-use super::time::Calendar;
-use crate::model::{Outcome, ServiceFact, ServiceState};
+use super::given::Given;
+use super::list::{Clock, Prefix};
+use super::table::{ExprId, OUTCOMES, Side, Source, Table};
+use super::time::{Calendar, TimeTest};
+use crate::model::{ClassKind, Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
 
 /// What one moment looks like.
@@ -72,6 +74,34 @@ pub struct Classes {
     pub(super) outcomes: Vec<Timed<Outcome>>,
     /// The entries whose names could also be put together when classes are listed.
     mentioned: Vec<u16>,
+    /// Those that outlast what makes them true.
+    pub(super) held: Vec<Held>,
+    /// What somebody set.
+    pub given: Given,
+    /// The time of the last update.
+    pub(super) at: Now,
+}
+
+/// A class that stays true for a while after it last held.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub class: u16,
+    lasts: Duration,
+    /// Monotonic; zero when it has not held yet.
+    pub until: Duration,
+    /// Nothing but the hold makes it true.
+    pub is_alone: bool,
+}
+
+/// What a class is when its hold is counted in.
+fn hold(held: &mut [Held], class: usize, on: bool, now: Duration) -> bool {
+    let place = held.binary_search_by_key(&class, |held| usize::from(held.class)).ok();
+    let Some(known) = place.and_then(|place| held.get_mut(place)) else { return on };
+    if on {
+        known.until = now.saturating_add(known.lasts);
+    }
+    known.is_alone = !on && now < known.until;
+    on || known.is_alone
 }
 
 impl Classes {
@@ -87,6 +117,13 @@ impl Classes {
                 .filter(|(_, entry)| entry.source.is_moving())
                 .map(|(class, _)| class)
                 .collect(),
+            held: table
+                .holds
+                .iter()
+                .map(|(class, lasts)| Held { class: *class, lasts: *lasts, until: Duration::ZERO, is_alone: false })
+                .collect(),
+            given: Given::default(),
+            at: Now::default(),
             table,
         }
     }
@@ -99,7 +136,46 @@ impl Classes {
                 *bit = *same;
             }
         }
+        for held in &mut self.held {
+            let same = old
+                .held
+                .iter()
+                .find(|before| old.table.name(usize::from(before.class)) == self.table.name(usize::from(held.class)));
+            if let Some(before) = same {
+                // A hold that is shorter now ends sooner.
+                held.until = before.until.min(old.at.mono.saturating_add(held.lasts));
+            }
+        }
         self.clock = old.clock.clone();
+        self.given = old.given.clone();
+    }
+
+    /// The kind of the class of this name when watchd or the policy decides it: such a class cannot be set. `service` and
+    /// `promise` tell what names of states and outcomes begin with.
+    pub fn owner<'a>(
+        &self,
+        name: &str,
+        service: &dyn Fn(usize) -> Option<&'a str>,
+        promise: &dyn Fn(usize) -> Option<Prefix<'a>>,
+    ) -> Option<ClassKind> {
+        let entry = self.place(name).and_then(|place| self.table.entries.get(place));
+        if let Some(kind) = entry.and_then(|entry| entry.source.kind()) {
+            return Some(kind);
+        }
+        if name == "true" || name == "false" {
+            return Some(ClassKind::Hard);
+        }
+        if TimeTest::parse(name).is_some() {
+            return Some(ClassKind::Time);
+        }
+        let (stem, word) = name.rsplit_once('_')?;
+        let is_state = ServiceState::ALL.iter().any(|state| state.word() == word);
+        if is_state && (0..self.states.len()).filter_map(service).any(|id| canonify(id) == stem) {
+            return Some(ClassKind::State);
+        }
+        let is_outcome = OUTCOMES.iter().any(|outcome| outcome.word() == word);
+        let same = |prefix: Prefix<'_>| canonify(&format!("{}{}", prefix.kind, prefix.id)) == stem;
+        (is_outcome && (0..self.outcomes.len()).filter_map(promise).any(same)).then_some(ClassKind::Outcome)
     }
 
     pub fn table(&self) -> &Table {
@@ -109,6 +185,7 @@ impl Classes {
     /// Looks at everything anew; says whether any class that an expression can mention changed.
     pub fn update(&mut self, scene: &Scene<'_>, outcomes: &[Outcome]) -> bool {
         let wall = scene.now.wall.as_secs();
+        self.at = scene.now;
         self.clock.tick(&scene.local, wall);
         for (place, state) in self.states.iter_mut().enumerate() {
             state.set((scene.services)(place).map(|fact| fact.state), wall);
@@ -123,10 +200,10 @@ impl Classes {
     fn judge(&mut self, scene: &Scene<'_>, read: &dyn Fn(Gauge, &[String]) -> Level) -> bool {
         let wall = scene.now.wall.as_secs();
         let mut changed = false;
-        for (entry, bit) in self.table.entries.iter().zip(&mut self.bits) {
+        for (class, (entry, bit)) in self.table.entries.iter().zip(&mut self.bits).enumerate() {
             let on = match &entry.source {
                 Source::Hard => true,
-                Source::Nothing => false,
+                Source::Nothing => self.given.contains(self.table.name(class)),
                 Source::StateUnwritable => !scene.is_state_writable,
                 Source::Defined(_) => continue,
                 Source::Time(test) => test.holds(&scene.local, &scene.utc),
@@ -143,20 +220,21 @@ impl Classes {
                     self.outcomes.get(usize::from(*promise)).is_some_and(|known| known.value == *outcome)
                 }
             };
-            changed |= bit.set(on, wall);
+            changed |= bit.set(hold(&mut self.held, class, on, scene.now.mono), wall);
         }
         for place in 0..self.table.order.len() {
-            changed |= self.conclude(place, wall);
+            changed |= self.conclude(place, scene.now);
         }
         changed
     }
 
     /// Evaluates one defined class.
-    fn conclude(&mut self, place: usize, wall: u64) -> bool {
+    fn conclude(&mut self, place: usize, now: Now) -> bool {
         let Some(class) = self.table.order.get(place).map(|class| usize::from(*class)) else { return false };
         let Some(Source::Defined(id)) = self.table.entries.get(class).map(|entry| entry.source) else { return false };
-        let on = self.eval(id);
-        self.bits.get_mut(class).is_some_and(|bit| bit.set(on, wall))
+        let holds = self.eval(id);
+        let on = hold(&mut self.held, class, holds, now.mono);
+        self.bits.get_mut(class).is_some_and(|bit| bit.set(on, now.wall.as_secs()))
     }
 
     /// The value of an expression of the policy, as of the last update.
@@ -184,6 +262,12 @@ impl Classes {
     /// Whether the class with this name is true; false for a name without an entry.
     pub fn is_on(&self, name: &str) -> bool {
         self.place(name).and_then(|class| self.bits.get(class)).is_some_and(|bit| bit.value)
+    }
+
+    /// Whether nothing in the policy or in watchd itself makes a class of this name.
+    pub(super) fn is_free(&self, name: &str) -> bool {
+        let entry = self.place(name).and_then(|place| self.table.entries.get(place));
+        entry.is_none_or(|entry| entry.source.kind().is_none())
     }
 
     /// Whether a name of time, state or outcome has an entry.
@@ -315,6 +399,70 @@ mod tests {
             let scene = Scene { services: &fact, ..scene() };
             classes.update(&scene, &[Outcome::Kept]);
             assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_class_holds_so_long_after_it_last_held() {
+        let mut builder = builder();
+        builder.promise("web", 0);
+        builder.hold_outcomes(0, Duration::from_secs(30));
+        let class = builder.declare("flood").expect("a new name");
+        builder.hold(class, Duration::from_secs(60));
+        let expr = builder.compile("load_high", &mut Vec::new()).expect("an expression");
+        builder.define(class, expr);
+        for name in ["web_repaired", "web_kept"] {
+            builder.compile(name, &mut Vec::new()).expect(name);
+        }
+        let mut classes = Classes::new(builder.finish().expect("a table"), 0, 1);
+        for (at, level, outcome, expect) in [
+            (0, 0.0, Outcome::Kept, [false, false, true]),
+            (10, 9.0, Outcome::Repaired, [true, true, false]),
+            (39, 0.0, Outcome::Kept, [true, true, true]),
+            (40, 0.0, Outcome::Kept, [true, false, true]),
+            (50, 9.0, Outcome::Kept, [true, false, true]),
+            (109, 0.0, Outcome::Kept, [true, false, true]),
+            (110, 0.0, Outcome::Kept, [false, false, true]),
+        ] {
+            let now = Now { mono: Duration::from_secs(at), wall: Duration::from_secs(1_000 + at) };
+            classes.outcomes[0].set(outcome, at);
+            classes.judge(&Scene { now, ..scene() }, &|_, _| Level::Is(level));
+            assert_eq!(["flood", "web_repaired", "web_kept"].map(|name| classes.is_on(name)), expect, "at {at}");
+        }
+    }
+
+    #[test]
+    fn lists_are_joined_as_their_names_say() {
+        let mut builder = builder();
+        let class = builder.declare("x").expect("a new name");
+        for text in ["any", "false", "true | false", "any", "linux & true"] {
+            builder.compile(text, &mut Vec::new()).expect(text);
+            if text == "true | false" {
+                builder.join(2, super::super::builder::Joint::Any).expect("two parts");
+            }
+        }
+        builder.join(2, super::super::builder::Joint::All).expect("two parts");
+        let expr = builder.join(3, super::super::builder::Joint::All).expect("three parts");
+        builder.define(class, expr);
+        let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
+        classes.judge(&scene(), &|_, _| Level::Is(0.0));
+        assert!(classes.is_on("x"));
+        assert_eq!(classes.table.ends.len(), 1);
+    }
+
+    #[test]
+    fn what_is_given_makes_a_name_true_that_nothing_else_makes() {
+        let mut builder = builder();
+        let expr = builder.compile("!quiet & any", &mut Vec::new()).expect("an expression");
+        let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
+        for (given, calm) in [(false, true), (true, false), (false, true)] {
+            if given {
+                classes.given.give("quiet", super::super::Giver::Hand, None, Now::default()).expect("a name");
+            } else {
+                classes.given.take_back("quiet");
+            }
+            classes.judge(&scene(), &|_, _| Level::Is(0.0));
+            assert_eq!(classes.eval(expr), calm);
         }
     }
 

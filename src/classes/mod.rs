@@ -13,6 +13,7 @@
 //! | state | `ID_ready ID_starting ID_stopped ID_paused ID_flapping …`, `ID_down` | the service is in that state; down is not running although it should |
 //! | outcome | `ID_kept ID_repaired ID_failed ID_timeout ID_denied ID_would`, `disk_ID_…`, `report_ID_…` | the promise last came out so |
 //! | defined | `[class.ID]` | its expression holds |
+//! | set | any other | somebody set it by hand |
 //!
 //! A measured class whose reading is unknown is false, and `load_unknown`, `memory_unknown`, `swap_unknown`, `pressure_unknown` or
 //! `disk_ID_unknown` is true instead: an action may rest on a level, never on the lack of one. What the host does not have
@@ -24,15 +25,17 @@
 mod builder;
 mod expr;
 mod gauge;
+mod given;
 mod hard;
 mod list;
 mod live;
 mod table;
 mod time;
 
-pub use builder::{Builder, DiskLevels, TableError, UnknownName};
+pub use builder::{Builder, DiskLevels, Joint, TableError, UnknownName};
 pub use expr::{Op, Reason, SyntaxError, compile, eval};
 pub use gauge::{Gauge, Level};
+pub use given::{Given, GivenClass, Giver, LONGEST_GIVEN, MOST_GIVEN, NotGiven, is_class_name};
 pub use hard::canonify;
 pub use list::{Prefix, Row};
 pub use live::{Classes, DiskState, Scene};

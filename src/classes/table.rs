@@ -4,6 +4,8 @@
 //! list of steps. Interned are the hard and measured classes, the defined ones, and every name that an expression mentions;
 //! the state of each service and the outcome of each promise are classes too, but have an entry only when they are mentioned.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::expr::Op;
@@ -116,6 +118,8 @@ pub struct Table {
     pub(super) ends: Vec<u32>,
     /// The defined classes, each after those it is made of.
     pub(super) order: Vec<u16>,
+    /// Classes that stay true for a while after they last held, in the order of the entries.
+    pub(super) holds: Vec<(u16, Duration)>,
 }
 
 impl Table {

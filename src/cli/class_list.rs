@@ -1,6 +1,8 @@
-//! `watchd class list`: the classes that are true, or with `--all` every class there is.
+//! `watchd class list`: the classes that are true, or with `--all` every class there is: what makes each true, since when,
+//! and when it ends, as far as that is known.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::given::Given;
 use super::grid::{self, Cell, Column, Side, Tone};
@@ -10,8 +12,12 @@ use crate::model::Places;
 use crate::store::board::text;
 use crate::store::{BoardError, ClassRow, Reader};
 
-const COLUMNS: &[Column] =
-    &[Column("CLASS", Side::Left, 0), Column("KIND", Side::Left, 0), Column("FOR", Side::Left, 0)];
+const COLUMNS: &[Column] = &[
+    Column("CLASS", Side::Left, 0),
+    Column("KIND", Side::Left, 0),
+    Column("FOR", Side::Left, 0),
+    Column("LEFT", Side::Left, 0),
+];
 
 pub fn run(places: &Places, given: &Given) -> ExitCode {
     let look = match Reader::open(&places.board()).and_then(|reader| Look::take(&reader)) {
@@ -23,14 +29,23 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     };
     let chosen = |class: &&ClassRow| given.has("all") || class.is_on();
     let row = |class: &ClassRow| {
-        let held = match (class.is_on(), class.since_wall_ms) {
+        let held = match (class.is_on(), class.since_wall_ms()) {
             (false, _) => "not true".to_owned(),
             (true, 0) => "-".to_owned(),
             (true, at) => age(since(look.now.wall, at)),
         };
+        let left = match class.until_s {
+            0 => "-".to_owned(),
+            _ => age(Duration::from_millis(class.until_wall_ms()).saturating_sub(look.now.wall)),
+        };
         let tone = if class.is_on() { Tone::Plain } else { Tone::Dim };
         let kind = class.kind().map_or("-", |kind| kind.word());
-        vec![Cell(tone, plain(text(&class.name))), Cell(Tone::Dim, kind.to_owned()), Cell(tone, held)]
+        vec![
+            Cell(tone, plain(text(&class.name))),
+            Cell(Tone::Dim, kind.to_owned()),
+            Cell(tone, held),
+            Cell(Tone::Dim, left),
+        ]
     };
     let rows: Vec<_> = look.snapshot.classes.iter().filter(chosen).map(row).collect();
     super::say(&grid::table(COLUMNS, &rows, usize::MAX, paint()));

@@ -126,13 +126,19 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: "class",
-        words: "list | eval EXPRESSION",
+        words: "list | set NAME… | clear NAME… | eval EXPRESSION",
         flags: &[
             flag("all", "list: shows those that are not true as well"),
+            option("for", "TIME", "set: ends by itself after 90s, 30m, 2h or 7d"),
             option("with", "NAME,NAME…", "eval: what is true besides `any`"),
         ],
-        help: "shows the classes that are true; evaluates an expression",
-        exits: &[(0, "shown; true"), (1, "false"), (2, "wrong arguments; not an expression"), (3, "no daemon")],
+        help: "shows the classes that are true; sets and clears them by hand; evaluates an expression",
+        exits: &[
+            (0, "shown, done; true"),
+            (1, "failed; false"),
+            (2, "wrong arguments; not an expression"),
+            (3, "no daemon"),
+        ],
         run: class,
     },
     Command {
@@ -279,13 +285,17 @@ fn daemon(places: &Places, given: &Given) -> ExitCode {
 fn class(places: &Places, given: &Given) -> ExitCode {
     match given.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] | ["list"] => class_list::run(places, given),
+        ["set", names @ ..] => orders::class(places, given, (engine::control::Verb::ClassSet, "set"), names),
+        ["clear", names @ ..] => orders::class(places, given, (engine::control::Verb::ClassClear, "clear"), names),
         ["eval", expression] => {
             let with = given.value("with").unwrap_or_default();
             let with: Vec<_> = with.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
             class::run_eval(&with, expression)
         }
         ["eval", ..] => wrong("cannot evaluate: give one expression, in quotes"),
-        [word, ..] => wrong(&format!("cannot do `class {}`: there are `list` and `eval`", word.escape_debug())),
+        [word, ..] => {
+            wrong(&format!("cannot do `class {}`: there are `list`, `set`, `clear` and `eval`", word.escape_debug()))
+        }
     }
 }
 

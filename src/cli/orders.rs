@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::given::Given;
+use crate::classes::{LONGEST_GIVEN, canonify};
 use crate::config::Scalar;
 use crate::engine::control::{self, AskError, Reply, Request, Verb};
 use crate::model::Places;
@@ -48,15 +49,42 @@ pub fn shutdown(places: &Places, given: &Given) -> ExitCode {
     ExitCode::from(order(places, &Request { verb: Verb::Shutdown, name: "", lasts: None }) as u8)
 }
 
-fn each(places: &Places, given: &Given, verb: Verb) -> ExitCode {
-    let lasts = match given.value("for").map(|text| duration(text).ok_or(text)).transpose() {
+/// `class set NAME…` and `class clear NAME…`.
+pub fn class(places: &Places, given: &Given, (verb, word): (Verb, &str), names: &[&str]) -> ExitCode {
+    let lasts = match lasts(given) {
         Ok(lasts) => lasts,
-        Err(text) => {
-            return super::wrong(&format!(
-                "cannot understand `--for {}`: write 90s, 30m, 2h or 7d",
-                text.escape_debug()
-            ));
-        }
+        Err(code) => return code,
+    };
+    if lasts.is_some() && verb == Verb::ClassClear {
+        return super::wrong("cannot clear for a time: `--for` goes with `class set`");
+    }
+    if names.is_empty() {
+        return super::wrong(&format!("cannot {word}: name a class"));
+    }
+    let is_good = |name: &&str| (1..=LONGEST_GIVEN).contains(&name.len()) && !name.contains(char::is_whitespace);
+    if let Some(name) = names.iter().find(|name| !is_good(name)) {
+        let name = name.escape_debug();
+        return super::wrong(&format!(
+            "cannot {word} `{name}`: a class has letters, digits and `_`, at most {LONGEST_GIVEN}"
+        ));
+    }
+    let mut worst = Done::Well;
+    for name in names {
+        worst = worst.max(order(places, &Request { verb, name: &canonify(name), lasts }));
+    }
+    ExitCode::from(worst as u8)
+}
+
+fn lasts(given: &Given) -> Result<Option<Duration>, ExitCode> {
+    given.value("for").map(|text| duration(text).ok_or(text)).transpose().map_err(|text| {
+        super::wrong(&format!("cannot understand `--for {}`: write 90s, 30m, 2h or 7d", text.escape_debug()))
+    })
+}
+
+fn each(places: &Places, given: &Given, verb: Verb) -> ExitCode {
+    let lasts = match lasts(given) {
+        Ok(lasts) => lasts,
+        Err(code) => return code,
     };
     if given.words.is_empty() {
         return super::wrong(&format!("cannot {verb}: name a service; `watchd status` lists them"));

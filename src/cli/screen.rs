@@ -226,7 +226,7 @@ fn is_notable(class: &ClassRow) -> bool {
             Some(ClassKind::Measured) => !name.ends_with("_ok"),
             Some(ClassKind::State) => !name.ends_with("_ready"),
             Some(ClassKind::Outcome) => !name.ends_with("_kept"),
-            Some(ClassKind::Defined) => true,
+            Some(ClassKind::Defined | ClassKind::Set) => true,
             Some(ClassKind::Hard | ClassKind::Time) | None => false,
         }
 }
@@ -352,7 +352,13 @@ pub mod tests {
     }
 
     fn class(name: &str, kind: ClassKind) -> ClassRow {
-        ClassRow { name: fixed(name), kind: kind.byte(), on: 1, since_wall_ms: NOW_WALL - HOUR }
+        ClassRow {
+            name: fixed(name),
+            kind: kind.byte(),
+            on: 1,
+            since_s: u32::try_from((NOW_WALL - HOUR) / 1000).expect("before 2106"),
+            until_s: 0,
+        }
     }
 
     fn event(ago: u64, kind: EventKind, subject: &str, what: &str) -> EventRow {

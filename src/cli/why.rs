@@ -135,7 +135,7 @@ fn tell_promise(look: &Look, row: &PromiseRow) -> String {
 fn tell_class(look: &Look, row: &ClassRow) -> String {
     let kind = row.kind().map_or("", |kind| kind.word());
     let is = if row.is_on() { "is true" } else { "is not true" };
-    let held = match row.since_wall_ms {
+    let held = match row.since_wall_ms() {
         0 => String::new(),
         at => format!(" for {}", age(since(look.now.wall, at))),
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::fault::{Findings, Place, excerpt};
+use super::fault::{At, Findings, Place, excerpt};
 use super::scalar::{Scalar, Statuses};
 use super::section::Node;
 use super::tables::{Check, Fresh, Match, Ready};
@@ -115,6 +115,13 @@ macro_rules! decode_tables {
     };
 }
 decode_tables! { Check, Ready, Fresh, }
+
+/// A value that keeps its place within a list.
+impl<T: Decode> Decode for At<T> {
+    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
+        T::decode(node, findings).map(|value| Self { value, place: T::place(node) })
+    }
+}
 
 /// A list with something in it.
 impl<T: Decode> Decode for Vec<T> {

@@ -19,7 +19,6 @@ const LATER: &[&str] = &[
     "regex",
     "unit",
     "forecast",
-    "hold",
     "cooldown",
     "splay",
     "umask",
@@ -27,8 +26,6 @@ const LATER: &[&str] = &[
     "digest",
     "plugins",
     "plugin-conf",
-    "any",
-    "all",
     "alive",
 ];
 

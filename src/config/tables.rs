@@ -47,6 +47,8 @@ section! {
         mode: Mode = "mode",
         limit: Limit = "limit",
         timeout: Duration = "timeout",
+        /// Its classes stay true so long after they last held.
+        hold: Duration = "hold",
         /// For people; not kept.
         comment: String = "comment",
     }
@@ -173,6 +175,12 @@ section! {
     /// `[class.ID]`
     Class {
         when: Expression = "when",
+        /// At least one of them.
+        any: Vec<At<Expression>> = "any",
+        /// Every one of them.
+        all: Vec<At<Expression>> = "all",
+        /// It stays true so long after it last held.
+        hold: Duration = "hold",
         comment: String = "comment",
     }
 }

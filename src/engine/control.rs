@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 
+use crate::classes::is_class_name;
 use crate::sys::clock;
 
 /// The longest line either way, its newline included.
@@ -36,8 +37,23 @@ crate::model::words! {
         Reset = "reset",
         Pause = "pause",
         Resume = "resume",
+        /// Make a class true.
+        ClassSet = "class-set",
+        ClassClear = "class-clear",
         /// End the daemon on purpose.
         Shutdown = "shutdown",
+    }
+}
+
+impl Verb {
+    /// It names a class, not a service.
+    pub fn is_about_classes(self) -> bool {
+        matches!(self, Self::ClassSet | Self::ClassClear)
+    }
+
+    /// It may end by itself after a time.
+    fn may_last(self) -> bool {
+        matches!(self, Self::Pause | Self::ClassSet)
     }
 }
 
@@ -45,9 +61,9 @@ crate::model::words! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     pub verb: Verb,
-    /// The id of a service, or `@` and a tag; empty for `shutdown`.
+    /// The id of a service, `@` and a tag, or a class; empty for `shutdown`.
     pub name: &'a str,
-    /// How long a pause lasts; none is until `resume`.
+    /// How long a pause or class lasts; none is until it is taken back.
     pub lasts: Option<Duration>,
 }
 
@@ -61,7 +77,7 @@ pub enum Refusal {
     UnknownVerb,
     /// A name is missing, or is not one.
     Name,
-    /// Something after the name that is not `for=SECONDS` of a pause.
+    /// Something after the name that is not `for=SECONDS` of a pause or a class.
     Rest,
 }
 
@@ -72,8 +88,8 @@ impl fmt::Display for Refusal {
             Self::TooLong => "cannot understand the request: its line is too long",
             Self::NotText => "cannot understand the request: it is not text",
             Self::UnknownVerb => "cannot understand the request: unknown verb",
-            Self::Name => "cannot understand the request: it names no service",
-            Self::Rest => "cannot understand the request: only pause takes for=SECONDS",
+            Self::Name => "cannot understand the request: it names nothing",
+            Self::Rest => "cannot understand the request: only pause and class-set take for=SECONDS",
         })
     }
 }
@@ -91,7 +107,8 @@ impl<'a> Request<'a> {
         if verb == Verb::Shutdown {
             return if words.next().is_none() { Ok(Self { verb, name: "", lasts: None }) } else { Err(Refusal::Rest) };
         }
-        let name = words.next().filter(|name| is_name(name)).ok_or(Refusal::Name)?;
+        let is_named = if verb.is_about_classes() { is_class_name } else { is_name };
+        let name = words.next().filter(|name| is_named(name)).ok_or(Refusal::Name)?;
         let lasts = words.next().map(|rest| seconds(verb, rest).ok_or(Refusal::Rest)).transpose()?;
         if words.next().is_some() { Err(Refusal::Rest) } else { Ok(Self { verb, name, lasts }) }
     }
@@ -119,7 +136,7 @@ pub fn is_name(text: &str) -> bool {
 
 fn seconds(verb: Verb, rest: &str) -> Option<Duration> {
     let seconds = rest.strip_prefix("for=")?;
-    let plain = verb == Verb::Pause && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = verb.may_last() && seconds.bytes().all(|byte| byte.is_ascii_digit());
     seconds.parse().ok().filter(|seconds| plain && (1..=LONGEST).contains(seconds)).map(Duration::from_secs)
 }
 

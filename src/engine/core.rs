@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use watchd_probes::sample_limits::PROBE_COUNT;
 
+use super::by_hand::ByHand;
 use super::checks::Checks;
 use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
@@ -42,6 +43,7 @@ pub struct Core {
     pub(super) sight: Sight,
     pub(super) chronicle: Chronicle,
     pub(super) judgement: Judgement,
+    pub(super) by_hand: ByHand,
     pub(super) services: Services<Grip>,
     /// The ledger is open for writing.
     has_ledger: bool,
@@ -112,7 +114,9 @@ impl Core {
         let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
         let specs = with_conditions(policy.services, &policy.promises);
-        let judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
+        let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
+        let (by_hand, given) = ByHand::open(places, boot_id, now, &mut notes);
+        judgement.classes.given = given;
         let (services, has_ledger) = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
@@ -125,6 +129,7 @@ impl Core {
             sight,
             chronicle,
             judgement,
+            by_hand,
             errands: Errands::default(),
             checks: Checks::default(),
             mounts: Mounts::default(),
@@ -205,6 +210,7 @@ impl Core {
             self.mounts.deadline(),
             self.control.deadline(),
             self.door.deadline(),
+            self.judgement.classes.given.deadline(),
             self.config_watch.as_ref().and_then(ConfigWatch::deadline),
             self.reading.as_ref().map(Reading::deadline),
             self.next_sign,
@@ -260,6 +266,7 @@ impl Core {
         self.with_services(|services, turn| services.on_deadline(turn));
         self.errands.expire(mono);
         self.expire_checks();
+        self.expire_classes();
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
@@ -293,6 +300,7 @@ impl Core {
 
     /// Tries again to open what has to be remembered, where that failed: a disk that was full or read-only may not be any more.
     fn retry_state(&mut self) {
+        self.retry_classes();
         if self.notes.is_writable() && self.has_ledger {
             return;
         }
@@ -314,6 +322,7 @@ impl Core {
             && self.notes.is_writable()
             && self.services.is_ledger_writable()
             && self.chronicle.is_writable()
+            && self.by_hand.is_writable()
     }
 
     /// Tells the probe of services which processes they are.

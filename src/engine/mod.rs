@@ -1,6 +1,7 @@
 //! The loop: joins the rooms, owns the descriptors and the deadlines, holds no policy.
 
 pub mod asking;
+pub mod by_hand;
 pub mod checks;
 pub mod chronicle;
 pub mod config_watch;

@@ -166,7 +166,8 @@ impl Core {
             &|promise| agent.promises().get(promise).map(|promise| -> Prefix<'_> { promise.prefix() }),
             &mut |class| {
                 let row = ClassRow {
-                    since_wall_ms: millis(class.since),
+                    since_s: seconds(class.since),
+                    until_s: seconds(class.until),
                     name: fixed(class.name),
                     kind: class.kind.byte(),
                     on: u8::from(class.on),
@@ -219,6 +220,11 @@ impl Core {
         // Nobody may read it.
         let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
     }
+}
+
+/// Whole seconds since 1970, as a class has them.
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// Milliseconds, as they stand on the board.

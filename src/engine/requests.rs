@@ -44,6 +44,7 @@ impl Core {
                     "watchd is ending; services are left as they are unless on-exit says otherwise".to_owned(),
                 );
             }
+            Verb::ClassSet | Verb::ClassClear => return self.order_class(request),
             Verb::Start => supervisor::Verb::Start,
             Verb::Stop => supervisor::Verb::Stop,
             Verb::Restart => supervisor::Verb::Restart,

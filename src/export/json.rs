@@ -24,7 +24,8 @@ pub fn status(snapshot: &Snapshot, now: Now, page: &mut Page) {
             snapshot.classes.iter().filter(|class| class.is_on()).map(|class| Class {
                 name: text(&class.name),
                 kind: class.kind(),
-                since: Time(class.since_wall_ms),
+                since: Time(class.since_wall_ms()),
+                until: (class.until_s > 0).then(|| Time(class.until_wall_ms())),
             })
         }),
         promises: Rows(|| {
@@ -335,6 +336,9 @@ struct Class<'a> {
     name: &'a str,
     kind: Option<ClassKind>,
     since: Time,
+    /// When it ends by itself, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Time>,
 }
 
 #[derive(Serialize)]

@@ -15,5 +15,7 @@ super::words! {
         State = "state",
         /// An expression in the policy.
         Defined = "defined",
+        /// Somebody set it, or a command did.
+        Set = "set",
     }
 }

@@ -56,6 +56,11 @@ impl Places {
         self.state_dir.join("services")
     }
 
+    /// Classes that were set by hand.
+    pub fn classes(&self) -> PathBuf {
+        self.state_dir.join("classes")
+    }
+
     /// What the numbers were.
     pub fn history(&self) -> PathBuf {
         self.state_dir.join("history")

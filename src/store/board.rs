@@ -22,7 +22,7 @@ use crate::store::Readings;
 use crate::sys::shared::Mapping;
 
 /// Raised when a row or the header changes its meaning; changed tables of metrics are noticed by themselves.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 pub(crate) const MAGIC: [u8; 8] = *b"watchd\x1a\n";
 
 /// How many of the newest events the board shows; the journal keeps more.
@@ -154,13 +154,24 @@ impl ServiceRow {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ClassRow {
-    pub since_wall_ms: u64,
+    /// When it became what it is, in seconds since 1970; 0 when it has been so from the start.
+    pub since_s: u32,
+    /// When it ends by itself; 0 when that is not known.
+    pub until_s: u32,
     pub name: [u8; 54],
     pub kind: u8,
     pub on: u8,
 }
 
 impl ClassRow {
+    pub fn since_wall_ms(&self) -> u64 {
+        u64::from(self.since_s) * 1000
+    }
+
+    pub fn until_wall_ms(&self) -> u64 {
+        u64::from(self.until_s) * 1000
+    }
+
     pub fn kind(&self) -> Option<ClassKind> {
         ClassKind::from_byte(self.kind)
     }

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod marker;
 mod rates;
 mod snapshot;
+pub mod twin;
 
 pub use board::{Board, BoardError, ClassRow, EventRow, Header, PromiseRow, ServiceRow};
 pub use rates::{Rates, Readings};

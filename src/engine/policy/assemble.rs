@@ -10,9 +10,12 @@ use watchd_probes::inventory::Inventory;
 use super::existence;
 use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback};
 use crate::agent::Names;
-use crate::classes::{Builder, ExprId, Table, TableError, UnknownName, canonify};
-use crate::config::{At, Common, Document, Expression, Findings, Memory, Place, Watchd};
+use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
+use crate::config::{At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
 use crate::model::{Network, PROMISES, SERVICES};
+
+/// How long a class may outlast what makes it true.
+const HOLDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
 
 /// The host that a policy is for.
 pub struct Host<'a> {
@@ -169,22 +172,23 @@ impl Maker {
             let levels = super::promises::levels(&disk.section);
             self.builder.disk(&disk.id, super::promises::mount_point(&disk.section), &levels);
             self.builder.promise(&format!("disk_{}", disk.id), number);
+            self.hold_outcomes(&disk.section.common, &format!("disk.{}", disk.id), number);
             number += 1;
         }
         for (place, process) in (0..).zip(&document.processes) {
             self.claim(&mut seen, ("process", &process.id), process.place);
             self.builder.service(&process.id, place);
         }
-        let acting = document.processes.iter().map(|process| ("process", &process.id, process.place));
-        let acting = acting.chain(document.commands.iter().map(|command| ("command", &command.id, command.place)));
-        for (kind, id, place) in
-            acting.chain(document.reports.iter().map(|report| ("report", &report.id, report.place)))
-        {
+        let acting = document.processes.iter().map(|it| ("process", &it.id, it.place, &it.section.common));
+        let acting = acting.chain(document.commands.iter().map(|it| ("command", &it.id, it.place, &it.section.common)));
+        let acting = acting.chain(document.reports.iter().map(|it| ("report", &it.id, it.place, &it.section.common)));
+        for (kind, id, place, common) in acting {
             if kind != "process" {
                 self.claim(&mut seen, (kind, id), place);
             }
             let prefix = if kind == "report" { format!("report_{id}") } else { id.clone() };
             self.builder.promise(&prefix, number);
+            self.hold_outcomes(common, &format!("{kind}.{id}"), number);
             number += 1;
         }
         for class in &document.classes {
@@ -198,6 +202,12 @@ impl Maker {
             let place = Place { file: 0, line: 1, column: 1 };
             let what = format!("{number} promises are too many");
             self.findings.fault(place, "policy", what, format!("there is room for {PROMISES}"));
+        }
+    }
+
+    fn hold_outcomes(&mut self, common: &Common, key: &str, number: u16) {
+        if let Some(hold) = self.time(common.hold.as_ref(), &format!("{key}.hold"), HOLDS) {
+            self.builder.hold_outcomes(number, hold);
         }
     }
 
@@ -225,13 +235,15 @@ impl Maker {
             if class.id == "true" || class.id == "false" {
                 self.findings.fault(class.place, &key, "is a word of the language", "give it another name");
             }
-            let Some(when) = &class.section.when else {
-                self.findings.fault(class.place, &key, "`when` is missing", "write when = \"EXPRESSION\"");
-                continue;
-            };
-            let expr = self.expression(when, &format!("{key}.when"));
+            let hold = self.time(class.section.hold.as_ref(), &format!("{key}.hold"), HOLDS);
+            let expr = self.conditions(class, &key);
             match (declared, expr) {
-                (Ok(number), Some(expr)) => self.builder.define(number, expr),
+                (Ok(number), Some(expr)) => {
+                    self.builder.define(number, expr);
+                    if let Some(hold) = hold {
+                        self.builder.hold(number, hold);
+                    }
+                }
                 (Err(kind), _) => {
                     let what = format!("there is a {kind} class of this name already");
                     self.findings.fault(class.place, &key, what, "give it another name");
@@ -239,6 +251,33 @@ impl Maker {
                 (Ok(_), None) => {}
             }
         }
+    }
+
+    /// What a class is made of: `when`, and one of `any`, and all of `all`.
+    fn conditions(&mut self, class: &Named<Class>, key: &str) -> Option<ExprId> {
+        let Class { when, any, all, .. } = &class.section;
+        if when.is_none() && any.is_none() && all.is_none() {
+            if !["when", "any", "all"].iter().any(|name| self.findings.mentions(&format!("{key}.{name}"))) {
+                let remedy = "write when = \"EXPRESSION\"";
+                self.findings.fault(class.place, key, "has none of `when`, `any` and `all`", remedy);
+            }
+            return None;
+        }
+        let (mut parts, mut is_whole) = (0, true);
+        if let Some(when) = when {
+            is_whole &= self.expression(when, &format!("{key}.when")).is_some();
+            parts += 1;
+        }
+        for (name, list, joint) in [("any", any, Joint::Any), ("all", all, Joint::All)] {
+            let Some(list) = list else { continue };
+            for (place, item) in list.value.iter().enumerate() {
+                is_whole &= self.expression(item, &format!("{key}.{name}[{}]", place + 1)).is_some();
+            }
+            // What did not compile has left nothing to join.
+            is_whole = is_whole && self.builder.join(list.value.len(), joint).is_some();
+            parts += 1;
+        }
+        if is_whole { self.builder.join(parts, Joint::All) } else { None }
     }
 
     /// Compiles an expression; names that nothing makes true are warnings.
@@ -250,8 +289,10 @@ impl Maker {
         let mut unknown = Vec::new();
         let compiled = self.builder.compile(&text.value.0, &mut unknown);
         for UnknownName { name, column, nearest } in unknown {
-            let remedy = nearest
-                .map_or("it counts as false".into(), |near| format!("it counts as false; the nearest is `{near}`"));
+            let remedy = nearest.map_or_else(
+                || format!("it is false until somebody sets it: watchd class set {name}"),
+                |near| format!("it is false until somebody sets it by hand; the nearest is `{near}`"),
+            );
             self.findings.warn(at(column), key, format!("nothing makes the class `{name}` true"), remedy);
         }
         compiled
@@ -292,7 +333,7 @@ impl Maker {
 }
 
 /// A time as a policy writes it.
-fn spoken(time: Duration) -> String {
+pub fn spoken(time: Duration) -> String {
     let millis = time.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     match units.into_iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit)) {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use watchd_probes::inventory::Inventory;
 
 use assemble::Host;
+pub(in crate::engine) use assemble::spoken;
 
 use crate::agent::Promise;
 use crate::classes::Table;

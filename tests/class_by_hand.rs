@@ -1,0 +1,101 @@
+//! Classes that people set, with the real daemon: what they decide, who may not be overruled, and what a restart remembers.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+mod harness;
+
+use harness::Home;
+use watchd::model::{ClassKind, EventKind};
+use watchd::store::board::text;
+use watchd::store::{ClassRow, Snapshot};
+
+const POLICY: &str = "[watchd]\ncycle = \"100ms\"\n[class.calm]\nwhen = \"any\"\nall = [\"!maintenance\", \"linux\"]\n\
+                      [command.tidy]\nif = \"maintenance\"\nevery = \"1h\"\nrun = \"echo x >> @/ran\"\n";
+
+fn class(snapshot: &Snapshot, name: &str) -> Option<ClassRow> {
+    snapshot.classes.iter().find(|row| text(&row.name) == name).copied()
+}
+
+fn is_on(snapshot: &Snapshot, name: &str) -> bool {
+    class(snapshot, name).is_some_and(|row| row.is_on())
+}
+
+#[test]
+fn a_class_set_by_hand_decides_until_it_is_cleared() {
+    let home = Home::new("by-hand", POLICY);
+    let mut daemon = home.start();
+    daemon.wait_for("calm", |snapshot| is_on(snapshot, "calm").then_some(()));
+    let (code, said) = home.ask(&["class", "set", "maintenance", "--for", "2h"]);
+    assert_eq!((code, said.as_str()), (0, "maintenance is set for 2h\n"));
+    daemon.wait_for("the end of calm", |snapshot| {
+        let row = class(snapshot, "maintenance")?;
+        let left = u64::from(row.until_s.checked_sub(row.since_s)?);
+        (row.kind() == Some(ClassKind::Set) && left == 7200 && !is_on(snapshot, "calm")).then_some(())
+    });
+    let ran = home.scratch.path("ran");
+    harness::until("the command", || ran.exists().then_some(()));
+    let (_, list) = home.ask(&["class", "list"]);
+    assert!(list.lines().any(|line| line.starts_with("maintenance") && line.contains("set")), "{list}");
+    assert_eq!(home.ask(&["class", "clear", "maintenance"]).0, 0);
+    daemon.wait_for("calm again", |snapshot| is_on(snapshot, "calm").then_some(()));
+    assert_eq!(home.ask(&["class", "clear", "maintenance"]).0, 2, "nobody has set it");
+}
+
+#[test]
+fn what_watchd_itself_decides_cannot_be_set() {
+    let home = Home::new("by-hand-refused", POLICY);
+    let _daemon = home.start();
+    for (name, code) in [
+        ("linux", 1),
+        ("Monday", 1),
+        ("Hr07", 1),
+        ("load_high", 1),
+        ("calm", 1),
+        ("tidy_kept", 1),
+        ("true", 1),
+        ("tidy_other", 0),
+        ("two words", 2),
+        ("", 2),
+        (&"x".repeat(55), 2),
+    ] {
+        let output = home.watchd(&["class", "set", name]);
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(home.watchd(&["class", "set", "a-b"]).status.code(), Some(0), "it becomes a_b");
+    assert_eq!(home.watchd(&["class", "clear", "a_b"]).status.code(), Some(0));
+    for wrong in
+        [&["class", "set"][..], &["class", "set", "x", "--for", "soon"], &["class", "clear", "x", "--for", "1h"]]
+    {
+        assert_eq!(home.watchd(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    for number in 0..31 {
+        assert_eq!(home.watchd(&["class", "set", &format!("c{number}")]).status.code(), Some(0));
+    }
+    assert_eq!(home.watchd(&["class", "set", "one_more"]).status.code(), Some(1), "32 are enough");
+}
+
+#[test]
+fn a_class_outlives_a_crash_and_ends_by_itself() {
+    let home = Home::new("by-hand-crash", POLICY);
+    let mut daemon = home.start();
+    assert_eq!(home.ask(&["class", "set", "maintenance", "other"]).0, 0);
+    assert_eq!(home.ask(&["class", "set", "short", "--for", "1s"]).0, 0);
+    daemon.wait_for("the end of its time", |snapshot| {
+        let told = |row: &&watchd::store::EventRow| {
+            row.kind() == EventKind::ClassCleared && text(&row.subject) == "short"
+        };
+        (class(snapshot, "short").is_none() && snapshot.events.iter().any(|row| told(&row))).then_some(())
+    });
+    daemon.kill();
+    let mut again = home.start();
+    again.wait_for("what was set before", |snapshot| {
+        let all = is_on(snapshot, "maintenance") && is_on(snapshot, "other") && !is_on(snapshot, "calm");
+        (all && class(snapshot, "short").is_none()).then_some(())
+    });
+    assert_eq!(home.ask(&["class", "clear", "maintenance", "other"]).0, 0);
+    again.kill();
+    let mut third = home.start();
+    third.wait_for("nothing set", |snapshot| is_on(snapshot, "calm").then_some(()));
+    third.kill();
+    assert_eq!(home.ask(&["class", "set", "x"]).0, 3, "there is no daemon");
+}
