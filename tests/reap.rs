@@ -27,7 +27,7 @@ fn every_child_and_orphan_is_shown_once_and_leaves_no_zombie() {
     let command = Command::Shell(line.to_owned());
     let launch = Launch { command, user: None, group: None, cwd: None, env: Vec::new() };
     let plan = Plan::prepare(&launch, Output::Null).expect("the launch is sound");
-    let held = spawn::hold(&plan).expect("a process can be started");
+    let held = spawn::hold(plan).expect("a process can be started");
     let leader = held.pid();
     held.release().expect("the child waits");
     let mut seen = Vec::new();

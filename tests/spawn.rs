@@ -28,7 +28,7 @@ fn shell(line: &str) -> Launch {
 
 fn hold(launch: &Launch, output: Output) -> (Held, Pidfd) {
     let plan = Plan::prepare(launch, output).expect("the launch is sound");
-    let held = spawn::hold(&plan).expect("a process can be started");
+    let held = spawn::hold(plan).expect("a process can be started");
     let pidfd = Pidfd::open(held.pid()).expect("a child can be held");
     (held, pidfd)
 }
@@ -210,4 +210,16 @@ fn no_descriptor_is_left_behind() {
     }
     // Other tests of this file run beside this one and hold a few of their own.
     assert!(count() <= before + 60, "{} descriptors, {before} before", count());
+}
+
+#[test]
+fn a_child_is_not_exempt_from_the_oom_killer_and_watchd_stays_so() {
+    let score = "/proc/self/oom_score_adj";
+    if !is_root() || std::fs::write(score, "-500").is_err() {
+        return;
+    }
+    let (text, _) = run(&exec(&["/bin/cat", score]));
+    assert_eq!(text, "0\n");
+    assert_eq!(std::fs::read_to_string(score).expect("it is there"), "-500\n");
+    std::fs::write(score, "0").expect("it can be set back");
 }

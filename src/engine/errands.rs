@@ -86,7 +86,7 @@ impl Errands {
         if let Some(input) = order.input {
             plan.set_input(input.as_bytes()).map_err(system("hand over the text"))?;
         }
-        let held = spawn::hold(&plan)?;
+        let held = spawn::hold(plan)?;
         let process = Pidfd::open(held.pid()).map_err(system("watch the program"))?;
         let running = held.release().map_err(system("let the program go"))?;
         let id = self.next_id;

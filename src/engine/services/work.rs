@@ -14,6 +14,17 @@ use super::{Ask, Books, Turn};
 /// The role of a token: a start or stop command. Without it, the service itself.
 const COMMAND: u64 = 1 << 16;
 
+/// The start of a command, or of the service itself.
+type Start = Option<Errand>;
+
+fn start_of(action: &Action) -> Option<Start> {
+    match action {
+        Action::Spawn => Some(None),
+        Action::Run(errand) => Some(Some(*errand)),
+        _ => None,
+    }
+}
+
 /// An entry with all it takes to act for it.
 pub(super) struct Work<'w, 't, H: Hands, B> {
     pub entry: &'w mut Entry<H::Grip>,
@@ -30,10 +41,13 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
     }
 
     fn obey(&mut self, actions: Actions) {
+        // A start comes before the telling of why, which may take longer than the start.
+        let first = actions.iter().find(|action| !matches!(action, Action::Note(..)));
+        let mut begun = first.and_then(start_of).map(|start| self.begin(start));
         for action in actions {
             match action {
-                Action::Spawn => self.spawn(),
-                Action::Run(errand) => self.run(errand),
+                Action::Spawn => self.conclude(None, &mut begun),
+                Action::Run(errand) => self.conclude(Some(errand), &mut begun),
                 Action::KillCommand => self.kill_command(),
                 Action::Signal { identity, signal, reach } => self.signal(identity, signal, reach),
                 Action::Look => {
@@ -59,7 +73,7 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
     }
 
     /// A child at the gate and the grip on it.
-    fn hold(&mut self, errand: Option<Errand>) -> Result<(H::Held, Held<H::Grip>), Text> {
+    fn hold(&mut self, errand: Start) -> Result<(H::Held, Held<H::Grip>), Text> {
         let (launch, role) = match (errand, &self.entry.spec.form) {
             (None, Form::Run(launch)) => (Some(launch), 0),
             (None, _) => (None, 0),
@@ -75,36 +89,32 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
         }
     }
 
-    fn spawn(&mut self) {
-        match self.hold(None) {
-            Err(why) => self.take(Event::SpawnFailed(why)),
-            Ok((waiting, held)) => {
-                let event = Event::Spawned(held.identity);
-                let actions = self.entry.machine.step(event, self.turn.now.mono, &self.entry.spec);
-                self.entry.daemon = Some(held);
-                self.save();
-                if let Some(held) = &mut self.entry.daemon {
-                    // A child that is dead already reports so by itself.
-                    let _ = self.turn.hands.release(waiting, &mut held.grip);
-                }
-                self.obey(actions);
-            }
+    /// Starts the child or one of its commands; gives what follows from that.
+    fn begin(&mut self, errand: Start) -> Result<Actions, Text> {
+        let (waiting, held) = self.hold(errand)?;
+        let identity = held.identity;
+        let event = if errand.is_some() { Event::CommandStarted(identity) } else { Event::Spawned(identity) };
+        let actions = self.entry.machine.step(event, self.turn.now.mono, &self.entry.spec);
+        *self.held(errand) = Some(held);
+        self.save();
+        if let Some(mut held) = self.held(errand).take() {
+            // A child that is dead already reports so by itself.
+            let _ = self.turn.hands.release(waiting, &mut held.grip);
+            *self.held(errand) = Some(held);
         }
+        Ok(actions)
     }
 
-    fn run(&mut self, errand: Errand) {
-        match self.hold(Some(errand)) {
-            Err(why) => self.take(Event::CommandFailed(why)),
-            Ok((waiting, held)) => {
-                let event = Event::CommandStarted(held.identity);
-                let actions = self.entry.machine.step(event, self.turn.now.mono, &self.entry.spec);
-                self.entry.command = Some(held);
-                self.save();
-                if let Some(held) = &mut self.entry.command {
-                    let _ = self.turn.hands.release(waiting, &mut held.grip);
-                }
-                self.obey(actions);
-            }
+    fn held(&mut self, errand: Start) -> &mut Option<Held<H::Grip>> {
+        if errand.is_some() { &mut self.entry.command } else { &mut self.entry.daemon }
+    }
+
+    /// Goes on from a start; one that was not begun before the telling is begun now.
+    fn conclude(&mut self, errand: Start, begun: &mut Option<Result<Actions, Text>>) {
+        match (begun.take().unwrap_or_else(|| self.begin(errand)), errand) {
+            (Ok(actions), _) => self.obey(actions),
+            (Err(why), None) => self.take(Event::SpawnFailed(why)),
+            (Err(why), Some(_)) => self.take(Event::CommandFailed(why)),
         }
     }
 

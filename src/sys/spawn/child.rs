@@ -1,29 +1,64 @@
-//! The child between fork and exec: system calls only, on memory that was made ready before the fork.
+//! The child between its birth and its exec: system calls only, on memory that was made ready before.
 //!
-//! Nothing here allocates, locks, formats or returns. What goes wrong goes as five bytes (step, error number) into the
-//! report pipe, which a successful exec closes.
+//! It shares our memory (CLONE_VM), which spares the copy of all mappings, and runs beside us on a stack of its own: nothing
+//! here allocates, locks, formats, returns, or writes where we might read. What goes wrong goes as five bytes (step, error
+//! number) into the report pipe, which a successful exec closes.
+//!
+//! Between us and the child stands for a moment a process that only gives up the exemption from the OOM killer and makes the
+//! child in our name (CLONE_PARENT): processes that share memory share that exemption too, but one made as by vfork does not,
+//! and what it makes inherits from it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_long, c_void};
+use std::io;
 use std::os::fd::RawFd;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
+use super::raw;
 use super::{Ids, Plan, Step};
 
 /// Where the child keeps its two pipes while it clears its descriptors.
 const REPORT: RawFd = 3;
 const GATE: RawFd = 4;
 
-/// What the child needs in the form that the kernel takes.
-pub(super) struct Table {
+/// For each of the two stacks; the deepest call needs some 2 KiB.
+const STACK: usize = 16 << 10;
+
+/// Everything a child uses of our memory.
+#[derive(Debug)]
+pub(super) struct Stage {
+    plan: Plan,
     words: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
     /// Gate, report, output, input; −1 for none.
     pipes: [RawFd; 4],
+    stack: Stack,
+    /// What the go-between has to say: the pid of the child, or a negative error number.
+    answer: i32,
 }
 
-impl Table {
-    pub(super) fn new(plan: &Plan, pipes: [RawFd; 4]) -> Self {
-        Self { words: pointers(&plan.words), environment: pointers(&plan.environment), pipes }
+/// A mapping with two stacks in it, the child's below the go-between's.
+#[derive(Debug)]
+struct Stack(NonNull<c_void>);
+
+impl Stack {
+    fn new() -> io::Result<Self> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping that nobody else knows.
+        let start = unsafe { libc::mmap(ptr::null_mut(), 2 * STACK, access, kind, -1, 0) };
+        let found = NonNull::new(start).filter(|start| start.as_ptr() != libc::MAP_FAILED);
+        found.map(Self).ok_or_else(io::Error::last_os_error)
+    }
+
+    /// One past the highest byte of the child's stack, or of the go-between's.
+    fn top(&self, number: usize) -> *mut c_void {
+        self.0.as_ptr().wrapping_byte_add(number * STACK)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; who drops it knows that nobody stands on it.
+        unsafe { libc::munmap(self.0.as_ptr(), 2 * STACK) };
     }
 }
 
@@ -31,151 +66,256 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
     texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
-/// The child's whole life until it is its program.
-///
-/// # Safety
-/// Only in a fresh child, whose memory is a copy nobody else uses.
-pub(super) unsafe fn become_program(plan: &Plan, table: &Table) -> ! {
-    // SAFETY: system calls on our own memory and descriptors; every pointer is to a CString or a null-ended list that
-    // lives in `plan` or `table` until exec or _exit.
-    unsafe {
-        clear_signals();
-        libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
-        libc::umask(0o022);
-        if arrange(table.pipes) == -1 {
-            let [_, report, ..] = table.pipes;
-            fail(report, Step::Descriptors);
+impl Stage {
+    pub fn new(plan: Plan, pipes: [RawFd; 4]) -> io::Result<Box<Self>> {
+        let (words, environment) = (pointers(&plan.words), pointers(&plan.environment));
+        Ok(Box::new(Self { plan, words, environment, pipes, stack: Stack::new()?, answer: 0 }))
+    }
+
+    /// Makes the child; it stands at the gate when it has cleared its surroundings. Gives its pid, and back what it uses.
+    pub fn begin(self: Box<Self>) -> io::Result<(i32, Box<Self>)> {
+        let all = nix::sys::signal::SigSet::all();
+        // The child unblocks them when it has dropped our handlers: a signal to it would look like one to us.
+        let before = all.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?;
+        let stage = Box::into_raw(self);
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: `stage` is ours and not touched here until the go-between has ended, which CLONE_VFORK waits for; it makes
+        // raw calls and one `clone`, all on its own stack.
+        let between = unsafe { libc::clone(go_between, (*stage).stack.top(2), flags, stage.cast()) };
+        let error = io::Error::last_os_error();
+        if between > 0 {
+            // SAFETY: waits for our own child, which has ended but for being noticed.
+            unsafe { libc::waitpid(between, ptr::null_mut(), 0) };
         }
-        check(libc::setsid(), Step::Session);
-        unprotect();
-        let mut go = 0_u8;
-        while libc::read(GATE, (&raw mut go).cast(), 1) == -1 && errno() == libc::EINTR {}
-        if go == 0 {
-            libc::_exit(0);
-        }
-        libc::close(GATE);
-        if let Some(Ids { user, group, groups }) = &plan.ids {
-            check(libc::setgroups(groups.len(), groups.as_ptr()), Step::Groups);
-            check(libc::setgid(*group), Step::Group);
-            if let Some(user) = user {
-                check(libc::setuid(*user), Step::User);
+        // SAFETY: made from this very box above; the child, if there is one, only reads what stays where it is.
+        let stage = unsafe { Box::from_raw(stage) };
+        // Fails for an impossible mask only, and this one was ours.
+        let _ = before.thread_set_mask();
+        match stage.answer {
+            _ if between == -1 => Err(error),
+            pid if pid > 0 => Ok((pid, stage)),
+            0 => {
+                // It was killed, and whether there is a child is not known.
+                std::mem::forget(stage);
+                Err(io::ErrorKind::Interrupted.into())
             }
+            errno => Err(io::Error::from_raw_os_error(-errno)),
         }
-        check(libc::chdir(plan.directory.as_ptr()), Step::Directory);
-        execute(plan, table)
+    }
+}
+
+/// What a child has to change of our memory's settings is changed back.
+pub(super) fn restore() {
+    let _ = nix::sys::prctl::set_thp_disable(true);
+}
+
+/// Makes the child. While this runs, watchd waits.
+extern "C" fn go_between(stage: *mut c_void) -> i32 {
+    let flags = libc::CLONE_VM | libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: `stage` is the box of `begin`, whose owner waits for us; the child's stack is nobody else's.
+    unsafe {
+        unprotect();
+        let place = stage.cast::<Stage>();
+        let pid = libc::clone(become_program, (*place).stack.top(1), flags, stage);
+        (*place).answer = if pid == -1 { -*libc::__errno_location() } else { pid };
+    }
+    0
+}
+
+/// The child's whole life until it is its program.
+extern "C" fn become_program(stage: *mut c_void) -> i32 {
+    // SAFETY: `stage` outlives the report pipe's writing end, which this process holds; from here on nobody writes to it but
+    // for `answer`, which is not read here.
+    unsafe {
+        let (plan, pipes) = (&(*stage.cast::<Stage>()).plan, (*stage.cast::<Stage>()).pipes);
+        clear_signals();
+        raw::call(libc::SYS_umask, [0o022, 0, 0, 0, 0]);
+        let arranged = arrange(pipes);
+        if arranged < 0 {
+            let [_, report, ..] = pipes;
+            fail(report, Step::Descriptors, arranged);
+        }
+        check(raw::call(libc::SYS_setsid, [0; 5]), Step::Session);
+        wait_at_gate();
+        become_account(plan);
+        check(path_call(libc::SYS_chdir, &plan.directory), Step::Directory);
+        execute(stage.cast())
     }
 }
 
 /// # Safety
-/// As `become_program`.
-unsafe fn execute(plan: &Plan, table: &Table) -> ! {
-    let mut worst = libc::ENOENT;
-    for program in &plan.programs {
-        // SAFETY: as in `become_program`.
-        unsafe { libc::execve(program.as_ptr(), table.words.as_ptr(), table.environment.as_ptr()) };
-        match errno() {
-            libc::ENOENT | libc::ENOTDIR => {}
-            // A later directory may still have one that can be executed.
-            other => worst = other,
+/// Only in the child.
+unsafe fn wait_at_gate() {
+    let mut go = 0_u8;
+    // SAFETY: one byte into a variable of ours.
+    unsafe {
+        while raw::call(libc::SYS_read, [word(GATE), (&raw mut go).addr(), 1, 0, 0]) == -(libc::EINTR as isize) {}
+        if go == 0 {
+            end(0);
+        }
+        raw::call(libc::SYS_close, [word(GATE), 0, 0, 0, 0]);
+    }
+}
+
+/// # Safety
+/// Only in the child.
+unsafe fn become_account(plan: &Plan) {
+    // SAFETY: the list lives in the plan.
+    unsafe {
+        if let Some(Ids { user, group, groups }) = &plan.ids {
+            let list = [groups.len(), groups.as_ptr().addr(), 0, 0, 0];
+            check(raw::call(SETGROUPS, list), Step::Groups);
+            check(raw::call(SETGID, [*group as usize, 0, 0, 0, 0]), Step::Group);
+            if let Some(user) = user {
+                check(raw::call(SETUID, [*user as usize, 0, 0, 0, 0]), Step::User);
+            }
         }
     }
-    // SAFETY: as in `become_program`.
+}
+
+// The calls of these names take ids of 16 bits there.
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+use libc::{SYS_setgid as SETGID, SYS_setgroups as SETGROUPS, SYS_setuid as SETUID};
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+use libc::{SYS_setgid32 as SETGID, SYS_setgroups32 as SETGROUPS, SYS_setuid32 as SETUID};
+
+/// # Safety
+/// Only in the child, with its stage.
+unsafe fn execute(stage: *const Stage) -> ! {
+    let mut worst = -(libc::ENOENT as isize);
+    // SAFETY: every pointer is to a CString or a null-ended list of the stage. With the memory we also share whether huge
+    // pages are in use, and a program takes that over; `restore` sets ours back.
     unsafe {
-        *libc::__errno_location() = worst;
-        fail(REPORT, Step::Execute)
+        let prctl = [word(libc::PR_SET_THP_DISABLE), 0, 0, 0, 0];
+        raw::call(libc::SYS_prctl, prctl);
+        let (words, environment) = ((*stage).words.as_ptr().addr(), (*stage).environment.as_ptr().addr());
+        for program in &(*stage).plan.programs {
+            let result = raw::call(libc::SYS_execve, [program.as_ptr().addr(), words, environment, 0, 0]);
+            // A later directory may still have one that can be executed.
+            if result != -(libc::ENOENT as isize) && result != -(libc::ENOTDIR as isize) {
+                worst = result;
+            }
+        }
+        fail(REPORT, Step::Execute, worst)
     }
 }
 
 /// Gives every signal its default action and lets all of them through.
 ///
 /// # Safety
-/// As `become_program`.
+/// Only in the child.
 unsafe fn clear_signals() {
-    // The call itself, because the C library keeps two signals to itself that may have come to us ignored. Zeros are the
-    // default action without flags in the kernel's structure, whose largest form has fewer bytes than this.
-    let default = [0_u64; 8];
-    // SAFETY: the kernel reads `default` and writes nothing; `none` is a set of ours.
+    // Zeros are the default action without flags in the kernel's structure, whose largest form has fewer bytes than this.
+    let (default, none) = ([0_u64; 8], [0_u64; 1]);
+    // SAFETY: the kernel reads two arrays of ours and writes nothing.
     unsafe {
-        for signal in 1..=64 {
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u64>(), 8_usize);
+        for signal in 1..=64_usize {
+            raw::call(libc::SYS_rt_sigaction, [signal, default.as_ptr().addr(), 0, 8, 0]);
         }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        raw::call(libc::SYS_rt_sigprocmask, [word(libc::SIG_SETMASK), none.as_ptr().addr(), 0, 8, 0]);
     }
 }
 
-/// Puts /dev/null or what the plan has for them on 0 to 2 and our pipes on 3 and 4, and closes all others. −1 when something
-/// failed.
+/// Puts /dev/null or what the plan has for them on 0 to 2 and our pipes on 3 and 4, and closes all others. Negative when
+/// something failed.
 ///
 /// # Safety
-/// As `become_program`.
-unsafe fn arrange([gate, report, output, input]: [RawFd; 4]) -> i32 {
-    const NULL: &CStr = c"/dev/null";
+/// Only in the child.
+unsafe fn arrange([gate, report, output, input]: [RawFd; 4]) -> isize {
     // SAFETY: descriptor calls; out of the way of 0 to 4 first, so that none is overwritten before it is copied.
     unsafe {
-        let null = libc::open(NULL.as_ptr(), libc::O_RDWR);
-        let aside = |fd| libc::fcntl(fd, libc::F_DUPFD, GATE + 1);
-        let (null, gate, report) = (aside(null), aside(gate), aside(report));
-        let or_null = |fd| if fd == -1 { null } else { aside(fd) };
+        let null = open(c"/dev/null", libc::O_RDWR);
+        let aside = |fd: isize| raw::call(libc::SYS_fcntl, [fd.cast_unsigned(), F_DUPFD, ABOVE, 0, 0]);
+        let (null, gate, report) = (aside(null), aside(gate as isize), aside(report as isize));
+        let or_null = |fd: RawFd| if fd == -1 { null } else { aside(fd as isize) };
         let (output, input) = (or_null(output), or_null(input));
-        for (from, to) in [(input, 0), (output, 1), (output, 2), (report, REPORT), (gate, GATE)] {
-            if libc::dup2(from, to) == -1 {
-                return -1;
+        for (from, to, flags) in
+            [(input, 0, 0), (output, 1, 0), (output, 2, 0), (report, REPORT, libc::O_CLOEXEC), (gate, GATE, 0)]
+        {
+            let result = raw::call(libc::SYS_dup3, [from.cast_unsigned(), word(to), word(flags), 0, 0]);
+            if result < 0 {
+                return result;
             }
         }
-        libc::fcntl(REPORT, libc::F_SETFD, libc::FD_CLOEXEC);
-        if libc::syscall(libc::SYS_close_range, GATE + 1, libc::c_uint::MAX, 0) == -1 {
+        if raw::call(libc::SYS_close_range, [ABOVE, libc::c_uint::MAX as usize, 0, 0, 0]) < 0 {
             // Before Linux 5.9: one by one, as far as a process of ours could ever have opened.
-            for fd in GATE + 1..65_536 {
-                libc::close(fd);
+            for fd in ABOVE..65_536 {
+                raw::call(libc::SYS_close, [fd, 0, 0, 0, 0]);
             }
         }
         0
     }
 }
 
+const F_DUPFD: usize = libc::F_DUPFD as usize;
+/// The first descriptor that is none of the child's.
+const ABOVE: usize = GATE as usize + 1;
+
 /// Takes back the protection from the OOM killer that watchd may have given itself. A positive value stays.
 ///
 /// # Safety
-/// As `become_program`.
+/// Only in the go-between.
 unsafe fn unprotect() {
     const SCORE: &CStr = c"/proc/self/oom_score_adj";
     // SAFETY: system calls on a buffer of ours.
     unsafe {
-        let file = libc::open(SCORE.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        let file = open(SCORE, libc::O_RDWR | libc::O_CLOEXEC);
         let mut first = 0_u8;
-        if libc::read(file, (&raw mut first).cast(), 1) == 1 && first == b'-' {
-            libc::pwrite(file, c"0".as_ptr().cast(), 1, 0);
+        let read = raw::call(libc::SYS_read, [file.cast_unsigned(), (&raw mut first).addr(), 1, 0, 0]);
+        if read == 1 && first == b'-' {
+            raw::call(libc::SYS_pwrite64, [file.cast_unsigned(), c"0".as_ptr().addr(), 1, 0, 0]);
         }
-        libc::close(file);
+        raw::call(libc::SYS_close, [file.cast_unsigned(), 0, 0, 0, 0]);
     }
 }
 
-fn errno() -> i32 {
-    // SAFETY: the address of this thread's errno is always valid.
-    unsafe { *libc::__errno_location() }
+/// # Safety
+/// As the call.
+unsafe fn open(path: &CStr, flags: i32) -> isize {
+    // SAFETY: the path ends with a zero.
+    unsafe { raw::call(libc::SYS_openat, [word(libc::AT_FDCWD), path.as_ptr().addr(), word(flags), 0, 0]) }
 }
 
 /// # Safety
-/// As `become_program`, with the report in its place.
-unsafe fn check(result: i32, step: Step) {
-    if result == -1 {
+/// As the call, which takes a path alone.
+unsafe fn path_call(number: c_long, path: &CStr) -> isize {
+    // SAFETY: the path ends with a zero.
+    unsafe { raw::call(number, [path.as_ptr().addr(), 0, 0, 0, 0]) }
+}
+
+/// A number as the kernel takes it: with its sign.
+fn word(number: i32) -> usize {
+    (number as isize).cast_unsigned()
+}
+
+/// # Safety
+/// Only in the child, with the report in its place.
+unsafe fn check(result: isize, step: Step) {
+    if result < 0 {
         // SAFETY: passed on.
-        unsafe { fail(REPORT, step) }
+        unsafe { fail(REPORT, step, result) }
     }
 }
 
 /// Says what went wrong and ends the child.
 ///
 /// # Safety
-/// As `become_program`.
-unsafe fn fail(report: RawFd, step: Step) -> ! {
-    let [a, b, c, d] = errno().to_le_bytes();
+/// Only in the child.
+unsafe fn fail(report: RawFd, step: Step, result: isize) -> ! {
+    let [a, b, c, d, ..] = result.wrapping_neg().to_le_bytes();
     let message = [step as u8, a, b, c, d];
-    // SAFETY: writes our own bytes, ends the process.
+    // SAFETY: writes our own bytes.
     unsafe {
-        libc::write(report, message.as_ptr().cast(), message.len());
-        libc::_exit(127)
+        raw::call(libc::SYS_write, [word(report), message.as_ptr().addr(), message.len(), 0, 0]);
+        end(127)
+    }
+}
+
+/// # Safety
+/// Only in the child.
+unsafe fn end(status: i32) -> ! {
+    loop {
+        // SAFETY: ends the process.
+        unsafe { raw::call(libc::SYS_exit_group, [word(status), 0, 0, 0, 0]) };
     }
 }
