@@ -138,6 +138,21 @@ const PROCESSES: &[Bad] = &[
     ("[process.web]\nrun = [\"/a\"]\nafter = [\"a b\"]", "3:10: process.web.after[1]", "`a b` is not an id"),
     ("[process.web]\nrun = [\"/a\"]\nneeds = [\"web\"]", "1:10: process.web", "waits for itself: web -> web"),
     (
+        "[process.web]\nrun = [\"/a\"]\nready = { notify = 1 }",
+        "3:20: process.web.ready.notify",
+        "expected true or false",
+    ),
+    ("[process.web]\nrun = [\"/a\"]\nready = { notify = false }", "3:20: process.web.ready.notify", "asks nothing"),
+    (
+        "[process.web]\nrun = [\"/a\"]\nready = { notify = true, unix = \"/s\" }",
+        "3:20: process.web.ready.notify",
+        "stands beside a question; keep one of them",
+    ),
+    ("[process.web]\nmatch = \"x\"\nready = { notify = true }", "3:20: process.web.ready.notify", "nothing is started"),
+    ("[process.web]\nrun = [\"/a\"]\nwatchdog = \"1ms\"", "3:12: process.web.watchdog", "out of range"),
+    ("[process.web]\nmatch = \"x\"\nwatchdog = \"1m\"", "3:12: process.web.watchdog", "nothing is started"),
+    ("[process.web]\nrun = [\"/a\"]\ncheck = [{ notify = true }]", "3:12: process.web.check[1].notify", "unknown key"),
+    (
         "[process.a]\nrun = [\"/a\"]\nneeds = [\"b\"]\n[process.b]\nrun = [\"/a\"]\nafter = [\"c\"]\n[process.c]\nrun = [\"/a\"]\nneeds = [\"a\"]",
         "1:10: process.a",
         "waits for itself: a -> b -> c -> a",

@@ -23,7 +23,7 @@ use watchd::model::{
     ServiceSpec, ServiceState, StopStep, Target,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
-use watchd::supervisor::{Pidfile, Process, Reach, Strain, Text, Verb, Verdict, Which, parse_pidfile, text};
+use watchd::supervisor::{Notice, Pidfile, Process, Reach, Strain, Text, Verb, Verdict, Which, parse_pidfile, text};
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
@@ -33,6 +33,7 @@ const WORLDS: u64 = 42;
 const PIDS: i32 = 400;
 const OWN_PID: i32 = 7;
 const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(600) };
+const WATCHDOG: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ms(millis: u64) -> Duration {
@@ -68,6 +69,7 @@ struct Proc {
     no_exec: bool,
     /// When it begins to serve.
     ready_at: Duration,
+    has_said_ready: bool,
     sick: bool,
 }
 
@@ -83,6 +85,8 @@ enum Happening {
     Trouble,
     Order,
     Sick(Identity, bool),
+    /// A daemon says how it is.
+    Speak(Identity),
     /// A check is answered.
     Answer(Ask),
 }
@@ -111,6 +115,7 @@ struct World {
     starts: u64,
     /// How often a service was found ill, was not ready in time, and was stopped for another's sake.
     ills: u64,
+    silences: u64,
     lates: u64,
     losses: u64,
 }
@@ -135,6 +140,13 @@ struct Model {
     /// Since when it runs though what it needs has gone.
     lost_since: Duration,
     died_at: Duration,
+    /// When it last said that it lives.
+    last_word: Duration,
+}
+
+/// Says by itself that it is ready, and every 20 seconds that it lives.
+fn speaks(service: usize) -> bool {
+    service == 0 || service == 3
 }
 
 /// Who needs whom.
@@ -207,6 +219,7 @@ impl World {
             ended: None,
             no_exec: false,
             ready_at: Duration::MAX,
+            has_said_ready: false,
             sick: false,
         };
         self.procs.insert(identity.pid, proc);
@@ -259,6 +272,9 @@ impl World {
             self.later(wait, Happening::Sick(identity, true));
         }
         let service = identity_service(self, identity);
+        if speaks(service) {
+            self.later(ms(1), Happening::Speak(identity));
+        }
         assert!(self.copies(service) <= 1, "two copies of service {service}");
     }
 
@@ -342,6 +358,11 @@ impl World {
             self.models[service].credits += 1;
             self.losses += 1;
         }
+        if what.starts_with("no sign of life") {
+            let service = service.expect("it is about one of them");
+            assert!(self.mono - self.models[service].last_word >= WATCHDOG, "service {service} was not silent");
+            self.silences += 1;
+        }
         self.ills += u64::from(kind == EventKind::ServiceUnhealthy);
         self.lates += u64::from(kind == EventKind::ServiceFailed && what.starts_with("not ready within"));
     }
@@ -400,7 +421,7 @@ impl World {
                 self.later(wait, Happening::Doubt(!begins));
             }
             Happening::Trouble => self.trouble(),
-            Happening::Order | Happening::Answer(_) => {}
+            Happening::Order | Happening::Answer(_) | Happening::Speak(_) => {}
             Happening::Sick(identity, is_sick) => {
                 let wait = ms(self.draw(3_600_000));
                 if let Some(proc) = self.live(identity) {
@@ -655,6 +676,10 @@ impl Hands for SimHands {
         Ok(())
     }
 
+    fn belongs(&mut self, pid: i32, to: Identity) -> bool {
+        pid == to.pid
+    }
+
     fn own_pid(&self) -> i32 {
         OWN_PID
     }
@@ -694,7 +719,11 @@ fn care(service: usize) -> Care {
     let check = Check { target, every: ms(60_000), timeout: ms(2000), fails: 2, passes: 1 };
     let checks = if has_checks(service) { vec![check] } else { Vec::new() };
     let ready = has_ready(service).then_some(ready);
-    Care { ready, checks, needs: names(needs(service)), after: names(after(service)), tags: Vec::new() }
+    let told = Readiness { target: Target::Notify, within: ms(120_000) };
+    let ready = if speaks(service) { Some(told) } else { ready };
+    let watchdog = speaks(service).then_some(WATCHDOG);
+    let (needs, after) = (names(needs(service)), names(after(service)));
+    Care { ready, checks, watchdog, needs, after, ..Care::default() }
 }
 
 fn specs(slow: bool) -> Vec<ServiceSpec> {
@@ -760,6 +789,7 @@ impl Run {
             ill_since: mono,
             lost_since: mono,
             died_at: ms(0),
+            last_word: ms(0),
         };
         let mut world = World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -781,6 +811,7 @@ impl Run {
             models: vec![model; 6],
             starts: 0,
             ills: 0,
+            silences: 0,
             lates: 0,
             losses: 0,
         };
@@ -846,6 +877,28 @@ impl Run {
         if let Some(verdict) = verdict {
             self.act(|services, turn| services.on_checked(ask, verdict, turn));
         }
+    }
+
+    /// A daemon speaks when it is well, and is heard by a watchd that lives.
+    fn speak(&mut self, identity: Identity) {
+        let (service, notice) = {
+            let mut world = self.world.borrow_mut();
+            let (now, silent) = (world.mono, world.chance(2));
+            let Some(proc) = world.live(identity).filter(|proc| !proc.no_exec) else { return };
+            let is_ready = proc.ready_at <= now && !proc.has_said_ready;
+            proc.has_said_ready |= is_ready;
+            let (service, is_sick) = (proc.service, proc.sick || silent);
+            world.later(ms(20_000), Happening::Speak(identity));
+            if is_sick && !is_ready {
+                return;
+            }
+            let beat = if is_sick { "" } else { "WATCHDOG=1\n" };
+            if !is_sick {
+                world.models[service].last_word = now;
+            }
+            (service, Notice::parse(format!("{beat}STATUS=so\nREADY={}", u8::from(is_ready)).as_bytes()))
+        };
+        self.act(|services, turn| services.on_notice(&format!("s{service}"), identity.pid, notice, turn));
     }
 
     fn survive(&mut self, outcome: std::thread::Result<()>) {
@@ -985,6 +1038,7 @@ impl Run {
         match happening {
             Some(Happening::Order) => self.random_order(),
             Some(Happening::Answer(ask)) => self.answer(ask),
+            Some(Happening::Speak(identity)) => self.speak(identity),
             Some(what) => self.world.borrow_mut().happen(what),
             None => {}
         }
@@ -1080,22 +1134,22 @@ fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
     }
 }
 
-/// Starts, crashes of watchd, and the three of [`World`].
-fn play(seed: u64) -> [u64; 5] {
+/// Starts, crashes of watchd, and the four of [`World`].
+fn play(seed: u64) -> [u64; 6] {
     let mut run = Run::new(seed);
     let end = run.now().mono + ms(HOURS * 3_600_000);
     while run.now().mono < end {
         run.turn();
     }
     let world = run.world.borrow();
-    [world.starts, run.crashes, world.ills, world.lates, world.losses]
+    [world.starts, run.crashes, world.ills, world.lates, world.losses, world.silences]
 }
 
 #[test]
 fn services_keep_their_promises_in_any_world() {
     let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
-    let mut sum = [0; 5];
+    let mut sum = [0; 6];
     for seed in seeds {
         let outcome = catch_unwind(|| play(seed));
         match outcome {
@@ -1106,7 +1160,8 @@ fn services_keep_their_promises_in_any_world() {
             }
         }
     }
-    let [starts, crashes, ills, lates, losses] = sum;
+    let [starts, crashes, ills, lates, losses, silences] = sum;
     println!("{starts} starts, {crashes} crashes of watchd, {ills} ill, {lates} late, {losses} without what they need");
+    println!("{silences} fell silent");
     assert!(given.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }

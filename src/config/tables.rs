@@ -79,6 +79,8 @@ section! {
         /// What has to pass before it counts as ready.
         ready: Ready = "ready",
         check: Vec<Check> = "check",
+        /// It says WATCHDOG=1 at least this often.
+        watchdog: Duration = "watchdog",
         needs: Vec<Id> = "needs",
         after: Vec<Id> = "after",
         /// What `@NAME` calls it.
@@ -116,6 +118,8 @@ section! {
 section! {
     /// `ready`
     Ready with aim: Aim {
+        /// It says READY=1 by itself.
+        notify: bool = "notify",
         within: Duration = "within",
     }
 }

@@ -72,6 +72,7 @@ impl Checks {
             Target::Unix(path) => Begun::Over(connected(connect::unix(Path::new(path)).map(drop))),
             Target::Fresh { path, .. } => self.begin_age(ask, path),
             Target::Exec(_) => Begun::Over(unknown("cannot ask a program here")),
+            Target::Notify => Begun::Over(unknown("it says so by itself")),
         };
         let deed = match begun {
             Begun::Over(verdict) => return Some(verdict),

@@ -13,6 +13,7 @@ use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
 use super::doorkeeper::Doorkeeper;
+use super::ears::Ears;
 use super::errands::Errands;
 use super::judgement::{Judgement, with_conditions};
 use super::mounts::Mounts;
@@ -51,6 +52,7 @@ pub struct Core {
     pub(super) faults: [bool; PROBE_COUNT],
     pub(super) errands: Errands,
     pub(super) checks: Checks,
+    pub(super) ears: Ears,
     pub(super) mounts: Mounts,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
@@ -113,7 +115,9 @@ impl Core {
         memory::trim_text();
         let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
-        let specs = with_conditions(policy.services, &policy.promises);
+        let (mut ears, mut specs) = (Ears::default(), policy.services);
+        ears.tune(&mut specs, places, &poller, &mut |kind, subject, text| notes.add(kind, subject, text));
+        let specs = with_conditions(specs, &policy.promises);
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         let (by_hand, given) = ByHand::open(places, boot_id, now, &mut notes);
         judgement.classes.given = given;
@@ -132,6 +136,7 @@ impl Core {
             by_hand,
             errands: Errands::default(),
             checks: Checks::default(),
+            ears,
             mounts: Mounts::default(),
             publisher,
             door,
@@ -207,6 +212,7 @@ impl Core {
             self.services.next_deadline(),
             self.errands.deadline(),
             self.checks.deadline(),
+            self.ears.deadline(),
             self.mounts.deadline(),
             self.control.deadline(),
             self.door.deadline(),
@@ -244,6 +250,7 @@ impl Core {
             Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             Some(Token::Check(id)) => self.on_check(id),
+            Some(Token::Ear(id)) => self.on_ear(id),
             None => {}
         }
     }
@@ -267,6 +274,7 @@ impl Core {
         self.errands.expire(mono);
         self.expire_checks();
         self.expire_classes();
+        self.ears.renew(mono, &self.poller);
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {

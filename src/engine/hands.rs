@@ -56,6 +56,9 @@ pub trait Hands {
     /// Gives every running process that matches.
     fn find(&mut self, pattern: &Pattern, give: &mut dyn FnMut(Process)) -> Result<(), Text>;
 
+    /// Whether a process is this one, descends from it, or lives in the session it leads. Only for one that is held.
+    fn belongs(&mut self, pid: i32, to: Identity) -> bool;
+
     /// The pid of watchd itself.
     fn own_pid(&self) -> i32;
 }

@@ -9,6 +9,7 @@ pub mod control;
 pub mod control_socket;
 pub mod core;
 pub mod doorkeeper;
+pub mod ears;
 pub mod errands;
 pub mod hands;
 pub mod judgement;

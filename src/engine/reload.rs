@@ -84,7 +84,10 @@ impl Core {
         }
         let Loaded { policy, host, .. } = loaded;
         self.publisher.loaded(policy.file.as_deref(), policy.daemon.cycle, self.now);
-        let services = with_conditions(policy.services, &policy.promises);
+        let (notes, mut services) = (&mut self.notes, policy.services);
+        let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
+        self.ears.tune(&mut services, &self.places, &self.poller, &mut note);
+        let services = with_conditions(services, &policy.promises);
         self.with_services(|known, world| known.apply(services, world));
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         judgement.inherit(&self.judgement);

@@ -8,6 +8,7 @@ mod checks;
 mod entry;
 mod group;
 mod look;
+mod notices;
 mod work;
 
 use std::fmt;

@@ -20,6 +20,9 @@ use crate::sys::spawn::{self, Held, Output, Plan, Report};
 
 use super::hands::{Hands, Lost};
 
+/// How far up a process is followed to see whom it descends from.
+const GENERATIONS: usize = 32;
+
 /// Where descriptors are waited for.
 pub trait Watch {
     /// Reports with this token when the descriptor becomes readable.
@@ -159,6 +162,21 @@ impl Hands for SystemHands<'_> {
         let wanted = process::Pattern { name: pattern.name.as_bytes(), uid };
         process::find(&mut self.look(), &wanted, &mut |stat| give(process_of(&stat)))
             .map_err(|fault| text(format_args!("{fault}")))
+    }
+
+    fn belongs(&mut self, pid: i32, to: Identity) -> bool {
+        let mut at = pid;
+        for _ in 0..GENERATIONS {
+            let Ok(stat) = process::stat(&mut self.look(), at) else { return false };
+            if process_of(&stat).identity == to || stat.session == to.pid {
+                return true;
+            }
+            at = stat.ppid;
+            if at <= 1 {
+                return false;
+            }
+        }
+        false
     }
 
     fn own_pid(&self) -> i32 {

@@ -25,6 +25,8 @@ pub enum Token {
     Errand(u64),
     /// A descriptor of a check.
     Check(u64),
+    /// A socket on which a service speaks.
+    Ear(u64),
 }
 
 const KIND: u32 = 56;
@@ -44,6 +46,7 @@ impl Token {
             Self::Service(token) => (8, token),
             Self::Errand(token) => (9, token),
             Self::Check(token) => (10, token),
+            Self::Ear(id) => (11, id),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -62,6 +65,7 @@ impl Token {
             8 => Self::Service(rest),
             9 => Self::Errand(rest),
             10 => Self::Check(rest),
+            11 => Self::Ear(rest),
             _ => return None,
         })
     }
@@ -79,6 +83,7 @@ mod tests {
             Token::Service(u64::from(u32::MAX)),
             Token::Errand(1),
             Token::Check(9),
+            Token::Ear(3),
             Token::Mounts,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));

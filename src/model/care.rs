@@ -13,12 +13,21 @@ use super::{Command, Launch};
 pub struct Care {
     pub ready: Option<Readiness>,
     pub checks: Vec<Check>,
+    /// How long it may go without saying that it lives.
+    pub watchdog: Option<Duration>,
     /// Services that must be ready before it starts, and without which it does not go on.
     pub needs: Vec<String>,
     /// Services that are let go first when they are starting anyway.
     pub after: Vec<String>,
     /// What `@NAME` calls it.
     pub tags: Vec<String>,
+}
+
+impl Care {
+    /// It gets a socket on which it can say how it is.
+    pub fn is_heard(&self) -> bool {
+        self.watchdog.is_some() || self.ready.as_ref().is_some_and(|ready| ready.target == Target::Notify)
+    }
 }
 
 /// What has to pass before it counts as ready, and how long that may take.
@@ -54,6 +63,8 @@ pub enum Target {
         path: String,
         within: Duration,
     },
+    /// It says so by itself.
+    Notify,
 }
 
 /// A page and what its answer must be.
@@ -81,6 +92,7 @@ impl fmt::Display for Target {
                 Command::Shell(line) => write!(out, "exec {line}"),
             },
             Self::Fresh { path, .. } => write!(out, "file {path}"),
+            Self::Notify => out.write_str("READY=1"),
         }
     }
 }

@@ -46,6 +46,11 @@ impl Places {
         self.run_dir.join("control.sock")
     }
 
+    /// Where services tell how they are, one socket each.
+    pub fn notify(&self) -> PathBuf {
+        self.run_dir.join("notify")
+    }
+
     /// The journal of events.
     pub fn events(&self) -> PathBuf {
         self.state_dir.join("events")

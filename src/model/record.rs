@@ -70,6 +70,8 @@ pub struct Record {
     /// How often in a row the budget was found spent.
     pub strikes: u8,
     pub restarts: u32,
+    /// The process has spoken by itself: signs of life may be expected of it.
+    pub heard: bool,
     /// The name of its program when it was last seen; zeros when it was not.
     pub comm: [u8; 16],
 }

@@ -278,6 +278,7 @@ mod tests {
             level: 3,
             strikes: 4,
             restarts,
+            heard: true,
             comm: *b"served\0\0\0\0\0\0\0\0\0\0",
         }
     }

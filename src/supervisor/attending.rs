@@ -39,6 +39,9 @@ impl Machine {
                 text(format_args!("not ready within {}: {}", Span(within), last.trim_start_matches("not ready: ")));
             self.ail(why, EventKind::ServiceFailed, turn);
         }
+        if settled {
+            self.listen(turn);
+        }
         self.mend(daemon, settled, turn);
         // Four questions at once at most; more of them wait for the next turn.
         for _ in 0..4 {
@@ -50,7 +53,7 @@ impl Machine {
         }
     }
 
-    fn ail(&mut self, why: Text, kind: EventKind, turn: &mut Turn<'_>) {
+    pub(super) fn ail(&mut self, why: Text, kind: EventKind, turn: &mut Turn<'_>) {
         (self.reason, self.health.has_spoken) = (why, true);
         turn.note(kind, &self.reason.clone());
     }
@@ -95,10 +98,10 @@ impl Machine {
     }
 
     /// Takes back a reason that no longer holds.
-    fn all_well(&mut self, daemon: Daemon) {
+    pub(super) fn all_well(&mut self, daemon: Daemon) {
         if self.health.has_spoken && !self.health.is_bad() {
             self.health.has_spoken = false;
-            self.reason = text(format_args!("runs as process {}", daemon.identity.pid));
+            self.reason = self.running(daemon);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Ending, Errand, EventKind, Identity};
 
-use super::{Asked, Bond, Text, Verdict};
+use super::{Asked, Bond, Text, Verdict, Word};
 
 /// What people may ask of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,13 @@ pub enum Event {
     Checked(Asked, Verdict),
     /// How those that it needs are has changed.
     Bond(Bond),
+    /// The service itself said something.
+    Told(Word),
+    /// The service said that it is this process by now, and it is one of its own.
+    Moved {
+        identity: Identity,
+        born: Duration,
+    },
     /// watchd is going to end.
     Leave,
 }

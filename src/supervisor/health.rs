@@ -146,6 +146,11 @@ pub(super) struct Health {
     ready: Trial,
     /// Nothing has to pass any more before it counts as ready.
     is_ready: bool,
+    /// It says by itself that it is ready; nobody asks.
+    is_teller: bool,
+    /// When the next sign of life has to be there, if one is promised.
+    silent_from: Option<Duration>,
+    is_silent: bool,
     /// When it has to be ready.
     until: Duration,
     gap: Duration,
@@ -166,6 +171,8 @@ impl Health {
         self.trials.resize(spec.care.checks.len(), Trial::default());
         self.ready = Trial { next: now.saturating_add(READY_GAP), ..Trial::default() };
         (self.is_ready, self.gap, self.has_spoken) = (spec.care.ready.is_none(), READY_GAP, false);
+        self.is_teller = spec.care.ready.as_ref().is_some_and(|ready| ready.target == Target::Notify);
+        (self.silent_from, self.is_silent) = (None, false);
         self.until = spec.care.ready.as_ref().map_or(Duration::MAX, |ready| now.saturating_add(ready.within));
     }
 
@@ -176,6 +183,9 @@ impl Health {
             let wait = check.every.saturating_sub(check.every / 256 * share);
             *trial = Trial { next: now.saturating_add(wait), is_bad: trial.is_bad, ..Trial::default() };
         }
+        if self.silent_from.is_some() {
+            self.wait_for_word(now, spec);
+        }
         if let Some(ready) = spec.care.ready.as_ref().filter(|_| !self.is_ready) {
             self.ready = Trial { next: now, is_bad: self.ready.is_bad, ..Trial::default() };
             self.until = now.saturating_add(ready.within);
@@ -184,8 +194,11 @@ impl Health {
 
     /// The policy has changed; what is ready stays so.
     pub fn refit(&mut self, now: Duration, spec: &ServiceSpec, random: u64) {
-        let was_ready = self.is_ready;
+        let (was_ready, was_awaited) = (self.is_ready, self.silent_from.is_some() || self.is_silent);
         self.begin(now, spec);
+        if was_awaited {
+            self.wait_for_word(now, spec);
+        }
         self.is_ready |= was_ready;
         self.rest(now, spec, random);
     }
@@ -195,19 +208,60 @@ impl Health {
     }
 
     pub fn is_bad(&self) -> bool {
-        self.ready.is_bad || self.trials.iter().any(|trial| trial.is_bad)
+        self.ready.is_bad || self.is_silent || self.trials.iter().any(|trial| trial.is_bad)
+    }
+
+    /// It said that it is ready, or may have said so before we listened.
+    pub fn is_told_ready(&mut self) -> Change {
+        if !self.is_teller || self.is_ready {
+            return Change::Nothing;
+        }
+        (self.is_ready, self.ready.is_bad) = (true, false);
+        Change::Ready
+    }
+
+    /// A sign of life.
+    pub fn beat(&mut self, now: Duration, spec: &ServiceSpec) -> Change {
+        self.wait_for_word(now, spec);
+        if std::mem::take(&mut self.is_silent) {
+            Change::Mended(text(format_args!("it gives signs of life again")))
+        } else {
+            Change::Nothing
+        }
+    }
+
+    /// From now on the next sign of life is waited for, where the policy asks for them.
+    pub fn wait_for_word(&mut self, now: Duration, spec: &ServiceSpec) {
+        self.silent_from = spec.care.watchdog.map(|period| now.saturating_add(period));
+    }
+
+    /// No sign of life is waited for any more.
+    pub fn expect_nothing(&mut self) {
+        self.silent_from = None;
+    }
+
+    /// When the sign of life was due that did not come.
+    pub fn silence(&self, now: Duration) -> Option<Duration> {
+        self.silent_from.filter(|due| *due <= now)
+    }
+
+    /// It is silent; whether that is news.
+    pub fn fall_silent(&mut self) -> bool {
+        self.silent_from = None;
+        !std::mem::replace(&mut self.is_silent, true)
     }
 
     /// When `ask` or `is_overdue` has something to say.
     pub fn due(&self, has_settled: bool) -> Option<Duration> {
         if has_settled {
-            return self.trials.iter().map(Trial::due).min();
+            return self.trials.iter().map(Trial::due).chain(self.silent_from).min();
         }
         if self.is_ready {
             return None;
         }
         let until = if self.ready.is_bad { Duration::MAX } else { self.until };
-        Some(self.ready.due().min(until))
+        let asks = if self.is_teller { Duration::MAX } else { self.ready.due() };
+        Some(asks.min(until))
     }
 
     /// It should have been ready by now; said once.
@@ -222,7 +276,8 @@ impl Health {
         self.round = self.round.wrapping_add(1);
         let round = self.round;
         if !has_settled {
-            let ready = spec.care.ready.as_ref().filter(|_| !self.is_ready && self.ready.due() <= now)?;
+            let ready =
+                spec.care.ready.as_ref().filter(|_| !self.is_ready && !self.is_teller && self.ready.due() <= now)?;
             let until = now.saturating_add(ready.within.min(READY_TIMEOUT)).saturating_add(GRACE);
             self.ready.asked = Some((round, until));
             return Some(Asked { which: Which::Ready, round });

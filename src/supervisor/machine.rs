@@ -85,6 +85,10 @@ pub struct Machine {
     pub(super) restarts: u32,
     pub(super) since: Duration,
     pub(super) reason: Text,
+    /// What the process said it does.
+    pub(super) status: Text,
+    /// The process has spoken by itself.
+    pub(super) heard: bool,
     /// The process whose death nobody could explain yet, and how long it lived.
     pub(super) riddle: Option<(Identity, Duration)>,
     pub(super) random: u64,
@@ -142,6 +146,8 @@ impl Machine {
             restarts: 0,
             since: now,
             reason: text(format_args!("not looked for yet")),
+            status: Text::new(),
+            heard: false,
             riddle: None,
             random: seed | 1,
         }
@@ -177,6 +183,8 @@ impl Machine {
             Event::ConfigChanged => self.on_config(&mut turn),
             Event::Checked(asked, verdict) => self.on_checked(asked, &verdict, &mut turn),
             Event::Bond(bond) => self.on_bond(bond, &mut turn),
+            Event::Told(word) => self.on_told(word, &mut turn),
+            Event::Moved { identity, born } => self.on_moved(identity, born, &mut turn),
             Event::Leave => self.on_leave(&mut turn),
         }
         if self.state(spec) != before {

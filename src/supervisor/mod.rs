@@ -17,12 +17,14 @@ mod budget;
 mod event;
 mod health;
 mod machine;
+mod notice;
 mod orders;
 mod recall;
 mod recognise;
 mod starting;
 mod stopping;
 mod text;
+mod told;
 
 #[cfg(test)]
 mod stories;
@@ -31,5 +33,6 @@ pub use bonds::{Bond, Standing};
 pub use event::{Action, Actions, Event, Reach, Sighting, Verb};
 pub use health::{Asked, Strain, Verdict, Which};
 pub use machine::Machine;
+pub use notice::{Notice, Word};
 pub use recognise::{Known, Pidfile, Process, judge_pidfile, parse_pidfile};
 pub use text::{Span, Text, text};

@@ -35,6 +35,7 @@ impl Machine {
             level: record.level,
             strikes: record.strikes,
             restarts: record.restarts,
+            heard: record.heard,
             ..Self::new(mono, seed)
         }
     }
@@ -85,6 +86,7 @@ impl Machine {
             level: self.level,
             strikes: self.strikes,
             restarts: self.restarts,
+            heard: self.heard,
             comm: [0; 16],
         }
     }

@@ -13,6 +13,15 @@ use super::machine::{Daemon, Machine, Phase, Turn};
 use super::text::{Span, Text, text};
 use super::{Action, Bond};
 
+/// How a process came to be known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// By a start of ours.
+    Started,
+    /// It was there.
+    Met,
+}
+
 impl Machine {
     /// The first look after a start command; most daemons have written their pidfile by then.
     pub(super) const FIRST_GAP: Duration = Duration::from_millis(5);
@@ -126,7 +135,7 @@ impl Machine {
     pub(super) fn on_spawned(&mut self, identity: Identity, turn: &mut Turn<'_>) {
         let daemon = Daemon { identity, born: turn.now, own: true };
         if self.phase == Phase::Spawning {
-            if self.halting { self.halt(daemon, turn) } else { self.alive(daemon, turn) }
+            if self.halting { self.halt(daemon, turn) } else { self.alive(daemon, Origin::Started, turn) }
         }
     }
 
@@ -143,10 +152,19 @@ impl Machine {
     }
 
     /// It runs. Young ones are watched until they have settled.
-    fn alive(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
+    fn alive(&mut self, daemon: Daemon, origin: Origin, turn: &mut Turn<'_>) {
         self.phase = Phase::Alive { daemon, settled: false };
+        self.heard &= origin == Origin::Met && self.last.is_some_and(|last| last.identity == daemon.identity);
         self.last = Some(daemon);
+        self.status.clear();
         self.health.begin(turn.now, turn.spec);
+        if origin == Origin::Met {
+            // What it said before we listened is lost.
+            self.health.is_told_ready();
+        }
+        if origin == Origin::Started || self.heard {
+            self.health.wait_for_word(turn.now, turn.spec);
+        }
         self.attend(daemon, false, turn);
         self.yield_to_loss(turn);
     }
@@ -155,7 +173,7 @@ impl Machine {
         self.phase = Phase::Alive { daemon, settled: true };
         (self.level, self.free) = (0, false);
         self.health.rest(turn.now, turn.spec, self.random);
-        self.reason = text(format_args!("runs as process {}", daemon.identity.pid));
+        self.reason = self.running(daemon);
         turn.push(Action::Settled);
         turn.note(EventKind::ServiceReady, &self.reason.clone());
     }
@@ -177,7 +195,7 @@ impl Machine {
             }
             turn.note(EventKind::ServiceAdopted, &self.reason.clone());
         }
-        self.alive(daemon, turn);
+        self.alive(daemon, if ours { Origin::Started } else { Origin::Met }, turn);
     }
 
     /// It does not run, for this reason; a stranger in its place is worth saying.

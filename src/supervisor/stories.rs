@@ -7,7 +7,7 @@ use crate::model::{
     ServiceSpec, ServiceState, StopStep, Target,
 };
 
-use super::{Action, Asked, Bond, Event, Machine, Reach, Sighting, Strain, Text, Verb, Verdict, text};
+use super::{Action, Asked, Bond, Event, Machine, Reach, Sighting, Strain, Text, Verb, Verdict, Word, text};
 
 fn launch(program: &str) -> Launch {
     let command = Command::Exec(vec![program.to_owned()]);
@@ -713,12 +713,66 @@ fn why_it_was_ended_outlives_watchd() {
     assert_eq!(again.restarts(), 1, "the restart is paid for");
 }
 
+/// A child that says when it is ready, and that it lives every ten seconds.
+fn speaking() -> ServiceSpec {
+    let ready = Some(Readiness { target: Target::Notify, within: ms(5000) });
+    ServiceSpec { care: Care { ready, watchdog: Some(ms(10_000)), ..Care::default() }, ..child() }
+}
+
+#[test]
+fn a_word_makes_ready_and_silence_unhealthy() {
+    let mut story = Story::new(speaking());
+    story.absent();
+    assert_eq!(story.spawn(), [], "nobody asks");
+    story.wait(4000);
+    assert_eq!(story.state(), ServiceState::Starting);
+    story.step(Event::Told(Word::Ready));
+    assert_eq!(story.state(), ServiceState::Ready);
+    story.step(Event::Told(Word::Status(why("serves"))));
+    assert!(story.machine.reason().ends_with(": serves"));
+    for _ in 0..5 {
+        story.wait(9000);
+        story.step(Event::Told(Word::Beat));
+    }
+    assert_eq!(story.deadline(), Some(ms(10_000)));
+    story.now += ms(60_000);
+    assert_eq!(story.step(Event::Tick), [], "watchd itself came late: nothing can be told");
+    assert!(matches!(story.wait(10_000)[..], [Action::Signal { .. }]));
+    assert_eq!(story.machine.reason(), "no sign of life within 10 s");
+    assert_eq!(story.die(), [Action::Spawn], "it lived long enough");
+    assert_eq!(story.machine.restarts(), 1, "the restart is paid for");
+    story.spawn();
+    assert!(matches!(story.wait(5000)[..], [Action::Signal { .. }]), "not ready in time");
+}
+
+#[test]
+fn silence_means_nothing_where_no_word_was_promised() {
+    let mut story = Story::new(speaking());
+    story.found(story.identity());
+    story.wait(1000);
+    assert_eq!(story.state(), ServiceState::Ready, "what it said before is lost, so it counts as ready");
+    assert_eq!(story.deadline(), None);
+    story.step(Event::Told(Word::Beat));
+    assert_eq!(story.deadline(), Some(ms(10_000)), "from the first word on, the next is expected");
+    let now = Now { mono: story.now, wall: ms(0) };
+    let mut again = Machine::recall(&story.machine.record(now), now, &story.spec, 1);
+    let identity = story.machine.identity().expect("it runs");
+    again.step(Event::Seen(Sighting::Found { identity, born: identity.born() }), story.now, &story.spec);
+    assert_eq!(again.next_deadline(&story.spec), Some(story.now + ms(10_000)), "also by the next watchd");
+    story.step(Event::Told(Word::Stopping));
+    assert_eq!(story.deadline(), None);
+    assert_eq!(story.step(Event::Moved { identity: Identity { pid: 9, ..identity }, born: story.now }), []);
+    assert_eq!(story.machine.identity().map(|identity| identity.pid), Some(9));
+    assert!(!story.machine.is_own());
+}
+
 #[test]
 fn every_event_has_an_answer_in_every_phase() {
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
     for spec in [
         child(),
         checked(),
+        speaking(),
         daemon(),
         ServiceSpec { stop: Some(launch("/bin/stop")), on_exit: OnExit::Stop, ..daemon() },
     ] {
@@ -731,7 +785,7 @@ fn every_event_has_an_answer_in_every_phase() {
             let identity = story.machine.identity().unwrap_or(story.identity());
             let command = story.machine.command().map_or(identity, |(_, command)| command);
             let ending = Some(Ending::Exit(i32::from(random & 64 == 0)));
-            let event = match random % 24 {
+            let event = match random % 30 {
                 0 | 1 => Event::Tick,
                 2 => Event::Cycle,
                 3 => Event::Seen(Sighting::Found { identity: story.identity(), born: story.now }),
@@ -756,6 +810,11 @@ fn every_event_has_an_answer_in_every_phase() {
                 },
                 21 => Event::Bond(Bond::Waits(why("waits"))),
                 22 => Event::Bond(if random & 32 == 0 { Bond::Free } else { Bond::Lost(why("lost")) }),
+                23 => Event::Told(Word::Ready),
+                24 => Event::Told(if random & 32 == 0 { Word::Beat } else { Word::Trigger }),
+                25 => Event::Told(if random & 32 == 0 { Word::Stopping } else { Word::Status(why("so")) }),
+                26 => Event::Moved { identity: story.identity(), born: story.now },
+                27 => Event::Explained(identity, Ending::Signal(9)),
                 _ => Event::Guard(random & 32 == 0),
             };
             story.now += ms(random >> 8 & 0xfff);

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod connect;
 pub mod daemon;
 pub mod drop;
+pub mod ear;
 pub mod epoll;
 pub mod files;
 pub mod fork;

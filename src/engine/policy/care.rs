@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::assemble::Maker;
 use super::existence;
 use super::services::launch;
-use crate::config::{Aim, At, Check, Count, Document, HeaderLine, Id, Named, Place, Process, Statuses, nearest};
+use crate::config::{Aim, At, Check, Count, Document, HeaderLine, Id, Named, Place, Process, Ready, Statuses, nearest};
 use crate::model::{self, Care, Http, Readiness, ServiceSpec, Target};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -20,7 +20,7 @@ impl Maker {
         let ready = section.ready.as_ref().and_then(|ready| {
             let (key, range) = (format!("{key}.ready"), (100 * MILLI, HOUR));
             let within = self.time(ready.value.within.as_ref(), &format!("{key}.within"), range);
-            let target = self.target(&ready.value.aim, (ready.place, &key), section)?;
+            let target = self.readiness(&ready.value, (ready.place, &key), section)?;
             Some(Readiness { target, within: within.unwrap_or(10_000 * MILLI) })
         });
         let mut checks = Vec::new();
@@ -37,7 +37,39 @@ impl Maker {
         let words = |ids: &Option<At<Vec<Id>>>| -> Vec<String> {
             ids.iter().flat_map(|ids| ids.value.iter().map(|id| id.0.clone())).collect()
         };
-        Care { ready, checks, needs: words(&section.needs), after: words(&section.after), tags: words(&section.tags) }
+        let watchdog = self.watchdog(section, key);
+        Care {
+            ready,
+            checks,
+            watchdog,
+            needs: words(&section.needs),
+            after: words(&section.after),
+            tags: words(&section.tags),
+        }
+    }
+
+    /// What tells that it is ready: its own word, or an answer.
+    fn readiness(&mut self, ready: &Ready, (place, key): (Place, &str), section: &Process) -> Option<Target> {
+        let Some(notify) = &ready.notify else { return self.target(&ready.aim, (place, key), section) };
+        let key = format!("{key}.notify");
+        if !notify.value {
+            self.findings.fault(notify.place, &key, "asks nothing", "take it out, or write true");
+        } else if asks(&ready.aim) {
+            self.findings.fault(notify.place, &key, "stands beside a question", "keep one of them");
+        } else if section.run.is_none() && section.start.is_none() {
+            let remedy = "take it out, or say with `start` how it is started";
+            self.findings.fault(notify.place, &key, "is of no use: nothing is started that could be told", remedy);
+        }
+        Some(Target::Notify)
+    }
+
+    fn watchdog(&mut self, section: &Process, key: &str) -> Option<Duration> {
+        let (at, key) = (section.watchdog.as_ref()?, format!("{key}.watchdog"));
+        if section.run.is_none() && section.start.is_none() {
+            let remedy = "take it out, or say with `start` how it is started";
+            self.findings.fault(at.place, &key, "is of no use: nothing is started that could be told", remedy);
+        }
+        self.time(Some(at), &key, (500 * MILLI, HOUR))
     }
 
     fn check(&mut self, check: &Check, (place, key): (Place, &str), section: &Process) -> Option<model::Check> {
@@ -153,6 +185,11 @@ impl Maker {
             self.findings.fault(place.unwrap_or_default(), &key, what, "take one of these steps out");
         }
     }
+}
+
+/// Whether anything in it asks.
+fn asks(aim: &Aim) -> bool {
+    aim.tcp.is_some() || aim.unix.is_some() || aim.http.is_some() || aim.exec.is_some() || aim.fresh.is_some()
 }
 
 fn http(aim: &Aim) -> Option<Target> {

@@ -35,6 +35,8 @@ pub(super) struct Entry<G> {
     pub command: Option<Held<G>>,
     /// One that has ended while nobody could say how yet.
     riddle: Option<(Held<G>, Duration)>,
+    /// A process that said it is ready while the service was still looked for.
+    pub early: Option<Identity>,
     /// The name of its program when last seen.
     pub comm: [u8; 16],
     pub written: Option<Record>,
@@ -50,7 +52,19 @@ impl<G> Entry<G> {
             None => (Machine::new(now.mono, seed), None, [0; 16]),
         };
         let next_scan = now.mono;
-        Self { spec, machine, place, guard: true, daemon: None, command: None, riddle: None, comm, written, next_scan }
+        Self {
+            spec,
+            machine,
+            place,
+            guard: true,
+            daemon: None,
+            command: None,
+            riddle: None,
+            early: None,
+            comm,
+            written,
+            next_scan,
+        }
     }
 
     /// Finds out what of it runs already.

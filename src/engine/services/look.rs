@@ -83,7 +83,7 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
     }
 
     /// Takes hold of what was recognised.
-    fn catch(&mut self, process: Process) -> Sighting {
+    pub(super) fn catch(&mut self, process: Process) -> Sighting {
         let identity = process.identity;
         if self.entry.daemon.as_ref().is_none_or(|held| held.identity != identity) {
             match self.grip(identity, 0) {

@@ -53,6 +53,7 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
                 Action::Look => {
                     let sighting = self.look();
                     self.take(Event::Seen(sighting));
+                    self.recall_early();
                 }
                 Action::Check(asked) => self.books.asked.push(Ask { place: self.entry.place, asked }),
                 Action::Settled => self.settled(),

@@ -48,6 +48,7 @@ const COMMAND_STOPS: u32 = 1 << 5;
 const PAUSED: u32 = 1 << 6;
 const NOT_READY: u32 = 1 << 7;
 const UNHEALTHY: u32 = 1 << 8;
+const HEARD: u32 = 1 << 9;
 
 pub(super) fn checksum(row: &Row) -> u32 {
     crc32fast::hash(row.as_bytes().get(4..).unwrap_or_default())
@@ -84,6 +85,7 @@ impl Row {
             (record.pause.is_some(), PAUSED),
             (record.ailment == Some(Ailment::NotReady), NOT_READY),
             (record.ailment == Some(Ailment::Unhealthy), UNHEALTHY),
+            (record.heard, HEARD),
         ];
         row.flags = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum();
         (row.key, row.boot) = (key(id), boot);
@@ -131,6 +133,7 @@ impl Row {
             level: self.level,
             strikes: self.strikes,
             restarts: self.restarts,
+            heard: has(HEARD),
             comm: self.comm,
         }
     }
