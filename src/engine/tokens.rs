@@ -9,6 +9,8 @@ pub enum Token {
     Reload,
     /// SIGTERM or SIGINT.
     Stop,
+    /// SIGUSR2.
+    Upgrade,
     /// The control socket.
     Control,
     /// A client of the control socket.
@@ -44,6 +46,7 @@ impl Token {
             Self::Service(token) => (8, token),
             Self::Errand(token) => (9, token),
             Self::Check(token) => (10, token),
+            Self::Upgrade => (11, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -62,6 +65,7 @@ impl Token {
             8 => Self::Service(rest),
             9 => Self::Errand(rest),
             10 => Self::Check(rest),
+            11 => Self::Upgrade,
             _ => return None,
         })
     }
@@ -80,6 +84,7 @@ mod tests {
             Token::Errand(1),
             Token::Check(9),
             Token::Mounts,
+            Token::Upgrade,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }

@@ -9,6 +9,7 @@ pub mod drop;
 pub mod epoll;
 pub mod files;
 pub mod fork;
+pub mod handover;
 pub mod listen;
 pub mod locks;
 pub mod memory;
