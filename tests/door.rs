@@ -342,6 +342,7 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
     let is_root = nix::unistd::geteuid().is_root();
     let ((munin, munin_address), (http, http_address)) = (listener(), listener());
     let spec = DoorSpec {
+        line: None,
         munin: vec![munin],
         munin_allow: Network::LOOPBACK.to_vec(),
         host_name: "golden.example".to_owned(),

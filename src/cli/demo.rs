@@ -129,6 +129,7 @@ impl Tour {
         let width = terminal::size().map_or(80, |(columns, _)| columns);
         let view = View {
             snapshot: &look.snapshot,
+            door: None,
             life: look.life,
             now: look.now,
             width,

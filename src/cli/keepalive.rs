@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -134,23 +134,11 @@ fn start(places: &Places, boot_id: &[u8; 40]) -> Result<i32, String> {
     let cannot = |error: std::io::Error| format!("cannot start the daemon: {error}");
     let program = std::env::current_exe().map_err(cannot)?;
     let file = open_log(places).ok();
-    let pid = daemon::start(&program, &arguments(places), (log::FILE, &places.log()), file).map_err(cannot)?;
+    // Where this `keepalive` looks, the daemon must be.
+    let mut words = places.words();
+    words.insert(0, "run".into());
+    let pid = daemon::start(&program, &words, (log::FILE, &places.log()), file).map_err(cannot)?;
     wait(places, boot_id, Some(pid))
-}
-
-/// The command line of the daemon: where this `keepalive` looks, the daemon must be.
-fn arguments(places: &Places) -> Vec<std::ffi::OsString> {
-    let mut line = vec!["run".into()];
-    let mut add = |option: &str, path: &PathBuf| line.extend([option.into(), path.clone().into_os_string()]);
-    add("--run-dir", &places.run_dir);
-    add("--state-dir", &places.state_dir);
-    if places.root.as_os_str() != "/" {
-        add("--root", &places.root);
-    }
-    if let Some(config) = &places.config {
-        add("--config", config);
-    }
-    line
 }
 
 /// The log of the new daemon. It bounds the file itself once it runs; what ends before that is bounded here.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::model::{Identity, Now, Places};
+use crate::store::board::text;
 use crate::store::{BoardError, Header, read_header};
 use crate::sys::daemon::{self, Seen};
 
@@ -48,6 +49,17 @@ pub fn patience_of_keepalive(header: &Header) -> Duration {
 
 pub fn heartbeat_age(header: &Header, now: Now) -> Duration {
     now.mono.saturating_sub(Duration::from_millis(header.heartbeat_ms))
+}
+
+/// What is wrong with the door of a daemon that has listeners; none when nothing is.
+pub fn door_trouble(header: &Header) -> Option<&'static str> {
+    let pid = i32::try_from(header.door_pid).ok().filter(|_| !text(&header.listening).is_empty())?;
+    match daemon::look(pid) {
+        _ if pid == 0 => Some("door DOWN"),
+        Some(seen) if seen.is_stopped() => Some("door STOPPED"),
+        Some(seen) if !seen.is_over() => None,
+        Some(_) | None => Some("door DEAD"),
+    }
 }
 
 /// The process that writes the board.

@@ -162,6 +162,12 @@ pub static COMMANDS: &[Command] = &[
     order("resume", "minds a paused service again", orders::resume),
     Command { words: "", ..order("shutdown", "ends the daemon on purpose; services stay", orders::shutdown) },
     Command {
+        words: "",
+        flags: &[flag("test", "says whether this program could take over, and changes nothing")],
+        exits: &[(0, "done"), (1, "failed; the one before goes on"), (2, "the config is refused"), (3, "no daemon")],
+        ..order("upgrade", "goes on as the program that is installed now; services and sockets stay", orders::upgrade)
+    },
+    Command {
         name: "keepalive",
         words: "",
         flags: &[flag("install", "puts the line for cron in place, unless it is there")],

@@ -1,12 +1,15 @@
-//! `start stop restart reset pause resume shutdown`: what the daemon is told to do, one request for each name.
+//! `start stop restart reset pause resume upgrade shutdown`: what the daemon is told to do, one request for each name.
 
 use std::process::ExitCode;
 use std::time::Duration;
+
+use watchd_probes::inventory::Inventory;
 
 use super::given::Given;
 use crate::classes::{LONGEST_GIVEN, canonify};
 use crate::config::Scalar;
 use crate::engine::control::{self, AskError, Reply, Request, Verb};
+use crate::engine::{policy, upgrade};
 use crate::model::Places;
 
 /// How an order came out; the worst of several names counts.
@@ -47,6 +50,27 @@ pub fn shutdown(places: &Places, given: &Given) -> ExitCode {
         return super::wrong(&format!("cannot understand `{}`: shutdown takes no name", word.escape_debug()));
     }
     ExitCode::from(order(places, &Request { verb: Verb::Shutdown, name: "", lasts: None }) as u8)
+}
+
+/// With `--test`, says whether this program can take over from a daemon with these places.
+pub fn upgrade(places: &Places, given: &Given) -> ExitCode {
+    if let Some(word) = given.words.first() {
+        return super::wrong(&format!("cannot understand `{}`: upgrade takes no name", word.escape_debug()));
+    }
+    if !given.has("test") {
+        return ExitCode::from(order(places, &Request { verb: Verb::Upgrade, name: "", lasts: None }) as u8);
+    }
+    match policy::load(places, &Inventory::take()) {
+        Ok(_) => {
+            super::say(&format!("{}\n", upgrade::promise()));
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            // The daemon that asks reads this line.
+            super::say(&faults.iter().map(|fault| format!("{fault}\n")).collect::<String>());
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// `class set NAME…` and `class clear NAME…`.

@@ -20,6 +20,8 @@ const EVENTS: usize = 5;
 pub struct View<'a> {
     pub snapshot: &'a Snapshot,
     pub life: Life,
+    /// What is wrong with the door.
+    pub door: Option<&'static str>,
     pub now: Now,
     pub width: usize,
     pub paint: Paint,
@@ -87,6 +89,7 @@ fn head(view: &View<'_>) -> String {
         Life::Dead | Life::Absent => (Tone::Bad, format!("DEAD (pid {} is gone)", header.pid)),
     };
     let mut pieces = vec![(Tone::Bold, name), state];
+    pieces.extend(view.door.map(|trouble| (Tone::Bad, trouble.to_owned())));
     pieces.push((Tone::Plain, format!("cycle {}", age(Duration::from_millis(header.cycle_ms)))));
     pieces.push((Tone::Plain, format!("heartbeat {heartbeat} ago")));
     let mut page = grid::flow(&pieces, ", ", view.width, view.paint);
@@ -109,7 +112,22 @@ fn head(view: &View<'_>) -> String {
         listening => pieces.extend(listening.split(", ").map(|address| (Tone::Plain, plain(address)))),
     }
     page.push_str(&grid::flow(&pieces, ", ", view.width, view.paint));
+    if let Some(hint) = hint(view.life) {
+        let words: Vec<_> = hint.split(' ').map(|word| (Tone::Odd, word.to_owned())).collect();
+        page.push_str(&grid::flow(&words, " ", view.width, view.paint));
+    }
     page
+}
+
+/// What somebody can do who finds it like this.
+fn hint(life: Life) -> Option<&'static str> {
+    match life {
+        Life::Alive => None,
+        Life::Hung { .. } => Some("what follows is as old as the heartbeat; `watchd keepalive` ends and starts it, services stay"),
+        Life::Dead | Life::Absent => {
+            Some("what follows is as old as the heartbeat; `watchd keepalive` starts it and takes up what runs")
+        }
+    }
 }
 
 fn host(view: &View<'_>) -> String {
@@ -417,13 +435,13 @@ pub mod tests {
         Reader::open(&dir.join("board")).and_then(|reader| reader.read(&mut snapshot)).expect("the board is read");
         Look {
             snapshot,
-            life,
+            life, door: None,
             now: Now { mono: Duration::from_millis(NOW_MONO), wall: Duration::from_millis(NOW_WALL) },
         }
     }
 
     fn screen(look: &Look, width: usize, names: &[String]) -> String {
-        draw(&View { snapshot: &look.snapshot, life: look.life, now: look.now, width, paint: Paint::None, names })
+        draw(&View { snapshot: &look.snapshot, life: look.life, door: look.door, now: look.now, width, paint: Paint::None, names })
     }
 
     #[test]

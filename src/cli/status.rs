@@ -44,6 +44,8 @@ impl From<Health> for ExitCode {
 pub struct Look {
     pub snapshot: Snapshot,
     pub life: Life,
+    /// What is wrong with the door.
+    pub door: Option<&'static str>,
     pub now: Now,
 }
 
@@ -57,7 +59,8 @@ impl Look {
         let boot_id = daemon::boot_id().map_err(BoardError::Io)?;
         let seen = life::writer(header).and_then(|writer| daemon::look(writer.pid));
         let life = Life::judge(header, &boot_id, seen, now, life::patience_of_status(header));
-        Ok(Self { snapshot, life, now })
+        let door = life::door_trouble(header).filter(|_| life == Life::Alive);
+        Ok(Self { snapshot, life, door, now })
     }
 
     /// Judges everything, or only the services that are named.
@@ -145,8 +148,8 @@ fn without(places: &Places, given: &Given, error: &BoardError) -> ExitCode {
 }
 
 fn draw(look: &Look, names: &[String], width: usize, paint: Paint) -> String {
-    let Look { snapshot, life, now } = look;
-    screen::draw(&screen::View { snapshot, life: *life, now: *now, width, paint, names })
+    let Look { snapshot, life, door, now } = look;
+    screen::draw(&screen::View { snapshot, life: *life, door: *door, now: *now, width, paint, names })
 }
 
 fn width() -> usize {

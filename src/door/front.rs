@@ -3,8 +3,9 @@
 //! When all slots are taken, the oldest connection of the address that holds most of them makes room: a crowd from one place
 //! turns itself out. A wait ends with the nearest deadline, and without a client there is none.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::client::{Client, Desk, Fate, Talk};
@@ -31,6 +32,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// After so long without a client, memory is given back.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How long a door that was asked to leave goes on with the clients it has.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The token of the keeper's line.
+const LINE: u64 = u64::MAX;
 /// Tokens of listeners begin here; below are slots with their generation.
 const LISTENERS: u64 = 1 << 63;
 
@@ -64,6 +70,9 @@ pub struct Front {
     answers: Answers,
     page: Page,
     quiet_since: Option<Duration>,
+    line: Option<UnixStream>,
+    /// Nobody is let in any more, and who is there may stay until then.
+    leaves_at: Option<Duration>,
 }
 
 impl Front {
@@ -87,7 +96,21 @@ impl Front {
             answers,
             page: Page::new(Page::LIMIT),
             quiet_since: Some(clock::now().mono),
+            line: None,
+            leaves_at: None,
         })
+    }
+
+    /// Answers to its keeper from now on.
+    pub fn obey(&mut self, line: UnixStream) -> io::Result<()> {
+        self.poller.add(&line, LINE, Interest::Read)?;
+        self.line = Some(line);
+        Ok(())
+    }
+
+    /// It was asked to leave, and has nothing left to do.
+    pub fn is_over(&self) -> bool {
+        self.leaves_at.is_some_and(|at| self.clients() == 0 || at <= clock::now().mono)
     }
 
     /// Waits and serves whoever is ready; ends with an error only when waiting is impossible.
@@ -98,6 +121,7 @@ impl Front {
         let events = std::mem::take(&mut self.events);
         for ready in events.iter() {
             match usize::try_from(ready.token.wrapping_sub(LISTENERS)) {
+                _ if ready.token == LINE => self.hear_keeper(now),
                 Ok(place) if ready.token >= LISTENERS => self.accept(place, now),
                 _ => self.ready(ready, now),
             }
@@ -119,7 +143,32 @@ impl Front {
         let clients = self.slots.iter().filter_map(|slot| Some(slot.client.as_ref()?.deadline()));
         let pauses = self.entrances.iter().filter_map(|entrance| entrance.paused_until);
         let quiet = self.quiet_since.map(|since| since + QUIET);
-        clients.chain(pauses).chain(quiet).min().map(|deadline| deadline.saturating_sub(now.mono))
+        clients.chain(pauses).chain(quiet).chain(self.leaves_at).min().map(|deadline| deadline.saturating_sub(now.mono))
+    }
+
+    /// Each byte is answered with one; the end of the line closes the entrances, which somebody else keeps open by then.
+    fn hear_keeper(&mut self, now: Now) {
+        let Some(line) = &mut self.line else { return };
+        let mut byte = [0];
+        match line.read(&mut byte) {
+            Ok(1) => {
+                // It is never so full that this would not fit: the keeper asks once and waits.
+                let _ = line.write(&byte);
+                if self.quiet_since.is_none() && self.clients() == 0 {
+                    memory::trim_text();
+                }
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Ok(_) | Err(_) => {
+                self.poller.remove(&*line);
+                self.line = None;
+                for entrance in self.entrances.drain(..) {
+                    // The socket is another process's as well, so closing ours does not end the waiting.
+                    self.poller.remove(&entrance.listener);
+                }
+                self.leaves_at = Some(now.mono + FAREWELL);
+            }
+        }
     }
 
     fn accept(&mut self, place: usize, now: Now) {

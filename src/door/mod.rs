@@ -20,6 +20,7 @@ mod source;
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use crate::model::Network;
@@ -48,9 +49,11 @@ pub struct DoorSpec {
     pub empty_dir: Option<PathBuf>,
     /// The process that forked this one; the door ends with it.
     pub parent: i32,
+    /// The other end of the keeper's line: each byte is a question whether the door turns, its end asks the door to leave.
+    pub line: Option<UnixStream>,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, history, and one to refuse with.
+/// Descriptors beside the listeners and slots: standard ones, epoll, history, the keeper's line, and one to refuse with.
 const RESERVE: usize = 8;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
@@ -58,6 +61,9 @@ pub fn run(spec: DoorSpec) -> ! {
     memory::trim_text();
     let error = match confine(spec) {
         Ok(mut front) => loop {
+            if front.is_over() {
+                fork::leave(0)
+            }
             if let Err(error) = front.turn() {
                 break error;
             }
@@ -81,7 +87,8 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
         return Err(std::io::Error::other("the history was opened for writing"));
     }
     let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
-    drop::close_others(&listeners.chain(spec.history.iter().map(AsFd::as_fd)).collect::<Vec<_>>())?;
+    let others = spec.history.iter().map(AsFd::as_fd).chain(spec.line.iter().map(AsFd::as_fd));
+    drop::close_others(&listeners.chain(others).collect::<Vec<_>>())?;
     // The mapping stays; its file was closed with the others.
     std::mem::forget(spec.board);
     let files = SLOTS + spec.munin.len() + spec.http.len() + RESERVE;
@@ -94,7 +101,10 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
     answers.show_history(spec.history);
-    let front = Front::new(spec.munin, spec.http, answers)?;
+    let mut front = Front::new(spec.munin, spec.http, answers)?;
+    if let Some(line) = spec.line {
+        front.obey(line)?;
+    }
     seccomp::confine()?;
     Ok(front)
 }

@@ -24,6 +24,8 @@ use crate::sys::clock;
 pub const LINE: usize = 1024;
 /// The longest pause that can be asked for: a year.
 pub const LONGEST: u64 = 366 * 86_400;
+/// How long a client waits for the end of an upgrade: the new program is tried first, and commands may have to end.
+pub const UPGRADE: Duration = Duration::from_secs(60);
 /// How long a client waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,8 @@ crate::model::words! {
         ClassClear = "class-clear",
         /// End the daemon on purpose.
         Shutdown = "shutdown",
+        /// Go on as the program that is installed now.
+        Upgrade = "upgrade",
     }
 }
 
@@ -61,7 +65,7 @@ impl Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     pub verb: Verb,
-    /// The id of a service, `@` and a tag, or a class; empty for `shutdown`.
+    /// The id of a service, `@` and a tag, or a class; empty for `shutdown` and `upgrade`.
     pub name: &'a str,
     /// How long a pause or class lasts; none is until it is taken back.
     pub lasts: Option<Duration>,
@@ -104,7 +108,7 @@ impl<'a> Request<'a> {
         let mut words = line.split(' ');
         let word = words.next().unwrap_or_default();
         let verb = *Verb::ALL.iter().find(|verb| verb.word() == word).ok_or(Refusal::UnknownVerb)?;
-        if verb == Verb::Shutdown {
+        if matches!(verb, Verb::Shutdown | Verb::Upgrade) {
             return if words.next().is_none() { Ok(Self { verb, name: "", lasts: None }) } else { Err(Refusal::Rest) };
         }
         let is_named = if verb.is_about_classes() { is_class_name } else { is_name };
@@ -188,7 +192,7 @@ impl fmt::Display for AskError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDaemon => write!(out, "cannot reach the daemon: none runs here"),
-            Self::Silent => write!(out, "cannot reach the daemon: no answer within {} s", PATIENCE.as_secs()),
+            Self::Silent => write!(out, "cannot reach the daemon: it gives no answer"),
             Self::Garbage => write!(out, "cannot understand the daemon's answer"),
             Self::Io(error) => write!(out, "cannot reach the daemon: {error}"),
         }
@@ -207,9 +211,10 @@ impl From<io::Error> for AskError {
     }
 }
 
-/// Asks the daemon, and waits for its answer no longer than `PATIENCE`.
+/// Asks the daemon, and waits for its answer no longer than what is asked can take.
 pub fn ask(socket: &Path, request: &Request<'_>) -> Result<(Reply, String), AskError> {
-    let deadline = clock::now().mono + PATIENCE;
+    let patience = if request.verb == Verb::Upgrade { UPGRADE } else { PATIENCE };
+    let deadline = clock::now().mono + patience;
     let mut stream = connect(socket)?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut arrived = Vec::with_capacity(LINE);
@@ -262,6 +267,7 @@ mod tests {
             request(Verb::Pause, "db_1", None),
             request(Verb::Restart, "@front", None),
             request(Verb::Shutdown, "", None),
+            request(Verb::Upgrade, "", None),
         ];
         for request in asked {
             assert_eq!(Request::parse(format!("{request}\nignored").as_bytes()), Ok(request));

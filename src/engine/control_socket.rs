@@ -37,8 +37,12 @@ struct Client {
 pub type Line = heapless::Vec<u8, LINE>;
 
 impl ControlSocket {
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let listener = listen::unix(path)?;
+    /// Makes the socket, or goes on with the one that the program before us has left.
+    pub fn open(path: &Path, held: Option<UnixListener>) -> io::Result<Self> {
+        let listener = match held.filter(|held| is_at(held, path)) {
+            Some(held) => held,
+            None => listen::unix(path)?,
+        };
         Ok(Self { listener, path: path.to_owned(), clients: heapless::Vec::new(), next_id: 1 })
     }
 
@@ -98,6 +102,27 @@ impl ControlSocket {
         }
     }
 
+    /// Takes in a client that the program before us has heard already.
+    pub fn adopt(&mut self, stream: UnixStream, mono: Duration) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let client = Client { id, stream, request: heapless::Vec::new(), deadline: mono + PATIENCE };
+        let _ = self.clients.push(client);
+        id
+    }
+
+    /// Gives a client more time for its answer than others.
+    pub fn hold(&mut self, id: u64, until: Duration) {
+        if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {
+            client.deadline = until;
+        }
+    }
+
+    /// The socket of a client that waits for its answer.
+    pub fn client(&self, id: u64) -> Option<BorrowedFd<'_>> {
+        self.clients.iter().find(|client| client.id == id).map(|client| client.stream.as_fd())
+    }
+
     /// When the most impatient deadline is.
     pub fn deadline(&self) -> Option<Duration> {
         self.clients.iter().map(|client| client.deadline).min()
@@ -107,6 +132,11 @@ impl ControlSocket {
     pub fn expire(&mut self, mono: Duration) {
         self.clients.retain(|client| client.deadline > mono);
     }
+}
+
+fn is_at(listener: &UnixListener, path: &Path) -> bool {
+    let is_named = listener.local_addr().is_ok_and(|address| address.as_pathname() == Some(path));
+    is_named && path.exists() && listener.set_nonblocking(true).is_ok()
 }
 
 impl Drop for ControlSocket {
@@ -121,7 +151,7 @@ mod tests {
     use crate::scratch::Scratch;
 
     fn open(dir: &Path) -> ControlSocket {
-        ControlSocket::open(&dir.join("control.sock")).expect("the socket opens")
+        ControlSocket::open(&dir.join("control.sock"), None).expect("the socket opens")
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A turn waits, reads the clock, takes what is ready, does what is due, looks when a cycle is over, judges when something changed,
 //! publishes, and says that it lives. Everything that could hang is in a child with a deadline.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use watchd_probes::sample_limits::PROBE_COUNT;
@@ -26,11 +27,15 @@ use super::sight::Sight;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
 use super::tokens::Token;
+use super::upgrade::Upgrade;
 use crate::config::Memory;
 use crate::model::{EventKind, Now, Places, ServiceSpec};
+use crate::store::Board;
 use crate::store::ledger::Ledger;
 use crate::store::marker;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
+use crate::sys::handover::{self, Handover};
+use crate::sys::locks::Lock;
 use crate::sys::notify::Notifier;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::{clock, daemon, files, memory, reap};
@@ -72,6 +77,11 @@ pub struct Core {
     /// Something changed since the last judgement.
     pub(super) is_stirred: bool,
     stopping: Stopping,
+    pub(super) upgrade: Upgrade,
+    /// Where our program was started from.
+    pub(super) program: PathBuf,
+    /// It makes us the only one.
+    pub(super) lock: Lock,
 }
 
 /// How far we are in ending.
@@ -84,11 +94,15 @@ enum Stopping {
 }
 
 impl Core {
-    pub fn new(places: &Places, loaded: Loaded) -> Result<Self, Failure> {
+    /// `left` is what the program before us in this process has left.
+    pub fn new(places: &Places, loaded: Loaded, lock: Lock, left: Option<Handover>) -> Result<Self, Failure> {
+        let is_upgrade = left.is_some();
+        let mut left = left.unwrap_or_default();
         let now = clock::now();
         let boot_id = daemon::boot_id().map_err(|error| system("read the boot id", &error))?;
         let poller = Poller::new().map_err(|error| system("make an epoll", &error))?;
         let signals = Signals::register().map_err(|error| system("catch signals", &error))?;
+        handover::let_signals_come();
         for (signal, source) in signals.sources() {
             poller
                 .add(source, signal_token(signal).pack(), Interest::Read)
@@ -101,14 +115,17 @@ impl Core {
         }
         let chronicle = Chronicle::open(places, now, &mut notes);
         memory::trim_text();
-        let mut publisher = Publisher::open(places, &loaded, &boot_id, now)?;
-        let (door, missed) = super::reload::open_door(places, &loaded)?;
+        let board = Board::take_over(&places.board()).filter(|_| is_upgrade);
+        let board = board.map_or_else(|| Board::create(&places.board()), Ok);
+        let mut publisher =
+            Publisher::new(board.map_err(|error| system("make the board", &error))?, &loaded, &boot_id, now);
+        let (door, missed) = super::reload::open_door(places, &loaded, super::upgrade::held(&mut left), now)?;
         for line in missed {
             notes.add(EventKind::Trouble, "", &line);
         }
         publisher.listening(&door.listening());
-        let control =
-            ControlSocket::open(&places.control()).map_err(|error| system("make the control socket", &error))?;
+        let control = ControlSocket::open(&places.control(), left.control.take());
+        let control = control.map_err(|error| system("make the control socket", &error))?;
         poller
             .add(control.source(), Token::Control.pack(), Interest::Read)
             .map_err(|error| system("wait for requests", &error))?;
@@ -153,7 +170,13 @@ impl Core {
             next_sign: None,
             is_stirred: true,
             stopping: Stopping::No,
+            upgrade: Upgrade::No,
+            program: super::upgrade::program(),
+            lock,
         };
+        if is_upgrade {
+            core.take_over(&left.from, left.client);
+        }
         core.next_sign = core.notifier.period().map(|_| now.mono);
         core.watch_config(policy.file.as_deref());
         Ok(core)
@@ -161,11 +184,11 @@ impl Core {
 
     /// Turns until asked to stop.
     pub fn run(&mut self) -> Result<(), Failure> {
-        self.notes.add(
-            EventKind::DaemonStarted,
-            "",
-            concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host"),
-        );
+        if self.upgrade != Upgrade::Done {
+            let text = concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host");
+            self.notes.add(EventKind::DaemonStarted, "", text);
+        }
+        self.upgrade = Upgrade::No;
         // The child that read the config may have ended before its signal was caught.
         self.on_children();
         // Each part of the start gives back its text before the next: the peak counts, not only what stays.
@@ -220,6 +243,7 @@ impl Core {
             self.config_watch.as_ref().and_then(ConfigWatch::deadline),
             self.reading.as_ref().map(Reading::deadline),
             self.next_sign,
+            self.upgrade.deadline(),
             self.has_more_children.then_some(self.now.mono),
         ];
         pending.into_iter().flatten().fold(self.next_cycle, Duration::min)
@@ -235,6 +259,10 @@ impl Core {
             Some(Token::Stop) => {
                 self.signals.drain(Signal::Stop);
                 self.stop();
+            }
+            Some(Token::Upgrade) => {
+                self.signals.drain(Signal::Upgrade);
+                self.try_program(None);
             }
             Some(Token::Control) => self.on_control(),
             Some(Token::Client(id)) => self.on_client(id),
@@ -281,6 +309,7 @@ impl Core {
             self.reload();
         }
         self.expire_reading();
+        self.mind_door();
         self.open_door();
         if self.next_sign.is_some_and(|due| due <= mono) {
             self.notifier.say("WATCHDOG=1");
@@ -352,9 +381,15 @@ impl Core {
 
     /// Judges, acts, publishes, and gives back what the turn needed.
     fn finish_turn(&mut self, is_cycle: bool) {
-        self.ask_checks();
+        // What would begin now would be lost with this program.
+        let may_begin = !matches!(self.upgrade, Upgrade::Waiting { .. });
+        if may_begin {
+            self.ask_checks();
+        }
         if is_cycle || self.is_stirred {
-            self.judge(is_cycle);
+            if may_begin {
+                self.judge(is_cycle);
+            }
             self.publish(is_cycle);
         }
         self.publisher.beat(self.now, clock::now());
@@ -365,6 +400,14 @@ impl Core {
         if self.stopping == Stopping::Waiting && self.services.is_quiet() {
             self.stopping = Stopping::Now;
         }
+        if self.stopping == Stopping::No && !may_begin {
+            self.go_on();
+        }
+    }
+
+    /// The lock, when all else is over.
+    pub fn into_lock(self) -> Lock {
+        self.lock
     }
 
     /// Begins to end: services that are to end with us are stopped first.
@@ -424,5 +467,6 @@ fn signal_token(signal: Signal) -> Token {
         Signal::Child => Token::Child,
         Signal::Reload => Token::Reload,
         Signal::Stop => Token::Stop,
+        Signal::Upgrade => Token::Upgrade,
     }
 }

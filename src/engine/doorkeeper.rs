@@ -4,7 +4,10 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +20,14 @@ use crate::sys::listen;
 
 /// The first wait after a death, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// How long a door may take to answer whether it turns; it is asked no more often than that, and no more often than there are cycles.
+const ANSWER: Duration = Duration::from_secs(5);
+/// An answer is looked for at the latest after so long.
+const LONGEST_CYCLE: Duration = Duration::from_secs(30);
+/// A door that was asked to leave has so long; it takes less itself.
+const FAREWELL: Duration = Duration::from_secs(15);
+/// How many may be leaving at once.
+const LEAVING: usize = 4;
 /// A door that lived so long was well.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -34,7 +45,16 @@ pub struct Wanted {
 }
 
 /// A bound socket under the address that was asked for.
-type Bound = (SocketAddr, TcpListener);
+pub type Bound = (SocketAddr, TcpListener);
+
+/// What the program before us has left.
+#[derive(Default)]
+pub struct Held {
+    pub munin: Vec<Bound>,
+    pub http: Vec<Bound>,
+    /// Its door, which is leaving.
+    pub door: Option<i32>,
+}
 
 /// The sockets, and the process that serves them.
 pub struct Doorkeeper {
@@ -45,37 +65,58 @@ pub struct Doorkeeper {
     started: Duration,
     again_at: Option<Duration>,
     early_deaths: u32,
+    /// Our end of the line to the door, and when we asked whether it turns.
+    line: Option<UnixStream>,
+    asked_at: Option<Duration>,
+    /// Questions since its last answer.
+    unanswered: u8,
+    /// Doors that were asked to leave, and when they are made to.
+    leaving: heapless::Vec<(i32, Duration), LEAVING>,
 }
 
 impl Doorkeeper {
-    /// Binds what is wanted. Gives a line for each address that was left out, or refuses.
-    pub fn open(wanted: Wanted) -> Result<(Self, Vec<String>), String> {
+    /// Binds what is wanted. Gives a line for each address that was left out, or refuses. Sockets that are bound already, from
+    /// the program before us, are taken by their addresses.
+    pub fn open(wanted: Wanted, held: Held, mono: Duration) -> Result<(Self, Vec<String>), String> {
+        let leaving = held.door.map(|pid| (pid, mono + FAREWELL)).into_iter().collect();
         let mut keeper = Self {
             wanted: Wanted::default(),
-            munin: Vec::new(),
-            http: Vec::new(),
+            munin: held.munin,
+            http: held.http,
+            line: None,
+            asked_at: None,
+            unanswered: 0,
+            leaving,
             pid: None,
             started: Duration::ZERO,
             again_at: None,
             early_deaths: 0,
         };
-        let missed = keeper.change(wanted)?;
+        let missed = keeper.change(wanted, mono)?;
         Ok((keeper, missed))
     }
 
     /// Serves something else from now on. A socket whose address is still wanted is kept, since nobody else could be kept from
     /// taking it meanwhile; when a new one is refused, everything stays as it is.
-    pub fn change(&mut self, wanted: Wanted) -> Result<Vec<String>, String> {
+    pub fn change(&mut self, wanted: Wanted, mono: Duration) -> Result<Vec<String>, String> {
         let (munin, mut missed) = self.bind("Munin", &wanted.munin, wanted.may_miss)?;
         let (http, also_missed) = self.bind("HTTP", &wanted.http, wanted.may_miss)?;
         missed.extend(also_missed);
         (self.munin, self.http, self.wanted) = (munin, http, wanted);
         self.early_deaths = 0;
         self.again_at = None;
-        if let Some(pid) = self.pid.take() {
+        self.dismiss(mono);
+        Ok(missed)
+    }
+
+    /// Asks the door to leave: it lets nobody in any more, and finishes with those who are there.
+    fn dismiss(&mut self, mono: Duration) {
+        (self.line, self.asked_at) = (None, None);
+        if let Some(pid) = self.pid.take()
+            && self.leaving.push((pid, mono + FAREWELL)).is_err()
+        {
             kill_child(pid);
         }
-        Ok(missed)
     }
 
     fn bind(&self, what: &str, addresses: &[SocketAddr], may_miss: bool) -> Result<(Vec<Bound>, Vec<String>), String> {
@@ -123,8 +164,9 @@ impl Doorkeeper {
             return Ok(false);
         }
         match self.try_start(board, history) {
-            Ok(pid) => {
+            Ok((pid, line)) => {
                 (self.pid, self.started, self.again_at) = (Some(pid), mono, None);
+                (self.line, self.asked_at, self.unanswered) = (Some(line), None, 0);
                 Ok(true)
             }
             Err(error) => {
@@ -134,7 +176,10 @@ impl Doorkeeper {
         }
     }
 
-    fn try_start(&self, board: &Board, history: Option<&File>) -> Result<i32, std::io::Error> {
+    fn try_start(&self, board: &Board, history: Option<&File>) -> Result<(i32, UnixStream), std::io::Error> {
+        let (ours, line) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        line.set_nonblocking(true)?;
         let clone =
             |sockets: &[Bound]| sockets.iter().map(|(_, socket)| socket.try_clone()).collect::<Result<Vec<_>, _>>();
         let spec = DoorSpec {
@@ -148,8 +193,9 @@ impl Doorkeeper {
             user: self.wanted.account,
             empty_dir: self.wanted.empty_dir.clone(),
             parent: nix::unistd::getpid().as_raw(),
+            line: Some(line),
         };
-        fork::split(move || door::run(spec))
+        Ok((fork::split(move || door::run(spec))?, ours))
     }
 
     /// A start that came to nothing: waits longer after each.
@@ -161,10 +207,11 @@ impl Doorkeeper {
 
     /// A child has ended. True when it was the door.
     pub fn on_child(&mut self, pid: i32, mono: Duration) -> bool {
+        self.leaving.retain(|(leaving, _)| *leaving != pid);
         if self.pid != Some(pid) {
             return false;
         }
-        self.pid = None;
+        (self.pid, self.line, self.asked_at) = (None, None, None);
         if mono.saturating_sub(self.started) >= SETTLE {
             (self.early_deaths, self.again_at) = (0, Some(mono));
         } else {
@@ -173,13 +220,53 @@ impl Doorkeeper {
         true
     }
 
-    /// When a dead door is due again.
+    /// Asks the door now and then whether it turns, and ends one that does not: its death is answered like any other. True when
+    /// it was ended. It is asked twice, since a host that slept has not let it answer either.
+    pub fn mind(&mut self, mono: Duration) -> bool {
+        for (pid, _) in self.leaving.iter().filter(|(_, until)| *until <= mono) {
+            kill_child(*pid);
+        }
+        self.leaving.retain(|(_, until)| *until > mono);
+        let (Some(line), Some(pid)) = (&mut self.line, self.pid) else { return false };
+        if self.asked_at.is_some_and(|asked| mono < asked + ANSWER) {
+            return false;
+        }
+        if matches!(line.read(&mut [0; 8]), Ok(read) if read > 0) {
+            self.unanswered = 0;
+        }
+        if self.unanswered >= 2 {
+            self.line = None;
+            kill_child(pid);
+            return true;
+        }
+        let _ = line.write(b"?");
+        self.asked_at = Some(mono);
+        self.unanswered += 1;
+        false
+    }
+
+    /// When a dead door is due again, or a silent one has had enough time. The first answer is looked for with the next cycle, so
+    /// that a door which is well wakes nobody.
     pub fn deadline(&self) -> Option<Duration> {
-        if self.pid.is_none() { self.again_at } else { None }
+        let again = if self.pid.is_none() { self.again_at } else { None };
+        let wait = if self.unanswered < 2 { LONGEST_CYCLE } else { ANSWER };
+        let silent = self.asked_at.filter(|_| self.unanswered > 0 && self.line.is_some()).map(|asked| asked + wait);
+        let leaving = self.leaving.iter().map(|(_, until)| *until);
+        leaving.chain(again).chain(silent).min()
+    }
+
+    /// The sockets, for the program that takes our place.
+    pub fn sockets(&self) -> impl Iterator<Item = (&'static str, SocketAddr, BorrowedFd<'_>)> {
+        [("munin", &self.munin), ("http", &self.http)].into_iter().flat_map(|(what, sockets)| {
+            sockets.iter().map(move |(address, socket)| (what, *address, socket.as_fd()))
+        })
     }
 
     /// Ends the door for good.
     pub fn close(&mut self) {
+        for (pid, _) in &self.leaving {
+            kill_child(*pid);
+        }
         self.munin.clear();
         self.http.clear();
         if let Some(pid) = self.pid.take() {
@@ -204,23 +291,23 @@ mod tests {
     #[test]
     fn an_address_that_stays_is_never_let_go() {
         let (first, second) = (free(), free());
-        let (mut keeper, _) = Doorkeeper::open(wanted(&[first])).expect("it is free");
+        let (mut keeper, _) = Doorkeeper::open(wanted(&[first]), Held::default(), Duration::ZERO).expect("it is free");
         // A door that does not die at once holds the sockets for a while longer.
         let door = keeper.http[0].1.try_clone().expect("there are descriptors");
-        let missed = keeper.change(Wanted { host: "other".to_owned(), ..wanted(&[second, first]) });
+        let missed = keeper.change(Wanted { host: "other".to_owned(), ..wanted(&[second, first]) }, Duration::ZERO);
         assert_eq!(missed, Ok(Vec::new()));
         assert_eq!(keeper.listening(), format!("http {second}, http {first}"));
         let taken = TcpListener::bind("127.0.0.1:0").expect("there is a port");
         let taken = taken.local_addr().map(|address| (address, taken)).expect("it is bound");
         let before = keeper.wanted().clone();
-        assert!(keeper.change(wanted(&[first, taken.0])).is_err());
+        assert!(keeper.change(wanted(&[first, taken.0]), Duration::ZERO).is_err());
         assert_eq!((keeper.wanted(), keeper.listening()), (&before, format!("http {second}, http {first}")));
         drop(door);
     }
 
     #[test]
     fn a_door_that_dies_at_once_is_started_ever_more_rarely() {
-        let (mut keeper, _) = Doorkeeper::open(Wanted::default()).expect("nothing is wanted");
+        let (mut keeper, _) = Doorkeeper::open(Wanted::default(), Held::default(), Duration::ZERO).expect("nothing is wanted");
         let mut mono = Duration::from_secs(1000);
         let mut starts = 0;
         while mono < Duration::from_secs(1000 + 3600) {

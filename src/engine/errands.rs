@@ -47,6 +47,8 @@ pub enum Owner {
     /// The place of a promise.
     Promise(usize),
     Check(Ask),
+    /// It tries the program that is to take our place.
+    Upgrade,
     /// Its promise has left the policy.
     Nobody,
 }
@@ -162,6 +164,12 @@ impl Errands {
                 let _ = errand.process.send_group(libc::SIGKILL);
             }
         }
+    }
+
+    /// Whether a program runs, and for which promise the first one does.
+    pub fn busy(&self) -> Option<Owner> {
+        let owners = || self.running.iter().map(|errand| errand.owner);
+        owners().find(|owner| matches!(owner, Owner::Promise(_))).or_else(|| owners().next())
     }
 
     /// Ends everything that still runs, at once.

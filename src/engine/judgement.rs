@@ -140,6 +140,7 @@ impl Core {
         let place = match done.owner {
             Owner::Promise(place) => place,
             Owner::Check(ask) => return self.on_asked(ask, done),
+            Owner::Upgrade => return self.on_tried(done),
             Owner::Nobody => return,
         };
         self.judgement.agent.command_done(place, done.end, self.now);

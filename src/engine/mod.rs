@@ -25,5 +25,6 @@ pub mod sight;
 pub mod start;
 pub mod system;
 pub mod tokens;
+pub mod upgrade;
 
 pub use start::{Failure, run};

@@ -7,9 +7,8 @@ use zerocopy::FromZeros;
 
 use super::core::Core;
 use super::reader::Loaded;
-use super::start::{Failure, system};
 use crate::classes::Prefix;
-use crate::model::{ClassKind, EventKind, Form, Now, Places};
+use crate::model::{ClassKind, EventKind, Form, Now};
 use crate::store::board::{self, Page, fixed};
 use crate::store::{Board, ClassRow, Header, PromiseRow, ServiceRow};
 use crate::sys::{daemon, memory};
@@ -24,8 +23,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn open(places: &Places, loaded: &Loaded, boot_id: &[u8; 40], now: Now) -> Result<Self, Failure> {
-        let board = Board::create(&places.board()).map_err(|error| system("make the board", &error))?;
+    pub fn new(board: Board, loaded: &Loaded, boot_id: &[u8; 40], now: Now) -> Self {
         let identity = daemon::own_identity();
         let header = Header {
             pid: std::process::id(),
@@ -40,7 +38,7 @@ impl Publisher {
         };
         let mut publisher = Self { board, header, services: Vec::new(), classes: Vec::new(), promises: Vec::new() };
         publisher.loaded(loaded.policy.file.as_deref(), loaded.policy.daemon.cycle, now);
-        Ok(publisher)
+        publisher
     }
 
     pub fn board(&self) -> &Board {

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::config_watch::ConfigWatch;
 use super::core::Core;
-use super::doorkeeper::{Doorkeeper, Wanted};
+use super::doorkeeper::{Doorkeeper, Held, Wanted};
 use super::judgement::{Judgement, with_conditions};
 use super::reader::{Answer, Loaded, Reading};
 use super::start::{Failure, empty_dir, system};
 use super::tokens::Token;
-use crate::model::{EventKind, Places};
+use crate::model::{EventKind, Now, Places};
 use crate::sys::accounts;
 use crate::sys::epoll::Interest;
 use crate::sys::files;
@@ -106,7 +106,7 @@ impl Core {
     }
 
     fn change_door(&mut self, wanted: Wanted) -> Result<(), Vec<String>> {
-        let missed = self.door.change(wanted).map_err(|fault| vec![fault])?;
+        let missed = self.door.change(wanted, self.now.mono).map_err(|fault| vec![fault])?;
         for line in missed {
             self.notes.add(EventKind::Trouble, "", &line);
         }
@@ -139,12 +139,12 @@ impl Core {
 }
 
 /// Binds what the config wants.
-pub fn open_door(places: &Places, loaded: &Loaded) -> Result<(Doorkeeper, Vec<String>), Failure> {
+pub fn open_door(places: &Places, loaded: &Loaded, held: Held, now: Now) -> Result<(Doorkeeper, Vec<String>), Failure> {
     let wanted = wanted(places, loaded).map_err(Failure::System)?;
     if let Some(dir) = &wanted.empty_dir {
         files::own_dir(dir).map_err(|error| system("make an empty directory for the door", &error))?;
     }
-    Doorkeeper::open(wanted).map_err(Failure::System)
+    Doorkeeper::open(wanted, held, now.mono).map_err(Failure::System)
 }
 
 fn wanted(places: &Places, loaded: &Loaded) -> Result<Wanted, String> {

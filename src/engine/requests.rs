@@ -26,6 +26,8 @@ impl Core {
     pub(super) fn on_client(&mut self, id: u64) {
         let Some(line) = self.control.hear(id) else { return };
         let (reply, text) = match Request::parse(&line) {
+            // Its answer comes from the program that runs then.
+            Ok(Request { verb: Verb::Upgrade, .. }) => return self.try_program(Some(id)),
             Ok(request) => self.obey(&request),
             Err(Refusal::Incomplete) => (Reply::BadRequest, Refusal::TooLong.to_string()),
             Err(refusal) => (Reply::BadRequest, refusal.to_string()),
@@ -45,6 +47,7 @@ impl Core {
                 );
             }
             Verb::ClassSet | Verb::ClassClear => return self.order_class(request),
+            Verb::Upgrade => return (Reply::BadRequest, Refusal::UnknownVerb.to_string()),
             Verb::Start => supervisor::Verb::Start,
             Verb::Stop => supervisor::Verb::Stop,
             Verb::Restart => supervisor::Verb::Restart,
@@ -87,6 +90,14 @@ impl Core {
                 "the process that serves Munin and HTTP ended; it is started again",
             );
             self.is_stirred = true;
+        }
+    }
+
+    /// Ends a door that does not turn any more.
+    pub(super) fn mind_door(&mut self) {
+        if self.door.mind(self.now.mono) {
+            let text = "the process that serves Munin and HTTP gave no answer and was ended";
+            self.notes.add(EventKind::Trouble, "", text);
         }
     }
 

@@ -1,5 +1,6 @@
 //! From the command line to a loop that turns: directories, lock, config, sockets, and the first lines a person reads.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::core::Core;
 use super::reader::{Answer, Loaded, Reading};
 use crate::model::Places;
+use crate::sys::handover::Handover;
 use crate::sys::locks::{self, Lock};
 use crate::sys::{clock, files, memory, reap};
 
@@ -23,8 +25,9 @@ pub enum Failure {
 
 /// Runs the daemon in the foreground until it is asked to stop.
 pub fn run(places: &Places) -> Result<(), Failure> {
+    let mut left = Handover::take();
     memory::trim_text();
-    let lock = prepare(places)?;
+    let lock = prepare(places, left.as_mut().and_then(|left| left.lock.take()))?;
     let loaded = read_config(places)?;
     for warning in &loaded.warnings {
         eprintln!("watchd: warning: {warning}");
@@ -32,17 +35,17 @@ pub fn run(places: &Places) -> Result<(), Failure> {
     reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;
     memory::spare_from_oom();
     memory::trim_text();
-    let mut core = Core::new(places, loaded)?;
+    let mut core = Core::new(places, loaded, lock, left)?;
     memory::trim_text();
     core.run()?;
-    drop(core);
+    let lock = core.into_lock();
     tidy(places);
     drop(lock);
     Ok(())
 }
 
-/// Makes the directories and takes the lock that makes us the only one.
-fn prepare(places: &Places) -> Result<Lock, Failure> {
+/// Makes the directories and takes the lock that makes us the only one, or keeps the one that was left to us.
+fn prepare(places: &Places, left: Option<File>) -> Result<Lock, Failure> {
     for (what, path, may_miss) in [("run", &places.run_dir, false), ("state", &places.state_dir, true)] {
         match files::own_dir(path) {
             // A disk in trouble is what a watchdog is there for; the loop tries again.
@@ -56,7 +59,8 @@ fn prepare(places: &Places) -> Result<Lock, Failure> {
             Ok(()) => {}
         }
     }
-    match locks::lock_dir(&places.run_dir) {
+    let kept = left.and_then(|dir| locks::keep_dir(dir, &places.run_dir).ok().flatten());
+    match kept.map_or_else(|| locks::lock_dir(&places.run_dir), |lock| Ok(Some(lock))) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(Failure::System(format!(
             "cannot start: a watchd runs with {} already; `watchd status` shows it",

@@ -9,6 +9,8 @@ pub enum Token {
     Reload,
     /// SIGTERM or SIGINT.
     Stop,
+    /// SIGUSR2.
+    Upgrade,
     /// The control socket.
     Control,
     /// A client of the control socket.
@@ -47,6 +49,7 @@ impl Token {
             Self::Errand(token) => (9, token),
             Self::Check(token) => (10, token),
             Self::Ear(id) => (11, id),
+            Self::Upgrade => (12, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -66,6 +69,7 @@ impl Token {
             9 => Self::Errand(rest),
             10 => Self::Check(rest),
             11 => Self::Ear(rest),
+            12 => Self::Upgrade,
             _ => return None,
         })
     }
@@ -85,6 +89,7 @@ mod tests {
             Token::Check(9),
             Token::Ear(3),
             Token::Mounts,
+            Token::Upgrade,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }

@@ -31,6 +31,8 @@ super::words! {
         StateWritable = "state-writable",
         Trouble = "trouble",
         ServiceUnhealthy = "service-unhealthy",
+        DaemonUpgraded = "daemon-upgraded",
+        UpgradeRefused = "upgrade-refused",
     }
 }
 
@@ -58,6 +60,7 @@ impl EventKind {
             | Self::PromiseChanged => Severity::Info,
             Self::DaemonStarted
             | Self::DaemonStopped
+            | Self::DaemonUpgraded
             | Self::ConfigLoaded
             | Self::ServiceStopped
             | Self::ServicePaused
@@ -72,6 +75,7 @@ impl EventKind {
             | Self::DoorDied
             | Self::StateDamaged => Severity::Warning,
             Self::ConfigRefused
+            | Self::UpgradeRefused
             | Self::ServiceFailed
             | Self::ServiceFlapping
             | Self::StateUnwritable

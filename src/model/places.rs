@@ -38,6 +38,21 @@ impl Places {
         Self { config, run_dir, state_dir, root }
     }
 
+    /// The words after a command's name that lead it to these places.
+    pub fn words(&self) -> Vec<OsString> {
+        let mut words = Vec::new();
+        let mut add = |option: &str, path: &Path| words.extend([option.into(), path.as_os_str().to_owned()]);
+        add("--run-dir", &self.run_dir);
+        add("--state-dir", &self.state_dir);
+        if self.root.as_os_str() != "/" {
+            add("--root", &self.root);
+        }
+        if let Some(config) = &self.config {
+            add("--config", config);
+        }
+        words
+    }
+
     pub fn board(&self) -> PathBuf {
         self.run_dir.join("board")
     }

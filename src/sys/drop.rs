@@ -48,6 +48,7 @@ pub fn forget_signals() -> io::Result<()> {
         (Signal::SIGCHLD, SigHandler::SigDfl),
         (Signal::SIGHUP, SigHandler::SigIgn),
         (Signal::SIGINT, SigHandler::SigIgn),
+        (Signal::SIGUSR2, SigHandler::SigIgn),
         (Signal::SIGPIPE, SigHandler::SigIgn),
     ] {
         // SAFETY: neither handler is code of ours.

@@ -11,6 +11,14 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path)
 }
 
+/// Opens a file that we made, to write to it as it is.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let found = file.metadata()?;
+    let is_ours = found.is_file() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
+    if is_ours { Ok(file) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
 /// Opens the same file again, for reading only, whatever its name is by now.
 pub fn reopen_for_reading(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))

@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -13,11 +14,22 @@ use nix::fcntl::{Flock, FlockArg};
 
 /// A lock that is held until it is dropped. Its descriptor is close-on-exec.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held for its lock, never read")] Flock<File>);
+pub struct Lock(Flock<File>);
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// Takes the lock of a directory; none when somebody else holds it.
 pub fn lock_dir(path: &Path) -> io::Result<Option<Lock>> {
     let dir = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)?;
+    lock(dir, path)
+}
+
+/// Keeps the lock that came with an open directory from the program before us.
+pub fn keep_dir(dir: File, path: &Path) -> io::Result<Option<Lock>> {
     lock(dir, path)
 }
 

@@ -10,6 +10,7 @@ pub mod ear;
 pub mod epoll;
 pub mod files;
 pub mod fork;
+pub mod handover;
 pub mod listen;
 pub mod locks;
 pub mod memory;

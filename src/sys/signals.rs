@@ -15,11 +15,13 @@ pub enum Signal {
     Reload,
     /// SIGTERM or SIGINT: end.
     Stop,
+    /// SIGUSR2: go on as the program that is installed now.
+    Upgrade,
 }
 
 /// One pipe for each kind.
 pub struct Signals {
-    pipes: [(Signal, UnixStream); 3],
+    pipes: [(Signal, UnixStream); 4],
 }
 
 impl Signals {
@@ -30,6 +32,7 @@ impl Signals {
                 (Signal::Child, pipe(&[libc::SIGCHLD])?),
                 (Signal::Reload, pipe(&[libc::SIGHUP])?),
                 (Signal::Stop, pipe(&[libc::SIGTERM, libc::SIGINT])?),
+                (Signal::Upgrade, pipe(&[libc::SIGUSR2])?),
             ],
         })
     }
