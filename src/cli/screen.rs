@@ -123,7 +123,9 @@ fn head(view: &View<'_>) -> String {
 fn hint(life: Life) -> Option<&'static str> {
     match life {
         Life::Alive => None,
-        Life::Hung { .. } => Some("what follows is as old as the heartbeat; `watchd keepalive` ends and starts it, services stay"),
+        Life::Hung { .. } => {
+            Some("what follows is as old as the heartbeat; `watchd keepalive` ends and starts it, services stay")
+        }
         Life::Dead | Life::Absent => {
             Some("what follows is as old as the heartbeat; `watchd keepalive` starts it and takes up what runs")
         }
@@ -435,13 +437,22 @@ pub mod tests {
         Reader::open(&dir.join("board")).and_then(|reader| reader.read(&mut snapshot)).expect("the board is read");
         Look {
             snapshot,
-            life, door: None,
+            life,
+            door: None,
             now: Now { mono: Duration::from_millis(NOW_MONO), wall: Duration::from_millis(NOW_WALL) },
         }
     }
 
     fn screen(look: &Look, width: usize, names: &[String]) -> String {
-        draw(&View { snapshot: &look.snapshot, life: look.life, door: look.door, now: look.now, width, paint: Paint::None, names })
+        draw(&View {
+            snapshot: &look.snapshot,
+            life: look.life,
+            door: look.door,
+            now: look.now,
+            width,
+            paint: Paint::None,
+            names,
+        })
     }
 
     #[test]

@@ -257,9 +257,9 @@ impl Doorkeeper {
 
     /// The sockets, for the program that takes our place.
     pub fn sockets(&self) -> impl Iterator<Item = (&'static str, SocketAddr, BorrowedFd<'_>)> {
-        [("munin", &self.munin), ("http", &self.http)].into_iter().flat_map(|(what, sockets)| {
-            sockets.iter().map(move |(address, socket)| (what, *address, socket.as_fd()))
-        })
+        [("munin", &self.munin), ("http", &self.http)]
+            .into_iter()
+            .flat_map(|(what, sockets)| sockets.iter().map(move |(address, socket)| (what, *address, socket.as_fd())))
     }
 
     /// Ends the door for good.
@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn a_door_that_dies_at_once_is_started_ever_more_rarely() {
-        let (mut keeper, _) = Doorkeeper::open(Wanted::default(), Held::default(), Duration::ZERO).expect("nothing is wanted");
+        let (mut keeper, _) =
+            Doorkeeper::open(Wanted::default(), Held::default(), Duration::ZERO).expect("nothing is wanted");
         let mut mono = Duration::from_secs(1000);
         let mut starts = 0;
         while mono < Duration::from_secs(1000 + 3600) {
