@@ -15,6 +15,7 @@
 mod client;
 mod front;
 mod http;
+mod pages;
 mod source;
 
 use std::fs::File;
@@ -40,8 +41,9 @@ pub struct DoorSpec {
     pub http: Vec<TcpListener>,
     /// Opened for reading alone.
     pub board: File,
-    /// The same, when there is one.
+    /// The same, when there is one; and what happened.
     pub history: Option<File>,
+    pub journal: Option<File>,
     /// Uid and gid to become, when we are root.
     pub user: Option<(u32, u32)>,
     /// An empty directory to be shut in, when we are root.
@@ -50,7 +52,7 @@ pub struct DoorSpec {
     pub parent: i32,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, history, and one to refuse with.
+/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, and one to refuse with.
 const RESERVE: usize = 8;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
@@ -75,13 +77,14 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
         return Err(std::io::Error::other("the board was opened for writing"));
     }
     let reader = Reader::map(&spec.board).map_err(std::io::Error::other)?;
-    if let Some(history) = &spec.history
-        && !drop::is_read_only(history)?
-    {
-        return Err(std::io::Error::other("the history was opened for writing"));
+    for past in spec.history.iter().chain(&spec.journal) {
+        if !drop::is_read_only(past)? {
+            return Err(std::io::Error::other("the history or the journal was opened for writing"));
+        }
     }
     let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
-    drop::close_others(&listeners.chain(spec.history.iter().map(AsFd::as_fd)).collect::<Vec<_>>())?;
+    let past = spec.history.iter().chain(&spec.journal).map(AsFd::as_fd);
+    drop::close_others(&listeners.chain(past).collect::<Vec<_>>())?;
     // The mapping stays; its file was closed with the others.
     std::mem::forget(spec.board);
     let files = SLOTS + spec.munin.len() + spec.http.len() + RESERVE;
@@ -93,7 +96,7 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     };
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
-    answers.show_history(spec.history);
+    answers.show_past(spec.history, spec.journal);
     let front = Front::new(spec.munin, spec.http, answers)?;
     seccomp::confine()?;
     Ok(front)

@@ -45,6 +45,32 @@ pub struct Doorkeeper {
     started: Duration,
     again_at: Option<Duration>,
     early_deaths: u32,
+    /// How much of the past the door was given.
+    shows: usize,
+    /// It was ended by us, to be given more.
+    is_renewed: bool,
+}
+
+/// What the door may tell of the past, as far as it could be opened: history and journal.
+#[derive(Clone, Copy, Default)]
+pub struct Past<'a> {
+    pub history: Option<&'a File>,
+    pub journal: Option<&'a File>,
+}
+
+impl Past<'_> {
+    fn count(&self) -> usize {
+        usize::from(self.history.is_some()) + usize::from(self.journal.is_some())
+    }
+}
+
+/// How a door ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, or by somebody else.
+    Died,
+    /// On our request: there is more to tell now.
+    Renewed,
 }
 
 impl Doorkeeper {
@@ -58,6 +84,8 @@ impl Doorkeeper {
             started: Duration::ZERO,
             again_at: None,
             early_deaths: 0,
+            shows: 0,
+            is_renewed: false,
         };
         let missed = keeper.change(wanted)?;
         Ok((keeper, missed))
@@ -72,6 +100,7 @@ impl Doorkeeper {
         (self.munin, self.http, self.wanted) = (munin, http, wanted);
         self.early_deaths = 0;
         self.again_at = None;
+        self.is_renewed = false;
         if let Some(pid) = self.pid.take() {
             kill_child(pid);
         }
@@ -117,13 +146,16 @@ impl Doorkeeper {
     }
 
     /// Starts the door when there is something to serve and it is time. True when it was started.
-    pub fn start(&mut self, board: &Board, history: Option<&File>, mono: Duration) -> Result<bool, std::io::Error> {
+    /// A door that runs and could tell more of the past is ended first.
+    pub fn start(&mut self, board: &Board, past: Past<'_>, mono: Duration) -> Result<bool, std::io::Error> {
         let nothing = self.munin.is_empty() && self.http.is_empty();
+        self.renew(past);
         if nothing || self.pid.is_some() || self.again_at.is_some_and(|at| at > mono) {
             return Ok(false);
         }
-        match self.try_start(board, history) {
+        match self.try_start(board, past) {
             Ok(pid) => {
+                self.shows = past.count();
                 (self.pid, self.started, self.again_at) = (Some(pid), mono, None);
                 Ok(true)
             }
@@ -134,7 +166,15 @@ impl Doorkeeper {
         }
     }
 
-    fn try_start(&self, board: &Board, history: Option<&File>) -> Result<i32, std::io::Error> {
+    /// The door has no file system: what could be opened only after it was started needs another door.
+    fn renew(&mut self, past: Past<'_>) {
+        if let Some(pid) = self.pid.filter(|_| past.count() > self.shows && !self.is_renewed) {
+            self.is_renewed = true;
+            kill_child(pid);
+        }
+    }
+
+    fn try_start(&self, board: &Board, past: Past<'_>) -> Result<i32, std::io::Error> {
         let clone =
             |sockets: &[Bound]| sockets.iter().map(|(_, socket)| socket.try_clone()).collect::<Result<Vec<_>, _>>();
         let spec = DoorSpec {
@@ -143,8 +183,9 @@ impl Doorkeeper {
             munin_allow: self.wanted.allow.clone(),
             host_name: self.wanted.host.clone(),
             board: board.reopen()?,
-            // Without it everything else is served.
-            history: history.and_then(|file| files::reopen_for_reading(file).ok()),
+            // Without them everything else is served.
+            history: past.history.and_then(|file| files::reopen_for_reading(file).ok()),
+            journal: past.journal.and_then(|file| files::reopen_for_reading(file).ok()),
             user: self.wanted.account,
             empty_dir: self.wanted.empty_dir.clone(),
             parent: nix::unistd::getpid().as_raw(),
@@ -159,18 +200,22 @@ impl Doorkeeper {
         self.again_at = Some(mono + wait);
     }
 
-    /// A child has ended. True when it was the door.
-    pub fn on_child(&mut self, pid: i32, mono: Duration) -> bool {
+    /// A child has ended. None when it was not the door.
+    pub fn on_child(&mut self, pid: i32, mono: Duration) -> Option<Ended> {
         if self.pid != Some(pid) {
-            return false;
+            return None;
         }
         self.pid = None;
+        if std::mem::take(&mut self.is_renewed) {
+            self.again_at = Some(mono);
+            return Some(Ended::Renewed);
+        }
         if mono.saturating_sub(self.started) >= SETTLE {
             (self.early_deaths, self.again_at) = (0, Some(mono));
         } else {
             self.rest(mono);
         }
-        true
+        Some(Ended::Died)
     }
 
     /// When a dead door is due again.
@@ -225,13 +270,13 @@ mod tests {
         let mut starts = 0;
         while mono < Duration::from_secs(1000 + 3600) {
             (keeper.pid, keeper.started) = (Some(1), mono);
-            assert!(keeper.on_child(1, mono));
+            assert_eq!(keeper.on_child(1, mono), Some(Ended::Died));
             starts += 1;
             mono = keeper.deadline().expect("it is tried again");
         }
         assert!((60..80).contains(&starts), "{starts} starts in an hour");
         (keeper.pid, keeper.started) = (Some(1), mono);
-        assert!(keeper.on_child(1, mono + SETTLE));
+        assert_eq!(keeper.on_child(1, mono + SETTLE), Some(Ended::Died));
         assert_eq!(keeper.deadline(), Some(mono + SETTLE), "one that lived comes back at once");
     }
 }

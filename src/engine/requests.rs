@@ -7,6 +7,7 @@ use watchd_probes::PROBES;
 
 use super::control::{Refusal, Reply, Request, Verb};
 use super::core::Core;
+use super::doorkeeper::{Ended, Past};
 use super::services::{Refusal as Refused, Services, Turn};
 use super::system::{Grip, SystemHands, Watch};
 use super::tokens::Token;
@@ -79,19 +80,21 @@ impl Core {
     pub(super) fn on_helper_end(&mut self, pid: i32) {
         self.mounts.on_child(pid);
         self.checks.on_child(pid);
-        if self.door.on_child(pid, self.now.mono) {
-            self.notes.add(
-                EventKind::DoorDied,
-                "",
-                "the process that serves Munin and HTTP ended; it is started again",
-            );
-            self.is_stirred = true;
+        match self.door.on_child(pid, self.now.mono) {
+            Some(Ended::Died) => {
+                let text = "the process that serves Munin and HTTP ended; it is started again";
+                self.notes.add(EventKind::DoorDied, "", text);
+                self.is_stirred = true;
+            }
+            Some(Ended::Renewed) => self.is_stirred = true,
+            None => {}
         }
     }
 
     /// Starts the door when it is due.
     pub(super) fn open_door(&mut self) {
-        match self.door.start(self.publisher.board(), self.chronicle.file(), self.now.mono) {
+        let past = Past { history: self.chronicle.file(), journal: self.notes.journal() };
+        match self.door.start(self.publisher.board(), past, self.now.mono) {
             Ok(true) => {
                 self.notes.add(EventKind::DoorStarted, "", "serving Munin and HTTP");
                 self.is_stirred = true;
