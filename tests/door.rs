@@ -14,10 +14,13 @@ use std::time::Duration;
 use recorded::Shown;
 use watchd::door::{Answers, DoorSpec, Front, SLOTS};
 use watchd::model::{Network, Now};
+use watchd::store::board::fixed;
 use watchd::store::history::History;
-use watchd::store::{Reader, Readings};
+use watchd::store::journal::Journal;
+use watchd::store::{EventRow, Reader, Readings};
 use watchd::sys::{clock, fork, listen};
 use watchd_probes::{ProbeId, Sample, Value, filesystem, load};
+use zerocopy::FromZeros;
 
 /// How long a test waits for bytes that must come; nothing is ever asserted about how long they took.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -169,7 +172,17 @@ fn every_request_gets_its_status() {
             (cookie(8000), "200"),
             (cookie(8200), "431"),
             (cookie(1 << 20), "431"),
-            (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)), "431"),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(2100)), "414"),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)), "414"),
+            ("GET /page.js HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /page.js HTTP/1.1\r\nAccept-Encoding: br\r\n\r\n".to_owned(), "406"),
+            ("GET /api/status?after=x HTTP/1.1\r\n\r\n".to_owned(), "400"),
+            ("GET /api/classes HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /api/why HTTP/1.1\r\n\r\n".to_owned(), "400"),
+            ("GET /api/why?name=nosuch HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /api/why?name=web HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /api/events?last=5 HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /api/events?last=0 HTTP/1.1\r\n\r\n".to_owned(), "400"),
             ("GET / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n".to_owned(), "200"),
             ("GET / HTTP/1.1\r\nTE: a;q=nan, b;q=1\r\n\r\n".to_owned(), "200"),
         ] {
@@ -184,6 +197,59 @@ fn every_request_gets_its_status() {
         }
         assert_eq!(converse(found.http, b""), "", "nothing asked, nothing answered");
     });
+}
+
+/// The value of a header.
+fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let head = answer.split_once("\r\n\r\n")?.0;
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+#[test]
+fn what_a_client_has_is_not_sent_again() {
+    with_front("tags", Network::LOOPBACK.to_vec(), |found| {
+        for path in
+            ["/", "/metrics", "/api/status", "/api/events", "/api/classes", "/page.css", "/uplot.js", "/icon.svg"]
+        {
+            let ask = |method: &str, more: &str| {
+                let head = format!("{method} {path} HTTP/1.0\r\nAccept-Encoding: gzip\r\n{more}\r\n");
+                converse_lossy(found.http, &head)
+            };
+            let first = ask("GET", "");
+            let tag = header(&first, "ETag").unwrap_or_else(|| panic!("{path}: {first}")).to_owned();
+            assert_eq!(header(&first, "Vary"), Some("Accept, Accept-Encoding"), "{path}");
+            // What is short is not worth it.
+            let is_short = ["/api/events", "/api/classes"].contains(&path);
+            assert_eq!(header(&first, "Content-Encoding"), (!is_short).then_some("gzip"), "{path}");
+            // The page and the metrics tell ages, which go on.
+            if !["/", "/metrics"].contains(&path) {
+                let second = ask("GET", &format!("If-None-Match: \"x\", {tag}\r\n"));
+                assert!(second.starts_with("HTTP/1.1 304 ") && second.ends_with("\r\n\r\n"), "{path}: {second}");
+                assert_eq!(header(&second, "ETag"), Some(tag.as_str()), "{path}");
+                let head = ask("HEAD", "");
+                assert_eq!(header(&head, "Content-Length"), header(&first, "Content-Length"), "{path}");
+                assert!(head.ends_with("\r\n\r\n"), "{path}: {head}");
+            }
+        }
+        let page = converse(found.http, b"GET / HTTP/1.0\r\n\r\n");
+        for path in ["/page.js?", "/page.css?", "/uplot.js?", "/icon.svg?"] {
+            let from = page.find(path).unwrap_or_else(|| panic!("{path} in {page}"));
+            let address = page[from..].split('"').next().expect("it ends");
+            let answer = converse_lossy(found.http, &format!("GET {address} HTTP/1.0\r\n\r\n"));
+            assert_eq!(header(&answer, "Cache-Control"), Some("public, max-age=31536000, immutable"), "{address}");
+            let other = converse_lossy(found.http, &format!("GET {path}v=0 HTTP/1.0\r\n\r\n"));
+            assert_eq!(header(&other, "Cache-Control"), Some("no-cache"), "{path}");
+        }
+    });
+}
+
+/// The same for answers that are not text.
+fn converse_lossy(address: SocketAddr, words: &str) -> String {
+    let mut stream = connect(address);
+    stream.write_all(words.as_bytes()).expect("it takes bytes");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it ends");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[test]
@@ -297,12 +363,27 @@ fn past(path: &std::path::Path) -> std::fs::File {
     std::fs::File::open(path).expect("it is there")
 }
 
+/// A journal that reaches further back than the board, opened for reading.
+fn journal(path: &std::path::Path) -> std::fs::File {
+    let (mut journal, _) = Journal::open(path).expect("it opens");
+    let mut row = EventRow::new_zeroed();
+    row.subject = fixed("db");
+    row.text = fixed("older than the board");
+    journal.append(&mut row).expect("it is written");
+    std::fs::File::open(path).expect("it is there")
+}
+
 fn assert_tells_the_past(found: &Found) {
     for (path, code, fragment) in [
         ("load.one.svg", 200, "<title>load.one</title>"),
         ("filesystem.avail.svg?object=/&since=2y&width=1600", 200, "1.0G</text>"),
         ("filesystem.avail.svg", 400, "several"),
         ("load.one.svg?width=9999", 400, "cannot understand"),
+        ("load.one.svg?width=159", 400, "cannot understand"),
+        ("load.one.svg?from=0&to=600", 200, "nothing was measured"),
+        ("load.one.svg?from=600&to=0", 400, "cannot understand"),
+        ("load.one.svg?to=99999999999999999999", 400, "cannot understand"),
+        ("load.one.svg?to=18446744073709551615", 200, "<title>load.one</title>"),
         ("nosuch.svg", 404, "metric"),
         ("load.one.png", 404, "no such page"),
     ] {
@@ -310,7 +391,9 @@ fn assert_tells_the_past(found: &Found) {
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(fragment), "{path}: {answer}");
     }
     let page = converse(found.http, b"GET / HTTP/1.0\r\n\r\n");
-    assert!(page.contains("<title>load.one</title>") && !page.contains("<title>cpu.user</title>"), "{page}");
+    assert!(page.contains("<noscript><a href=\"/graph/load.one.svg?since=7d"), "{page}");
+    let events = converse(found.http, b"GET /api/events?about=db HTTP/1.0\r\n\r\n");
+    assert!(events.contains("\"newest\":") && events.contains("older than the board"), "{events}");
     for (question, code, fragment) in [
         ("", 200, r#"{"metric":"load.one","object":"","unit":"count","per_second":false}"#),
         ("?metric=load.one", 200, ",7,7,7]"),
@@ -349,6 +432,7 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
         http: vec![http],
         board: std::fs::File::open(&shown.path).expect("the board opens"),
         history: Some(past(&shown.path.with_file_name("history"))),
+        journal: Some(journal(&shown.path.with_file_name("events"))),
         user: Some((65534, 65534)),
         empty_dir: Some(empty),
         parent: nix::unistd::getpid().as_raw(),
@@ -368,7 +452,7 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
             assert_eq!(status(pid, "Gid"), "65534 65534 65534 65534");
             assert_eq!((status(pid, "Groups"), status(pid, "CapEff")), (String::new(), "0000000000000000".to_owned()));
             let before = descriptors(pid);
-            assert!(before <= 3 + 2 + 1 + 1 + 4, "{before} descriptors");
+            assert!(before <= 3 + 2 + 1 + 2 + 4, "{before} descriptors");
             for _ in 0..300 {
                 assert!(converse(found.http, b"GET /nosuch HTTP/1.0\r\n\r\n").contains(" 404 "));
             }

@@ -301,7 +301,8 @@ impl Client {
     fn unfinished(&mut self, len: usize, desk: &mut Desk<'_>) -> Option<usize> {
         let room = (INPUT + desk.spare).min(http::HEAD_MAX);
         if len >= room {
-            self.refuse(http::Fault::HeadTooLong, desk);
+            let has_target = self.input.contains(&b'\n');
+            self.refuse(if has_target { http::Fault::HeadTooLong } else { http::Fault::TargetTooLong }, desk);
         } else if self.has_ended && len > 0 {
             self.refuse(http::Fault::Malformed, desk);
         } else {

@@ -15,6 +15,7 @@
 mod client;
 mod front;
 pub mod http;
+mod pages;
 mod source;
 
 use std::fs::File;
@@ -41,8 +42,9 @@ pub struct DoorSpec {
     pub http: Vec<TcpListener>,
     /// Opened for reading alone.
     pub board: File,
-    /// The same, when there is one.
+    /// The same, when there is one; and what happened.
     pub history: Option<File>,
+    pub journal: Option<File>,
     /// Uid and gid to become, when we are root.
     pub user: Option<(u32, u32)>,
     /// An empty directory to be shut in, when we are root.
@@ -53,7 +55,7 @@ pub struct DoorSpec {
     pub line: Option<UnixStream>,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, history, the keeper's line, and one to refuse with.
+/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, the keeper's line, and one to refuse with.
 const RESERVE: usize = 8;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
@@ -81,13 +83,14 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
         return Err(std::io::Error::other("the board was opened for writing"));
     }
     let reader = Reader::map(&spec.board).map_err(std::io::Error::other)?;
-    if let Some(history) = &spec.history
-        && !drop::is_read_only(history)?
-    {
-        return Err(std::io::Error::other("the history was opened for writing"));
+    for past in spec.history.iter().chain(&spec.journal) {
+        if !drop::is_read_only(past)? {
+            return Err(std::io::Error::other("the history or the journal was opened for writing"));
+        }
     }
     let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
-    let others = spec.history.iter().map(AsFd::as_fd).chain(spec.line.iter().map(AsFd::as_fd));
+    let past = spec.history.iter().chain(&spec.journal).map(AsFd::as_fd);
+    let others = past.chain(spec.line.iter().map(AsFd::as_fd));
     drop::close_others(&listeners.chain(others).collect::<Vec<_>>())?;
     // The mapping stays; its file was closed with the others.
     std::mem::forget(spec.board);
@@ -100,7 +103,7 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     };
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
-    answers.show_history(spec.history);
+    answers.show_past(spec.history, spec.journal);
     let mut front = Front::new(spec.munin, spec.http, answers)?;
     if let Some(line) = spec.line {
         front.obey(line)?;

@@ -1,14 +1,16 @@
 //! What answers are made of: the newest page of the board, copied again only when there is a newer one.
 
+use std::fs::File;
 use std::net::IpAddr;
 
 use crate::export::{Page, munin};
 use crate::model::{Network, Now};
 use crate::store::history::HistoryReader;
+use crate::store::journal::JournalReader;
 use crate::store::{BoardError, Reader, Snapshot};
 use crate::sys::memory;
 
-use super::http;
+use super::{http, pages};
 
 /// A page that is larger than this is given back to the system after the answer.
 pub const PAGE_KEPT: usize = 32 << 10;
@@ -19,21 +21,26 @@ pub struct Answers {
     generation: u64,
     snapshot: Snapshot,
     history: Option<HistoryReader>,
+    journal: Option<JournalReader>,
     host: String,
     allow: Vec<Network>,
     body: Page,
+    /// The body as it is sent, when it was made smaller.
+    packed: Page,
 }
 
 impl Answers {
     /// `host` is the name of the Munin node; empty stands for the name on the board.
     pub fn new(reader: Reader, host: String, allow: Vec<Network>) -> Self {
-        let (snapshot, body) = (Snapshot::default(), Page::new(Page::LIMIT));
-        Self { reader, generation: 0, snapshot, history: None, host, allow, body }
+        let page = || Page::new(Page::LIMIT);
+        let (snapshot, body, packed) = (Snapshot::default(), page(), page());
+        Self { reader, generation: 0, snapshot, history: None, journal: None, host, allow, body, packed }
     }
 
-    /// Tells what was as well, from a file opened for reading.
-    pub fn show_history(&mut self, file: Option<std::fs::File>) {
-        self.history = file.map(HistoryReader::of);
+    /// Tells what was as well, from files opened for reading.
+    pub fn show_past(&mut self, history: Option<File>, journal: Option<File>) {
+        self.history = history.map(HistoryReader::of);
+        self.journal = journal.map(JournalReader::of);
     }
 
     /// Whether a master at this address may ask.
@@ -81,21 +88,28 @@ impl Answers {
         memory::trim_text();
         let answer = match board {
             Ok(()) => {
-                let known = http::Known { snapshot: &self.snapshot, history: self.history.as_ref(), now };
-                http::answer(request, &known, &mut self.body)
+                let known = pages::Known {
+                    snapshot: &self.snapshot,
+                    generation: self.generation,
+                    history: self.history.as_ref(),
+                    journal: self.journal.as_ref(),
+                    now,
+                };
+                pages::answer(request, &known, &mut self.body)
             }
-            Err(error) => http::trouble(&error, &mut self.body),
+            Err(error) => pages::trouble(&error, &mut self.body),
         };
         memory::trim_text();
-        http::print(&answer, request.shape, &self.body, page);
+        http::send(&answer, request, (&mut self.body, &mut self.packed), page);
         self.body.shrink(PAGE_KEPT);
+        self.packed.shrink(PAGE_KEPT);
     }
 
     /// An HTTP answer that needs no board: the request itself was at fault.
     pub fn refuse(&mut self, fault: http::Fault, page: &mut Page) {
         self.body.clear();
         let answer = http::refusal(fault, &mut self.body);
-        http::print(&answer, http::Shape::LAST, &self.body, page);
+        http::print(&answer, http::Shape::LAST, self.body.bytes(), page);
     }
 
     /// Forgets everything that can be made again.
@@ -104,6 +118,7 @@ impl Answers {
         self.snapshot = Snapshot::default();
         self.reader.release();
         self.body.shrink(0);
+        self.packed.shrink(0);
     }
 
     fn node(&self) -> &str {

@@ -65,6 +65,8 @@ pub struct Doorkeeper {
     started: Duration,
     again_at: Option<Duration>,
     early_deaths: u32,
+    /// How much of the past the door was given.
+    shows: usize,
     /// Our end of the line to the door, and when we asked whether it turns.
     line: Option<UnixStream>,
     asked_at: Option<Duration>,
@@ -72,6 +74,19 @@ pub struct Doorkeeper {
     unanswered: u8,
     /// Doors that were asked to leave, and when they are made to.
     leaving: heapless::Vec<(i32, Duration), LEAVING>,
+}
+
+/// What the door may tell of the past, as far as it could be opened: history and journal.
+#[derive(Clone, Copy, Default)]
+pub struct Past<'a> {
+    pub history: Option<&'a File>,
+    pub journal: Option<&'a File>,
+}
+
+impl Past<'_> {
+    fn count(&self) -> usize {
+        usize::from(self.history.is_some()) + usize::from(self.journal.is_some())
+    }
 }
 
 impl Doorkeeper {
@@ -91,6 +106,7 @@ impl Doorkeeper {
             started: Duration::ZERO,
             again_at: None,
             early_deaths: 0,
+            shows: 0,
         };
         let missed = keeper.change(wanted, mono)?;
         Ok((keeper, missed))
@@ -158,13 +174,19 @@ impl Doorkeeper {
     }
 
     /// Starts the door when there is something to serve and it is time. True when it was started.
-    pub fn start(&mut self, board: &Board, history: Option<&File>, mono: Duration) -> Result<bool, std::io::Error> {
+    /// A door that runs and could tell more of the past is asked to leave first.
+    pub fn start(&mut self, board: &Board, past: Past<'_>, mono: Duration) -> Result<bool, std::io::Error> {
         let nothing = self.munin.is_empty() && self.http.is_empty();
+        if past.count() > self.shows {
+            // The door has no file system: what could be opened only after it was started needs another door.
+            self.dismiss(mono);
+        }
         if nothing || self.pid.is_some() || self.again_at.is_some_and(|at| at > mono) {
             return Ok(false);
         }
-        match self.try_start(board, history) {
+        match self.try_start(board, past) {
             Ok((pid, line)) => {
+                self.shows = past.count();
                 (self.pid, self.started, self.again_at) = (Some(pid), mono, None);
                 (self.line, self.asked_at, self.unanswered) = (Some(line), None, 0);
                 Ok(true)
@@ -176,7 +198,7 @@ impl Doorkeeper {
         }
     }
 
-    fn try_start(&self, board: &Board, history: Option<&File>) -> Result<(i32, UnixStream), std::io::Error> {
+    fn try_start(&self, board: &Board, past: Past<'_>) -> Result<(i32, UnixStream), std::io::Error> {
         let (ours, line) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         line.set_nonblocking(true)?;
@@ -188,8 +210,9 @@ impl Doorkeeper {
             munin_allow: self.wanted.allow.clone(),
             host_name: self.wanted.host.clone(),
             board: board.reopen()?,
-            // Without it everything else is served.
-            history: history.and_then(|file| files::reopen_for_reading(file).ok()),
+            // Without them everything else is served.
+            history: past.history.and_then(|file| files::reopen_for_reading(file).ok()),
+            journal: past.journal.and_then(|file| files::reopen_for_reading(file).ok()),
             user: self.wanted.account,
             empty_dir: self.wanted.empty_dir.clone(),
             parent: nix::unistd::getpid().as_raw(),

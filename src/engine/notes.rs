@@ -114,6 +114,11 @@ impl Notes {
         self.push(row);
     }
 
+    /// The journal's file, for the door to read.
+    pub fn journal(&self) -> Option<&std::fs::File> {
+        self.journal.as_ref().map(Journal::file)
+    }
+
     /// The newest events, oldest first.
     pub fn rows(&self) -> &[EventRow] {
         &self.rows

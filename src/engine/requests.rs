@@ -7,6 +7,7 @@ use watchd_probes::PROBES;
 
 use super::control::{Refusal, Reply, Request, Verb};
 use super::core::Core;
+use super::doorkeeper::Past;
 use super::services::{Refusal as Refused, Services, Turn};
 use super::system::{Grip, SystemHands, Watch};
 use super::tokens::Token;
@@ -84,11 +85,8 @@ impl Core {
         self.mounts.on_child(pid);
         self.checks.on_child(pid);
         if self.door.on_child(pid, self.now.mono) {
-            self.notes.add(
-                EventKind::DoorDied,
-                "",
-                "the process that serves Munin and HTTP ended; it is started again",
-            );
+            let text = "the process that serves Munin and HTTP ended; it is started again";
+            self.notes.add(EventKind::DoorDied, "", text);
             self.is_stirred = true;
         }
     }
@@ -103,7 +101,8 @@ impl Core {
 
     /// Starts the door when it is due.
     pub(super) fn open_door(&mut self) {
-        match self.door.start(self.publisher.board(), self.chronicle.file(), self.now.mono) {
+        let past = Past { history: self.chronicle.file(), journal: self.notes.journal() };
+        match self.door.start(self.publisher.board(), past, self.now.mono) {
             Ok(true) => {
                 self.notes.add(EventKind::DoorStarted, "", "serving Munin and HTTP");
                 self.is_stirred = true;

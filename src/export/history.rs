@@ -29,8 +29,11 @@ pub struct Query {
     pub metric: Option<String>,
     /// None when it was not said, which is enough for a metric of the host.
     pub object: Option<Vec<u8>>,
-    /// Seconds back from now.
+    /// Seconds back from the end.
     pub since: u64,
+    /// In place of `since`, seconds since 1970; and the end, which is now when it is not said.
+    pub from: Option<u64>,
+    pub to: Option<u64>,
     pub points: u32,
     /// Of a picture.
     pub width: u32,
@@ -38,7 +41,15 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { metric: None, object: None, since: SINCE, points: POINTS_USUAL, width: svg::WIDTH_USUAL }
+        Self {
+            metric: None,
+            object: None,
+            since: SINCE,
+            from: None,
+            to: None,
+            points: POINTS_USUAL,
+            width: svg::WIDTH_USUAL,
+        }
     }
 }
 
@@ -59,7 +70,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => out.write_str(
-                "cannot understand the question: ask ?metric=NAME&object=NAME&since=6h&points=500, or nothing for a list",
+                "cannot understand the question: ask ?metric=NAME&object=NAME&since=6h&points=500, or from=SECONDS&to=SECONDS, or nothing for a list",
             ),
             Self::NoSuchMetric => out.write_str("cannot show this metric: it has no history; ask without one for a list"),
             Self::NoSuchObject => {
@@ -84,15 +95,15 @@ impl Query {
     /// Understands the query of a URL.
     pub fn parse(text: &[u8]) -> Result<Self, Refusal> {
         let mut query = Self::default();
-        for part in text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
-            let mut halves = part.splitn(2, |byte| *byte == b'=');
-            let key = halves.next().unwrap_or_default();
-            let value = decode(halves.next().unwrap_or_default()).ok_or(Refusal::Malformed)?;
+        for (key, value) in parts(text) {
+            let value = value.ok_or(Refusal::Malformed)?;
             let text = || std::str::from_utf8(&value).map_err(|_| Refusal::Malformed);
             match key {
                 b"metric" => query.metric = Some(text()?.to_owned()),
                 b"object" => query.object = Some(value),
                 b"since" => query.since = seconds(text()?).ok_or(Refusal::Malformed)?,
+                b"from" => query.from = Some(text()?.parse().map_err(|_| Refusal::Malformed)?),
+                b"to" => query.to = Some(text()?.parse().map_err(|_| Refusal::Malformed)?),
                 b"points" => {
                     let points = text()?.parse().ok().filter(|points| (2..=POINTS).contains(points));
                     query.points = points.ok_or(Refusal::Malformed)?;
@@ -104,7 +115,11 @@ impl Query {
                 _ => return Err(Refusal::Malformed),
             }
         }
-        Ok(query)
+        // Nothing lasts that does not end after it began.
+        match (query.from, query.to) {
+            (Some(from), Some(to)) if from >= to => Err(Refusal::Malformed),
+            _ => Ok(query),
+        }
     }
 
     /// Finds the series that is asked about.
@@ -131,7 +146,9 @@ impl Query {
 
     /// The stretch of time.
     pub fn span(&self, now_s: u64) -> Span {
-        Span { from: now_s.saturating_sub(self.since), to: now_s, points: self.points }
+        let to = self.to.unwrap_or(now_s).min(now_s);
+        let from = self.from.unwrap_or_else(|| to.saturating_sub(self.since));
+        Span { from: from.min(to.saturating_sub(1)), to, points: self.points }
     }
 }
 
@@ -190,6 +207,14 @@ pub fn seconds(text: &str) -> Option<u64> {
     };
     number.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
     number.parse::<u64>().ok()?.checked_mul(unit).filter(|seconds| *seconds > 0)
+}
+
+/// Keys and values of a URL's query; a value that is not well-formed is none.
+pub fn parts(query: &[u8]) -> impl Iterator<Item = (&[u8], Option<Vec<u8>>)> {
+    query.split(|byte| *byte == b'&').filter(|part| !part.is_empty()).map(|part| {
+        let mut halves = part.splitn(2, |byte| *byte == b'=');
+        (halves.next().unwrap_or_default(), decode(halves.next().unwrap_or_default()))
+    })
 }
 
 /// `%2F` and `+` of a URL into bytes; none when it is not well-formed or holds a NUL.
@@ -354,6 +379,10 @@ mod tests {
             "since=0h",
             "since=99999999999999999999h",
             "since=18446744073709551615y",
+            "from=x",
+            "to=-1",
+            "from=20&to=10",
+            "from=10&to=10",
             "points=0",
             "points=1",
             "points=2001",

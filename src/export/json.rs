@@ -6,55 +6,44 @@
 use serde::{Serialize, Serializer};
 use watchd_probes::{MetricId, ObjectId, ProbeId, cpu, filesystem, load, memory, service, uptime};
 
-use super::{Page, Stamp};
+use super::{Page, Stamp, verdict};
 use crate::model::{ClassKind, EventKind, Now, Outcome, PromiseKind, ServiceState, Severity};
 use crate::store::board::text;
-use crate::store::{Header, Readings, ServiceRow, Snapshot};
+use crate::store::{ClassRow, EventRow, Header, PromiseRow, Readings, ServiceRow, Snapshot};
 
 /// Writes the document and a newline.
 pub fn status(snapshot: &Snapshot, now: Now, page: &mut Page) {
+    status_after(snapshot, 0, now, page);
+}
+
+/// The same for somebody who knows the events up to a number: they are left out.
+pub fn status_after(snapshot: &Snapshot, after: u64, now: Now, page: &mut Page) {
     let readings = snapshot.readings();
+    let verdict = verdict::of(snapshot, now);
     let document = Status {
         schema: 1,
+        verdict: Judged { tone: verdict.tone.word(), text: &verdict.text },
         daemon: Daemon::new(&snapshot.header, now),
         host: Host::new(&snapshot.header, readings),
         processes: Rows(|| snapshot.services.iter().map(move |row| Process::new(row, readings))),
         disks: Rows(|| readings.view.objects(ProbeId::Filesystem).map(move |object| Disk::new(object, readings))),
-        classes: Rows(|| {
-            snapshot.classes.iter().filter(|class| class.is_on()).map(|class| Class {
-                name: text(&class.name),
-                kind: class.kind(),
-                since: Time(class.since_wall_ms()),
-                until: (class.until_s > 0).then(|| Time(class.until_wall_ms())),
-            })
-        }),
-        promises: Rows(|| {
-            snapshot.promises.iter().map(|promise| Promise {
-                id: text(&promise.id),
-                kind: promise.kind(),
-                outcome: promise.outcome(),
-                at: Time(promise.at_wall_ms),
-            })
-        }),
-        events: Rows(|| {
-            snapshot.events.iter().map(|event| Event {
-                number: event.number,
-                at: Time(event.wall_ms),
-                kind: event.kind(),
-                severity: event.severity(),
-                subject: text(&event.subject),
-                text: text(&event.text),
-            })
-        }),
+        classes: Rows(|| snapshot.classes.iter().filter(|class| class.is_on()).map(Class::new)),
+        promises: Rows(|| snapshot.promises.iter().map(Promise::new)),
+        events: Rows(|| snapshot.events.iter().filter(|event| event.number > after).map(Event::new)),
     };
-    // Writing fails only when the page is full, and the page remembers that.
-    let _ = serde_json::to_writer(&mut *page, &document);
+    write(&document, page);
+}
+
+/// Writes a document and a newline. Writing fails only when the page is full, and the page remembers that.
+pub(super) fn write(document: &impl Serialize, page: &mut Page) {
+    let _ = serde_json::to_writer(&mut *page, document);
     page.text("\n");
 }
 
 #[derive(Serialize)]
 struct Status<'a, P: Serialize, D: Serialize, C: Serialize, M: Serialize, E: Serialize> {
     schema: u32,
+    verdict: Judged<'a>,
     daemon: Daemon<'a>,
     host: Host<'a>,
     processes: P,
@@ -64,8 +53,15 @@ struct Status<'a, P: Serialize, D: Serialize, C: Serialize, M: Serialize, E: Ser
     events: E,
 }
 
+/// All in one sentence.
+#[derive(Serialize)]
+struct Judged<'a> {
+    tone: &'static str,
+    text: &'a str,
+}
+
 /// A list that is made while it is written.
-struct Rows<F>(F);
+pub(super) struct Rows<F>(pub F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Rows<F> {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -74,7 +70,7 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Rows<F> {
 }
 
 /// Milliseconds since 1970; 0 is "never".
-struct Time(u64);
+pub(super) struct Time(pub u64);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
@@ -224,7 +220,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 #[derive(Serialize)]
-struct Process<'a> {
+pub(super) struct Process<'a> {
     id: &'a str,
     state: ServiceState,
     pid: Option<i32>,
@@ -238,7 +234,7 @@ struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    fn new(row: &'a ServiceRow, readings: Readings<'_>) -> Self {
+    pub fn new(row: &'a ServiceRow, readings: Readings<'_>) -> Self {
         let usage = Usage::of(row, readings);
         Self {
             id: text(&row.id),
@@ -332,7 +328,7 @@ impl Space {
 }
 
 #[derive(Serialize)]
-struct Class<'a> {
+pub(super) struct Class<'a> {
     name: &'a str,
     kind: Option<ClassKind>,
     since: Time,
@@ -341,8 +337,19 @@ struct Class<'a> {
     until: Option<Time>,
 }
 
+impl<'a> Class<'a> {
+    pub fn new(row: &'a ClassRow) -> Self {
+        Self {
+            name: text(&row.name),
+            kind: row.kind(),
+            since: Time(row.since_wall_ms()),
+            until: (row.until_s > 0).then(|| Time(row.until_wall_ms())),
+        }
+    }
+}
+
 #[derive(Serialize)]
-struct Promise<'a> {
+pub(super) struct Promise<'a> {
     id: &'a str,
     #[serde(rename = "type")]
     kind: Option<PromiseKind>,
@@ -350,12 +357,31 @@ struct Promise<'a> {
     at: Time,
 }
 
+impl<'a> Promise<'a> {
+    pub fn new(row: &'a PromiseRow) -> Self {
+        Self { id: text(&row.id), kind: row.kind(), outcome: row.outcome(), at: Time(row.at_wall_ms) }
+    }
+}
+
 #[derive(Serialize)]
-struct Event<'a> {
+pub(super) struct Event<'a> {
     number: u64,
     at: Time,
     kind: EventKind,
     severity: Severity,
     subject: &'a str,
     text: &'a str,
+}
+
+impl<'a> Event<'a> {
+    pub fn new(row: &'a EventRow) -> Self {
+        Self {
+            number: row.number,
+            at: Time(row.wall_ms),
+            kind: row.kind(),
+            severity: row.severity(),
+            subject: text(&row.subject),
+            text: text(&row.text),
+        }
+    }
 }

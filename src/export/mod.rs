@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod assets;
+pub mod events;
+pub mod gzip;
 pub mod history;
 pub mod html;
 pub mod json;
@@ -13,6 +16,8 @@ mod number;
 pub mod openmetrics;
 mod page;
 pub mod svg;
+pub mod verdict;
+pub mod why;
 
-pub use number::{General, Stamp};
+pub use number::{General, Span, Stamp};
 pub use page::Page;

@@ -1,6 +1,7 @@
 //! Numbers and times as text, without allocation: `%.15g` as Munin's plugins print it, and UTC as RFC 3339 writes it.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 /// Significant digits of a fraction; a double has no more that are all certain.
 const DIGITS: i32 = 15;
@@ -62,6 +63,22 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (cycle * 400 + year_of_cycle + u64::from(month <= 2), month, day)
 }
 
+/// A stretch of time in its two largest units: `3d 4h`, `12m 5s`, `7s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+            (0, 0, 0, seconds) => write!(out, "{seconds}s"),
+            (0, 0, minutes, seconds) => write!(out, "{minutes}m {seconds}s"),
+            (0, hours, minutes, _) => write!(out, "{hours}h {minutes}m"),
+            (days, hours, _, _) => write!(out, "{days}d {hours}h"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +115,13 @@ mod tests {
             (4_102_444_800, "2100-01-01T00:00:00Z"),
         ] {
             assert_eq!(Stamp(seconds * 1000 + 7).to_string(), expect);
+        }
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        for (seconds, expect) in [(0, "0s"), (7, "7s"), (725, "12m 5s"), (3600, "1h 0m"), (273_600, "3d 4h")] {
+            assert_eq!(Span(Duration::from_secs(seconds)).to_string(), expect);
         }
     }
 }

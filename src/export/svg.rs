@@ -24,7 +24,7 @@ pub fn points(width: u32) -> u32 {
     (width / 3).max(2)
 }
 
-/// The look of every picture; a page that holds several needs it once. Its hash stands in the policy of that page.
+/// The look of every picture.
 pub const STYLE: &str = include_str!("svg.css");
 
 /// Where values and times fall.
@@ -59,12 +59,6 @@ pub fn write(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
     page.text("<svg xmlns=\"http://www.w3.org/2000/svg\"");
     fill(found, stretch, width, &format!("<style>{STYLE}</style>"), page);
     page.text("\n");
-}
-
-/// Draws one series inside a page that has the style already.
-pub fn inline(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
-    page.text("<svg");
-    fill(found, stretch, width, "", page);
 }
 
 fn fill(found: &Found, stretch: &Stretch, width: u32, style: &str, page: &mut Page) {

@@ -58,6 +58,11 @@ impl Journal {
         Ok((Self { file: begin(path)?, newest: 0 }, found))
     }
 
+    /// The file, to be opened again for reading.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Events since the journal began.
     pub fn total(&self) -> u64 {
         self.newest
@@ -91,6 +96,16 @@ impl JournalReader {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         if is_journal(&file) { Ok(Self(file)) } else { Err(io::ErrorKind::InvalidData.into()) }
+    }
+
+    /// Reads an open file, which the writer has found to be a journal.
+    pub fn of(file: File) -> Self {
+        Self(file)
+    }
+
+    /// One event, if it is still there.
+    pub fn event(&self, number: u64) -> Option<EventRow> {
+        row(&self.0, number)
     }
 
     /// The number of the newest event; 0 when there is none.
@@ -158,13 +173,14 @@ fn newest(file: &File) -> u64 {
 
 fn since(file: &File, number: u64, newest: u64) -> Vec<EventRow> {
     let first = number.max(newest.saturating_sub(CAPACITY)) + 1;
-    let read = |number| {
-        let mut bytes = [0; ROW];
-        file.read_exact_at(&mut bytes, place(number)).ok()?;
-        let row = EventRow::read_from_bytes(&bytes).ok()?;
-        (row.number == number && is_whole(&row, place(number))).then_some(row)
-    };
-    (first..=newest).filter_map(read).collect()
+    (first..=newest).filter_map(|number| row(file, number)).collect()
+}
+
+fn row(file: &File, number: u64) -> Option<EventRow> {
+    let mut bytes = [0; ROW];
+    file.read_exact_at(&mut bytes, place(number)).ok()?;
+    let row = EventRow::read_from_bytes(&bytes).ok()?;
+    (row.number == number && is_whole(&row, place(number))).then_some(row)
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
-//! The last hours of the page's main numbers, as pictures that stand in the page itself: no script, no further request.
+//! The place of the graphs. The script fills it; without one, pictures of the last hours stand there, each a request of its own.
 
 use std::fmt;
 
 use watchd_probes::ProbeId;
 
-use crate::export::history::{Query, Stretch};
-use crate::export::{Page, svg};
-use crate::model::Now;
+use crate::export::Page;
 use crate::store::Readings;
-use crate::store::history::{HistoryReader, Span};
 
 /// Wide enough to be read, narrow enough for a phone.
 const WIDTH: u32 = 320;
@@ -19,40 +16,36 @@ const DISKS: usize = 4;
 /// Of the host as a whole.
 const HOST: &[&str] = &["load.one", "cpu.user", "cpu.iowait", "memory.available"];
 
-/// Draws what has a history; what has none is left out.
-pub fn write(history: &HistoryReader, readings: Readings<'_>, now: Now, page: &mut Page) {
-    page.put(format_args!("<h2>The last 6 hours</h2>\n<style>{}</style>\n", svg::STYLE));
+pub fn write(readings: Readings<'_>, page: &mut Page) {
+    page.text("<section id=\"graphs\"><h2>History</h2>\n<noscript>");
     for metric in HOST {
-        picture(history, (metric, b""), now, page);
+        picture((metric, b""), page);
     }
     let view = readings.view;
     for object in view.objects(ProbeId::Filesystem).take(DISKS) {
-        picture(history, ("filesystem.avail", view.part(object, 0)), now, page);
+        picture(("filesystem.avail", view.part(object, 0)), page);
     }
+    page.text("</noscript></section>\n");
 }
 
-fn picture(history: &HistoryReader, (metric, object): (&str, &[u8]), now: Now, page: &mut Page) {
-    let query = Query { metric: Some(metric.to_owned()), object: Some(object.to_vec()), ..Query::default() };
-    let now_s = now.wall.as_secs();
-    let Ok(found) = query.find(history) else { return };
-    let span = Span { points: svg::points(WIDTH), ..query.span(now_s) };
-    if let Ok(stretch) = Stretch::read(history, &found, span, now_s) {
-        let link = Link { metric, object };
-        page.put(format_args!("<a href=\"{link}\">"));
-        svg::inline(&found, &stretch, WIDTH, page);
-        page.text("</a>\n");
-    }
+/// A picture, and behind it the same of a week, larger.
+fn picture((metric, object): (&str, &[u8]), page: &mut Page) {
+    let (small, large) = (Link { metric, object, more: "since=6h" }, Link { metric, object, more: "since=7d" });
+    page.put(format_args!(
+        "<a href=\"{large}&amp;width=1000\"><img src=\"{small}&amp;width={WIDTH}\" width=\"{WIDTH}\" height=\"96\" \
+         loading=\"lazy\" alt=\"{metric}\"></a>\n"
+    ));
 }
 
-/// The same picture alone, larger, of a week.
 struct Link<'a> {
     metric: &'a str,
     object: &'a [u8],
+    more: &'a str,
 }
 
 impl fmt::Display for Link<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "/graph/{}.svg?since=7d&amp;width=1000&amp;object=", self.metric)?;
+        write!(out, "/graph/{}.svg?{}&amp;object=", self.metric, self.more)?;
         self.object.iter().try_for_each(|byte| match byte {
             plain if plain.is_ascii_alphanumeric() => fmt::Write::write_char(out, char::from(*plain)),
             other => write!(out, "%{other:02X}"),
@@ -66,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_link_carries_any_name() {
-        let link = Link { metric: "filesystem.avail", object: b"/a \"b\"&<c>" };
-        let expect = "/graph/filesystem.avail.svg?since=7d&amp;width=1000&amp;object=%2Fa%20%22b%22%26%3Cc%3E";
+        let link = Link { metric: "filesystem.avail", object: b"/a \"b\"&<c>", more: "since=7d" };
+        let expect = "/graph/filesystem.avail.svg?since=7d&amp;object=%2Fa%20%22b%22%26%3Cc%3E";
         assert_eq!(link.to_string(), expect);
     }
 }

@@ -1,0 +1,194 @@
+//! How the host is, in one sentence: what the page says first, and `verdict` in the JSON.
+
+use std::fmt::Write as _;
+
+use watchd_probes::{ProbeId, filesystem};
+
+use super::Span;
+use crate::model::{Now, Outcome, ServiceState};
+use crate::store::Snapshot;
+use crate::store::board::text;
+
+/// Names told before the rest is only counted.
+const NAMED: usize = 3;
+
+/// How much it matters; the order is that of urgency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// Nothing to judge.
+    Soft,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Tone {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Soft => "soft",
+            Self::Good => "good",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+
+    /// How a state of a service looks.
+    pub fn of(state: ServiceState) -> Self {
+        match state {
+            ServiceState::Ready => Self::Good,
+            ServiceState::Stopped | ServiceState::Paused | ServiceState::Unknown => Self::Soft,
+            ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => {
+                Self::Warn
+            }
+            ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => Self::Bad,
+        }
+    }
+}
+
+/// The sentence, and how it should look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub tone: Tone,
+    pub text: String,
+}
+
+/// Judges a page of the board.
+pub fn of(snapshot: &Snapshot, now: Now) -> Verdict {
+    let header = &snapshot.header;
+    if !header.is_fresh(now) {
+        let text = format!("The daemon has not turned for {}; this is how things were", Span(header.age(now)));
+        return Verdict { tone: Tone::Bad, text };
+    }
+    let mut found = Vec::new();
+    services(snapshot, Tone::Bad, "not well", &mut found);
+    disks(snapshot, &mut found);
+    promises(snapshot, &mut found);
+    if header.config_ok != 1 {
+        found.push((Tone::Bad, "the newest configuration was refused".to_owned()));
+    }
+    if header.state_ok != 1 {
+        found.push((Tone::Warn, "the state directory cannot be written".to_owned()));
+    }
+    services(snapshot, Tone::Warn, "on the way", &mut found);
+    classes(snapshot, &mut found);
+    let Some(tone) = found.iter().map(|(tone, _)| *tone).max() else {
+        return Verdict { tone: Tone::Good, text: "All is well".to_owned() };
+    };
+    let mut text = found.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("; ");
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    Verdict { tone, text }
+}
+
+fn services(snapshot: &Snapshot, tone: Tone, how: &str, found: &mut Vec<(Tone, String)>) {
+    let rows = snapshot.services.iter().filter(|row| Tone::of(row.state()) == tone);
+    let names: Vec<(&str, ServiceState)> = rows.map(|row| (text(&row.id), row.state())).collect();
+    match names.as_slice() {
+        [] => {}
+        [(name, state)] => found.push((tone, format!("service {name} is {state}"))),
+        many => {
+            let text = format!("{} services are {how}: {}", many.len(), some(many.iter().map(|(name, _)| *name)));
+            found.push((tone, text));
+        }
+    }
+}
+
+fn disks(snapshot: &Snapshot, found: &mut Vec<(Tone, String)>) {
+    let view = snapshot.readings().view;
+    let hung = view.objects(ProbeId::Filesystem).filter(|object| view.get(filesystem::HUNG, *object).int() == Some(1));
+    for object in hung {
+        found.push((Tone::Bad, format!("{} does not answer", String::from_utf8_lossy(view.part(object, 0)))));
+    }
+}
+
+fn promises(snapshot: &Snapshot, found: &mut Vec<(Tone, String)>) {
+    let is_broken = |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Denied);
+    // What a service fails at is told with the service.
+    let is_service = |id: &str| snapshot.service(id).is_some();
+    let rows = snapshot.promises.iter().filter(|row| is_broken(row.outcome()) && !is_service(text(&row.id)));
+    let names: Vec<&str> = rows.map(|row| text(&row.id)).collect();
+    match names.as_slice() {
+        [] => {}
+        [name] => found.push((Tone::Bad, format!("promise {name} is broken"))),
+        many => found.push((Tone::Bad, format!("{} promises are broken: {}", many.len(), some(many.iter().copied())))),
+    }
+}
+
+/// Classes that name a shortage.
+fn classes(snapshot: &Snapshot, found: &mut Vec<(Tone, String)>) {
+    let is_short = |name: &&str| ["_full", "_full_soon", "_low", "_stale"].iter().any(|end| name.ends_with(end));
+    let on = snapshot.classes.iter().filter(|class| class.is_on()).map(|class| text(&class.name));
+    let names: Vec<&str> = on.filter(is_short).collect();
+    if !names.is_empty() {
+        found.push((Tone::Warn, some(names.into_iter())));
+    }
+}
+
+/// The first few names, and how many more there are.
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let mut text = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::board::fixed;
+    use crate::store::{Header, PromiseRow, ServiceRow};
+    use std::time::Duration;
+    use zerocopy::FromZeros;
+
+    const NOW: Now = Now { mono: Duration::from_secs(100), wall: Duration::from_secs(1_000) };
+
+    fn verdict(services: &[(&str, ServiceState)], promises: &[(&str, Outcome)], heartbeat_s: u64) -> (Tone, String) {
+        let header = Header {
+            config_ok: 1,
+            state_ok: 1,
+            cycle_ms: 10_000,
+            heartbeat_ms: heartbeat_s * 1000,
+            ..Header::default()
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.header = header;
+        for (id, state) in services {
+            snapshot.services.push(ServiceRow { id: fixed(id), state: state.byte(), ..ServiceRow::new_zeroed() });
+        }
+        for (id, outcome) in promises {
+            snapshot.promises.push(PromiseRow { id: fixed(id), outcome: outcome.byte(), ..PromiseRow::new_zeroed() });
+        }
+        let found = of(&snapshot, NOW);
+        (found.tone, found.text)
+    }
+
+    #[test]
+    fn the_worst_is_said_first_and_many_are_counted() {
+        use ServiceState::{Backoff, Down, Flapping, Paused, Ready};
+        let many: Vec<(String, ServiceState)> = (0..9).map(|n| (format!("s{n}"), Down)).collect();
+        let many: Vec<(&str, ServiceState)> = many.iter().map(|(name, state)| (name.as_str(), *state)).collect();
+        for (services, promises, tone, expect) in [
+            (vec![], vec![], Tone::Good, "All is well"),
+            (vec![("web", Ready), ("db", Paused)], vec![("tidy", Outcome::Kept)], Tone::Good, "All is well"),
+            (vec![("web", Backoff)], vec![], Tone::Warn, "Service web is backoff"),
+            (
+                vec![("web", Backoff), ("db", Flapping)],
+                vec![("tidy", Outcome::Failed), ("db", Outcome::Failed)],
+                Tone::Bad,
+                "Service db is flapping; promise tidy is broken; service web is backoff",
+            ),
+            (many, vec![], Tone::Bad, "9 services are not well: s0, s1, s2 and 6 more"),
+        ] {
+            assert_eq!(verdict(&services, &promises, 99), (tone, expect.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_not_called_well() {
+        let (tone, text) = verdict(&[("web", ServiceState::Ready)], &[], 10);
+        assert_eq!((tone, text.contains("not turned for 1m 30s")), (Tone::Bad, true), "{text}");
+    }
+}
