@@ -24,5 +24,6 @@ pub mod sight;
 pub mod start;
 pub mod system;
 pub mod tokens;
+pub mod turns;
 
 pub use start::{Failure, run};

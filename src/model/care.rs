@@ -19,6 +19,8 @@ pub struct Care {
     pub after: Vec<String>,
     /// What `@NAME` calls it.
     pub tags: Vec<String>,
+    /// How long it is left alone at least once its budget of starts is spent.
+    pub cooldown: Duration,
 }
 
 /// What has to pass before it counts as ready, and how long that may take.

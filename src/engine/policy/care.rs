@@ -37,7 +37,14 @@ impl Maker {
         let words = |ids: &Option<At<Vec<Id>>>| -> Vec<String> {
             ids.iter().flat_map(|ids| ids.value.iter().map(|id| id.0.clone())).collect()
         };
-        Care { ready, checks, needs: words(&section.needs), after: words(&section.after), tags: words(&section.tags) }
+        Care {
+            ready,
+            checks,
+            needs: words(&section.needs),
+            after: words(&section.after),
+            tags: words(&section.tags),
+            cooldown: section.common.cooldown.as_ref().map_or(Duration::ZERO, |at| at.value),
+        }
     }
 
     fn check(&mut self, check: &Check, (place, key): (Place, &str), section: &Process) -> Option<model::Check> {
