@@ -8,7 +8,7 @@ use std::time::Duration;
 use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass};
 use watchd::classes::{Calendar, Classes, Scene};
 use watchd::engine::policy::load_text;
-use watchd::model::{Now, Outcome, ServiceFact, ServiceState};
+use watchd::model::{Acts, Now, Outcome, ServiceFact, ServiceState};
 use watchd::store::Readings;
 use watchd_probes::inventory::Inventory;
 use watchd_probes::{Fault, ProbeId, Sample, Value, filesystem, load};
@@ -345,4 +345,65 @@ fn passes_end_even_when_promises_chase_each_other() {
     for _ in 0..10 {
         assert_eq!(world.cycle(10), NOTHING);
     }
+}
+
+#[test]
+fn a_spent_limit_is_a_class_and_begins_the_cooldown() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\n\
+         [command.clean]\nif = \"disk_root_full\"\nrun = \"x\"\nlimit = \"2/10m\"\ncooldown = \"2h\"\n\
+         [class.stuck]\nwhen = \"clean_flapping\"\n",
+    );
+    world.disk_used.set(Some(95));
+    for second in [10, 20] {
+        assert_eq!(world.cycle(10), ["run clean"], "at {second}");
+        world.done("clean", CommandEnd::Exit(0));
+        assert!(!world.classes.is_on("stuck"));
+    }
+    assert_eq!(world.cycle(10), NOTHING);
+    assert!(world.classes.is_on("stuck"), "it wants to act and may not");
+    assert_eq!(world.cycle(3600), NOTHING, "the limit is full again, the cooldown is not over");
+    assert!(world.classes.is_on("stuck"));
+    assert_eq!(world.cycle(3600), ["run clean"]);
+    assert!(!world.classes.is_on("stuck"));
+}
+
+#[test]
+fn what_an_earlier_run_did_counts_in_this_one() {
+    let text = "[command.c]\nrun = \"x\"\nevery = \"1h\"\nlimit = \"2/4h\"\n\
+                [report.r]\nif = \"any\"\ntext = \"t\"\nchanges = true\n";
+    let acts = |minutes: u64, left: f64, told: bool| Acts {
+        age: Duration::from_secs(30 * 60),
+        last: Some(Duration::from_secs(minutes * 60)),
+        left: Some(left),
+        cooling: Duration::ZERO,
+        told,
+    };
+    for (minutes, left, first) in
+        [(10, 1.0, &NOTHING[..0]), (40, 1.0, &["run c"]), (4000, 0.1, &[]), (4000, 0.8, &["run c"])]
+    {
+        let mut world = World::new(text);
+        let now = world.at();
+        world.agent.recall(|_| Some(acts(minutes, left, true)), now);
+        assert_eq!(world.cycle(10), first, "{minutes} {left}");
+    }
+    let mut world = World::new(text);
+    let now = world.at();
+    world.agent.recall(|promise| (promise.id == "r").then(|| acts(1, 1.0, true)), now);
+    assert_eq!(world.cycle(10), ["run c"], "what was told is not told again");
+}
+
+#[test]
+fn what_another_run_does_meanwhile_is_not_done_twice() {
+    let mut world = World::new("[command.c]\nrun = \"x\"\nevery = \"1h\"\n");
+    assert_eq!(world.cycle(10), ["run c"]);
+    let now = world.at();
+    let theirs = Acts { last: Some(Duration::from_secs(60)), ..Acts::default() };
+    assert!(!world.agent.may_still(0, &theirs, now), "they ran it a minute ago");
+    assert_eq!(world.outcome("c"), Outcome::Skipped);
+    assert_eq!(world.cycle(3000), NOTHING);
+    assert_eq!(world.cycle(600), ["run c"], "an hour after theirs");
+    world.agent.leave_to_another(0);
+    let shared = world.agent.share(0, world.at()).expect("it is there");
+    assert!(world.agent.may_still(0, &shared, world.at()), "what we did ourselves is no news");
 }

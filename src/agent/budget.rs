@@ -17,6 +17,19 @@ impl Budget {
         Self { left: f64::from(limit.count), at: now }
     }
 
+    /// One of which so much was left a while ago.
+    pub fn recall(limit: Limit, left: f64, age: Duration, now: Duration) -> Self {
+        let refilled = age.as_secs_f64() / limit.window.as_secs_f64() * f64::from(limit.count);
+        let left = if left.is_finite() { left.max(0.0) + refilled } else { 0.0 };
+        Self { left: left.min(f64::from(limit.count)), at: now }
+    }
+
+    /// What is left now.
+    pub fn left(&mut self, limit: Limit, now: Duration) -> f64 {
+        self.has_one(limit, now);
+        self.left
+    }
+
     /// Whole actions left now.
     pub fn has_one(&mut self, limit: Limit, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();

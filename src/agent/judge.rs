@@ -24,15 +24,21 @@ pub enum CommandEnd {
 /// What is remembered about a promise from pass to pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
-    /// When it last acted, monotonic.
-    last: Option<Duration>,
+    /// When it last acted: monotonic milliseconds, below zero when that was before the boot.
+    pub last: Option<i64>,
+    /// The same, as other runs know it.
+    pub shared: Option<i64>,
     /// The cycle in which it last acted.
     acted: Option<u64>,
-    budget: Option<Budget>,
+    pub budget: Option<Budget>,
+    /// It leaves things alone until then.
+    pub cooling: Option<Duration>,
+    /// It wanted to act and its limit was spent.
+    pub is_limited: bool,
     /// Its program runs.
     pub pending: bool,
     /// Its condition was told, its end not yet.
-    told: bool,
+    pub told: bool,
     /// Its service was started again and has not been seen alive since.
     awaited: bool,
     /// The cycle in which its service was seen alive again.
@@ -56,6 +62,14 @@ pub(super) struct Case<'a> {
     pub slack: Duration,
 }
 
+impl<'a> Case<'a> {
+    /// Only what is known without a look at the scene.
+    pub fn bare(promise: &'a Promise, now: Duration, turn: u64, cycle: Duration) -> Self {
+        let before = Outcome::Unknown;
+        Self { promise, before, guard: true, service: None, disk: DiskState::Unknown, now, turn, slack: cycle / 2 }
+    }
+}
+
 /// What a promise wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -69,6 +83,7 @@ pub(super) enum Wish {
 impl State {
     /// Judges.
     pub fn judge(&mut self, case: &Case<'_>) -> (Outcome, Wish) {
+        self.is_limited &= !self.has_room(case);
         match &case.promise.work {
             Work::Disk(_) => (self.every(case, disk(case)), Wish::Nothing),
             Work::Process(_) => self.process(case),
@@ -115,7 +130,7 @@ impl State {
         if case.before != Outcome::Skipped && !self.is_due(case, case.promise.every) {
             return case.before;
         }
-        self.last = Some(case.now);
+        self.last = Some(signed(case.now));
         outcome
     }
 
@@ -166,16 +181,46 @@ impl State {
     }
 
     fn is_due(&self, case: &Case<'_>, every: Duration) -> bool {
-        self.last.is_none_or(|last| case.now + case.slack.min(every / 2) >= last + every)
+        let now = signed(case.now.saturating_add(case.slack.min(every / 2)));
+        self.last.is_none_or(|last| now >= last.saturating_add(signed(every)))
     }
 
+    /// Whether its limit allows an act; from the first time that it does not it leaves things alone for the cooldown.
     fn may_act(&mut self, case: &Case<'_>) -> bool {
+        if self.has_room(case) {
+            return true;
+        }
+        if !self.is_limited && self.cooling.is_none() && !case.promise.cooldown.is_zero() {
+            self.cooling = Some(case.now.saturating_add(case.promise.cooldown));
+        }
+        self.is_limited = true;
+        false
+    }
+
+    fn has_room(&mut self, case: &Case<'_>) -> bool {
         let Some(limit) = case.promise.limit else { return true };
-        self.budget.get_or_insert_with(|| Budget::new(limit, case.now)).has_one(limit, case.now)
+        self.cooling = self.cooling.filter(|until| case.now < *until);
+        self.cooling.is_none()
+            && self.budget.get_or_insert_with(|| Budget::new(limit, case.now)).has_one(limit, case.now)
+    }
+
+    /// Another run has acted meanwhile: with what it did counted in, may this act go on? Counts it if so.
+    pub fn may_still(&mut self, case: &Case<'_>) -> bool {
+        let wait = match &case.promise.work {
+            Work::Report(report) if !report.changes => case.promise.every.max(report.quiet),
+            _ => case.promise.every,
+        };
+        let may = self.is_due(case, wait) && self.may_act(case);
+        if may {
+            self.act(case);
+        } else {
+            (self.acted, self.pending) = (Some(case.turn), false);
+        }
+        may
     }
 
     fn act(&mut self, case: &Case<'_>) {
-        self.last = Some(case.now);
+        self.last = Some(signed(case.now));
         self.acted = Some(case.turn);
         if let Some(budget) = &mut self.budget {
             budget.spend();
@@ -185,8 +230,21 @@ impl State {
     /// Takes over from the state of the same promise in the policy before. The supervisor is told anew what it may do, and
     /// a cycle number means nothing any more; a limit that was changed begins full.
     pub fn inherit(&mut self, old: &Self, same_limit: bool) {
-        *self = Self { acted: None, mended: None, held: None, budget: old.budget.filter(|_| same_limit), ..*old };
+        *self = Self {
+            acted: None,
+            mended: None,
+            held: None,
+            budget: old.budget.filter(|_| same_limit),
+            cooling: old.cooling.filter(|_| same_limit),
+            is_limited: old.is_limited && same_limit,
+            ..*old
+        };
     }
+}
+
+/// A time as a number of milliseconds that can be subtracted from.
+pub(super) fn signed(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn fixed(fact: ServiceFact<'_>, is_mended: bool) -> Outcome {

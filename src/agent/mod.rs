@@ -14,10 +14,12 @@
 //! | `template.rs` | the text of a report |
 //! | `budget.rs` | `limit` |
 //! | `actions.rs` | what is to be done |
+//! | `acts.rs` | what was done, for other runs |
 //! | `judge.rs` | one promise, one outcome |
 //! | `pass.rs` | all of them |
 
 mod actions;
+mod acts;
 mod budget;
 mod judge;
 mod pass;

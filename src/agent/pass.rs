@@ -10,7 +10,7 @@ use super::judge::{Case, CommandEnd, State, Wish, outcome_of};
 use super::promise::{Promise, Work};
 use super::template::Facts;
 use crate::classes::{Classes, DiskState, Scene};
-use crate::model::{Outcome, PromiseKind};
+use crate::model::{Acts, Outcome, PromiseKind};
 
 /// How often one pass goes through the promises while classes change.
 const ROUNDS: usize = 3;
@@ -29,6 +29,8 @@ pub struct Agent {
     promises: Vec<Promise>,
     states: Vec<State>,
     outcomes: Vec<Outcome>,
+    /// Those that wanted to act and had spent their limit.
+    limited: Vec<bool>,
     /// When each outcome became what it is, since 1970.
     since: Vec<Duration>,
     host: String,
@@ -44,6 +46,7 @@ impl Agent {
             promises,
             states: vec![State::default(); count],
             outcomes: vec![Outcome::Skipped; count],
+            limited: vec![false; count],
             since: vec![Duration::ZERO; count],
             host: host.to_owned(),
             cycle,
@@ -91,7 +94,7 @@ impl Agent {
         if why == Pass::Cycle {
             self.turn += 1;
         }
-        classes.update(scene, &self.outcomes);
+        classes.update(scene, &self.outcomes, &self.limited);
         for _ in 0..ROUNDS {
             if !self.round(classes, scene, actions) {
                 return;
@@ -107,12 +110,12 @@ impl Agent {
         for place in 0..self.promises.len() {
             let kind = |place: usize| self.promises.get(place).map(Promise::kind);
             if is_news && place.checked_sub(1).and_then(kind) != kind(place) {
-                changed |= classes.update(scene, &self.outcomes);
+                changed |= classes.update(scene, &self.outcomes, &self.limited);
                 is_news = false;
             }
             is_news |= self.judge(place, classes, scene, actions);
         }
-        changed | (is_news && classes.update(scene, &self.outcomes))
+        changed | (is_news && classes.update(scene, &self.outcomes, &self.limited))
     }
 
     /// The program of a promise ended. Make a pass afterwards: others may wait for the outcome.
@@ -123,6 +126,44 @@ impl Agent {
             state.pending = false;
         }
         self.settle(promise, outcome, now);
+    }
+
+    /// What a promise has done so far, to be remembered beyond this run; other runs know it from now on.
+    pub fn share(&mut self, promise: usize, now: Now) -> Option<Acts> {
+        let state = self.states.get_mut(promise)?;
+        state.shared = state.last;
+        Some(state.acts(self.promises.get(promise)?, now.mono))
+    }
+
+    /// Takes up what promises that have not acted in this run did in earlier ones.
+    pub fn recall(&mut self, read: impl Fn(&Promise) -> Option<Acts>, now: Now) {
+        for (state, promise) in self.states.iter_mut().zip(&self.promises) {
+            if state.last.is_none()
+                && !state.told
+                && let Some(acts) = read(promise)
+            {
+                state.recall(&acts, promise, now.mono);
+            }
+        }
+    }
+
+    /// Whether the act of this pass may go on, with what other runs did for the promise counted in.
+    pub fn may_still(&mut self, promise: usize, acts: &Acts, now: Now) -> bool {
+        let (Some(state), Some(known)) = (self.states.get_mut(promise), self.promises.get(promise)) else {
+            return false;
+        };
+        if !state.is_news(acts, now.mono) {
+            return true;
+        }
+        state.recall(acts, known, now.mono);
+        state.may_still(&Case::bare(known, now.mono, self.turn, self.cycle))
+    }
+
+    /// Another run is at it: nothing is done in this pass.
+    pub fn leave_to_another(&mut self, promise: usize) {
+        if let Some(state) = self.states.get_mut(promise) {
+            state.pending = false;
+        }
     }
 
     /// Judges one promise; says whether it came out otherwise than before.
@@ -137,17 +178,19 @@ impl Agent {
             _ => DiskState::Unknown,
         };
         let case = Case {
-            promise,
             before: self.outcomes.get(place).copied().unwrap_or(Outcome::Unknown),
             guard: promise.guard.is_none_or(|guard| classes.eval(guard)),
             service,
             disk,
-            now: scene.now.mono,
-            turn: self.turn,
-            slack: self.cycle / 2,
+            ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
-        let is_news = self.settle(place, outcome, scene.now);
+        let mut is_news = false;
+        if let Some(limited) = self.limited.get_mut(place) {
+            is_news = *limited != state.is_limited;
+            *limited = state.is_limited;
+        }
+        is_news |= self.settle(place, outcome, scene.now);
         self.carry(place, wish, (classes, scene), actions);
         is_news
     }

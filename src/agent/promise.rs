@@ -20,6 +20,8 @@ pub struct Promise {
     pub mode: Mode,
     /// How often it may act. The limit of a process is its service's.
     pub limit: Option<Limit>,
+    /// How long it leaves things alone once its limit is spent.
+    pub cooldown: Duration,
     pub work: Work,
 }
 

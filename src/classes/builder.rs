@@ -11,7 +11,7 @@ use watchd_probes::inventory::Inventory;
 
 use super::expr::{self, SyntaxError};
 use super::gauge::Gauge;
-use super::table::{Entry, ExprId, OUTCOMES, Side, Source, States, Table, Threshold};
+use super::table::{Entry, ExprId, LIMITED, OUTCOMES, Side, Source, States, Table, Threshold};
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
@@ -260,8 +260,11 @@ impl Builder {
         if let (Some(service), Some(state)) = (self.services.get(prefix), state) {
             return Some(Source::State { service: *service, states: States::one(*state) });
         }
-        let outcome = OUTCOMES.iter().find(|outcome| outcome.word() == word)?;
         let promise = self.promises.get(prefix)?;
+        if word == LIMITED {
+            return Some(Source::Limited { promise: *promise });
+        }
+        let outcome = OUTCOMES.iter().find(|outcome| outcome.word() == word)?;
         Some(Source::Outcome { promise: *promise, outcome: *outcome })
     }
 
@@ -279,7 +282,7 @@ impl Builder {
         let mut all: Vec<String> =
             self.numbers.iter().filter(|(_, class)| known(**class)).map(|(name, _)| name.clone()).collect();
         all.extend(words(&self.services, ServiceState::ALL.iter().map(|state| state.word()).collect()));
-        all.extend(words(&self.promises, OUTCOMES.iter().map(|outcome| outcome.word()).collect()));
+        all.extend(words(&self.promises, OUTCOMES.iter().map(|outcome| outcome.word()).chain([LIMITED]).collect()));
         all.extend(time::examples().map(str::to_owned));
         all.sort();
         nearest(name, all.iter().map(String::as_str)).map(str::to_owned)

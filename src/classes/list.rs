@@ -9,7 +9,7 @@ use std::time::Duration;
 use heapless::String as Short;
 
 use super::live::{Classes, Timed};
-use super::table::{OUTCOMES, States};
+use super::table::{LIMITED, OUTCOMES, States};
 use super::time::{Calendar, MONTHS, SHIFTS, WEEKDAYS};
 use crate::model::{ClassKind, ServiceState};
 
@@ -133,6 +133,11 @@ impl Classes {
                 loose(&joined(prefix, timed.value.word()), ClassKind::Outcome, timed.since());
             }
         }
+        for (place, timed) in self.limited.iter().enumerate().filter(|(_, timed)| timed.value) {
+            if let Some(prefix) = promise(place) {
+                loose(&joined(prefix, LIMITED), ClassKind::Outcome, timed.since());
+            }
+        }
     }
 }
 
@@ -183,7 +188,7 @@ mod tests {
         let readings = Readings { view: View { rows: &[], objects: &[], text: &[], probes: &[] }, rates: &[] };
         let now = Now { wall: Duration::from_secs(77), ..Now::default() };
         let scene = Scene { now, local: day, utc: day, readings, services: &fact, is_state_writable: true };
-        classes.update(&scene, &[Outcome::Kept, Outcome::Failed]);
+        classes.update(&scene, &[Outcome::Kept, Outcome::Failed], &[false, true]);
         let mut on = Vec::new();
         let prefixes = [Prefix { kind: "", id: "web" }, Prefix { kind: "disk_", id: "root" }];
         classes.each(&|_| Some("web"), &|place| prefixes.get(place).copied(), &mut |row| {
@@ -204,6 +209,7 @@ mod tests {
             "Yr2026",
             "any",
             "disk_root_failed",
+            "disk_root_flapping",
             "linux",
             "load_unknown",
             "memory_unknown",

@@ -1,6 +1,6 @@
 //! The classes as they are now: one bit each, and since when.
 //!
-//! After construction nothing is allocated. Memory: 16 bytes a class, a service and a promise.
+//! After construction nothing is allocated. Memory: 16 bytes a class and a service, 32 a promise.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::expr;
 use super::gauge::{Gauge, Level};
 use super::given::Given;
 use super::list::{Clock, Prefix};
-use super::table::{ExprId, OUTCOMES, Side, Source, Table};
+use super::table::{ExprId, LIMITED, OUTCOMES, Side, Source, Table};
 use super::time::{Calendar, TimeTest};
 use crate::model::{ClassKind, Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
@@ -72,6 +72,7 @@ pub struct Classes {
     pub(super) clock: Clock,
     pub(super) states: Vec<Timed<Option<ServiceState>>>,
     pub(super) outcomes: Vec<Timed<Outcome>>,
+    pub(super) limited: Vec<Timed<bool>>,
     /// The entries whose names could also be put together when classes are listed.
     mentioned: Vec<u16>,
     /// Those that outlast what makes them true.
@@ -112,6 +113,7 @@ impl Classes {
             clock: Clock::default(),
             states: vec![Timed::new(None); services],
             outcomes: vec![Timed::new(Outcome::Skipped); promises],
+            limited: vec![Timed::new(false); promises],
             mentioned: (0..)
                 .zip(&table.entries)
                 .filter(|(_, entry)| entry.source.is_moving())
@@ -173,7 +175,7 @@ impl Classes {
         if is_state && (0..self.states.len()).filter_map(service).any(|id| canonify(id) == stem) {
             return Some(ClassKind::State);
         }
-        let is_outcome = OUTCOMES.iter().any(|outcome| outcome.word() == word);
+        let is_outcome = word == LIMITED || OUTCOMES.iter().any(|outcome| outcome.word() == word);
         let same = |prefix: Prefix<'_>| canonify(&format!("{}{}", prefix.kind, prefix.id)) == stem;
         (is_outcome && (0..self.outcomes.len()).filter_map(promise).any(same)).then_some(ClassKind::Outcome)
     }
@@ -183,7 +185,7 @@ impl Classes {
     }
 
     /// Looks at everything anew; says whether any class that an expression can mention changed.
-    pub fn update(&mut self, scene: &Scene<'_>, outcomes: &[Outcome]) -> bool {
+    pub fn update(&mut self, scene: &Scene<'_>, outcomes: &[Outcome], limited: &[bool]) -> bool {
         let wall = scene.now.wall.as_secs();
         self.at = scene.now;
         self.clock.tick(&scene.local, wall);
@@ -192,6 +194,9 @@ impl Classes {
         }
         for (known, outcome) in self.outcomes.iter_mut().zip(outcomes) {
             known.set(*outcome, wall);
+        }
+        for (known, limited) in self.limited.iter_mut().zip(limited) {
+            known.set(*limited, wall);
         }
         self.judge(scene, &|gauge, disks| gauge.read(&scene.readings, disks))
     }
@@ -215,6 +220,9 @@ impl Classes {
                 Source::State { service, states } => {
                     let state = self.states.get(usize::from(*service)).and_then(|state| state.value);
                     state.is_some_and(|state| states.contains(state))
+                }
+                Source::Limited { promise } => {
+                    self.limited.get(usize::from(*promise)).is_some_and(|limited| limited.value)
                 }
                 Source::Outcome { promise, outcome } => {
                     self.outcomes.get(usize::from(*promise)).is_some_and(|known| known.value == *outcome)
@@ -397,7 +405,7 @@ mod tests {
         ] {
             let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, reason: "" });
             let scene = Scene { services: &fact, ..scene() };
-            classes.update(&scene, &[Outcome::Kept]);
+            classes.update(&scene, &[Outcome::Kept], &[false]);
             assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");
         }
     }
@@ -470,7 +478,7 @@ mod tests {
     fn a_state_that_cannot_be_written_is_a_class() {
         let mut classes = Classes::new(builder().finish().expect("a table"), 0, 0);
         for is_state_writable in [true, false, true] {
-            classes.update(&Scene { is_state_writable, ..scene() }, &[]);
+            classes.update(&Scene { is_state_writable, ..scene() }, &[], &[]);
             assert_eq!(classes.is_on("state_unwritable"), !is_state_writable);
         }
     }

@@ -12,6 +12,7 @@
 //! | measured | `load_high memory_low swap_high pressure_cpu pressure_memory pressure_io`, `disk_ID_full _ok _inodes_full _read_only` | a level is beyond its threshold, with hysteresis |
 //! | state | `ID_ready ID_starting ID_stopped ID_paused ID_flapping …`, `ID_down` | the service is in that state; down is not running although it should |
 //! | outcome | `ID_kept ID_repaired ID_failed ID_timeout ID_denied ID_would`, `disk_ID_…`, `report_ID_…` | the promise last came out so |
+//! | outcome | `ID_flapping`, `report_ID_flapping` | the promise wants to act and its `limit` is spent |
 //! | defined | `[class.ID]` | its expression holds |
 //! | set | any other | somebody set it by hand |
 //!

@@ -34,6 +34,10 @@ pub(super) enum Source {
         promise: u16,
         outcome: Outcome,
     },
+    /// The limit of a promise is spent.
+    Limited {
+        promise: u16,
+    },
     Defined(ExprId),
     /// What watchd has to remember cannot be written.
     StateUnwritable,
@@ -99,6 +103,9 @@ pub(super) const OUTCOMES: [Outcome; 7] = [
     Outcome::Unknown,
 ];
 
+/// What a promise is besides its outcome when its limit is spent.
+pub(super) const LIMITED: &str = "flapping";
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// One past the end of its name.
@@ -154,7 +161,10 @@ impl Table {
 impl Source {
     /// Whether it is of a kind that is true for one name at a time.
     pub fn is_moving(&self) -> bool {
-        matches!(self, Self::Time(_) | Self::State { .. } | Self::Outcome { .. } | Self::Unread(_))
+        matches!(
+            self,
+            Self::Time(_) | Self::State { .. } | Self::Outcome { .. } | Self::Limited { .. } | Self::Unread(_)
+        )
     }
 
     pub fn kind(&self) -> Option<ClassKind> {
@@ -163,7 +173,7 @@ impl Source {
             Self::Time(_) => ClassKind::Time,
             Self::Measured(_) | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
             Self::State { .. } => ClassKind::State,
-            Self::Outcome { .. } => ClassKind::Outcome,
+            Self::Outcome { .. } | Self::Limited { .. } => ClassKind::Outcome,
             Self::Defined(_) => ClassKind::Defined,
             Self::Nothing => return None,
         })

@@ -19,7 +19,6 @@ const LATER: &[&str] = &[
     "regex",
     "unit",
     "forecast",
-    "cooldown",
     "splay",
     "umask",
     "background",

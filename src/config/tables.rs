@@ -46,6 +46,8 @@ section! {
         every: Duration = "every",
         mode: Mode = "mode",
         limit: Limit = "limit",
+        /// How long it leaves things alone once the limit is spent.
+        cooldown: Duration = "cooldown",
         timeout: Duration = "timeout",
         /// Its classes stay true so long after they last held.
         hold: Duration = "hold",

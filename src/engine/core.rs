@@ -27,6 +27,7 @@ use super::sight::Sight;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
 use super::tokens::Token;
+use super::turns::Turns;
 use super::upgrade::Upgrade;
 use crate::config::Memory;
 use crate::model::{EventKind, Now, Places, ServiceSpec};
@@ -50,6 +51,7 @@ pub struct Core {
     pub(super) chronicle: Chronicle,
     pub(super) judgement: Judgement,
     pub(super) by_hand: ByHand,
+    pub(super) turns: Turns,
     pub(super) services: Services<Grip>,
     /// The ledger is open for writing.
     has_ledger: bool,
@@ -138,6 +140,8 @@ impl Core {
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         let (by_hand, given) = ByHand::open(places, boot_id, now, &mut notes);
         judgement.classes.given = given;
+        let turns = Turns::open(places, boot_id, &mut notes);
+        turns.recall(&mut judgement.agent, now);
         let (services, has_ledger) = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
@@ -151,6 +155,7 @@ impl Core {
             chronicle,
             judgement,
             by_hand,
+            turns,
             errands: Errands::default(),
             checks: Checks::default(),
             ears,
@@ -338,6 +343,7 @@ impl Core {
     /// Tries again to open what has to be remembered, where that failed: a disk that was full or read-only may not be any more.
     fn retry_state(&mut self) {
         self.retry_classes();
+        self.turns.retry(&mut self.notes);
         if self.notes.is_writable() && self.has_ledger {
             return;
         }
@@ -360,6 +366,7 @@ impl Core {
             && self.services.is_ledger_writable()
             && self.chronicle.is_writable()
             && self.by_hand.is_writable()
+            && self.turns.is_writable()
     }
 
     /// Tells the probe of services which processes they are.

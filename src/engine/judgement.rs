@@ -100,8 +100,8 @@ impl Core {
         match action {
             Action::Hold { service } => self.guard(service, false),
             Action::Allow { service } => self.guard(service, true),
-            Action::Run { promise } => self.send(promise, None),
-            Action::Report { promise, text } => {
+            Action::Run { promise } if self.may_act(promise) => self.send(promise, None),
+            Action::Report { promise, text } if self.may_act(promise) => {
                 let text = self.judgement.actions.text(text).to_owned();
                 let Some(told) = self.judgement.agent.promises().get(promise) else { return };
                 if let Work::Report(report) = &told.work
@@ -111,7 +111,13 @@ impl Core {
                 }
                 self.send(promise, Some(&text));
             }
+            Action::Run { .. } | Action::Report { .. } => {}
         }
+    }
+
+    /// Whether no other run is at it or has just done it.
+    fn may_act(&mut self, promise: usize) -> bool {
+        self.turns.take(promise, &mut self.judgement.agent, self.now, &mut self.notes)
     }
 
     fn guard(&mut self, service: usize, holds: bool) {
@@ -122,7 +128,7 @@ impl Core {
     /// Runs the program of a promise, if it has one.
     fn send(&mut self, promise: usize, input: Option<&str>) {
         let Some(known) = self.judgement.agent.promises().get(promise) else { return };
-        let (Some(launch), Some(timeout)) = (known.launch(), known.timeout()) else { return };
+        let (Some(launch), Some(timeout)) = (known.launch(), known.timeout()) else { return self.turns.done(known) };
         let order = Order { owner: Owner::Promise(promise), launch, timeout, input };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
@@ -146,6 +152,7 @@ impl Core {
         self.judgement.agent.command_done(place, done.end, self.now);
         self.is_stirred = true;
         let Some(promise) = self.judgement.agent.promises().get(place) else { return };
+        self.turns.done(promise);
         let how = match done.end {
             CommandEnd::Exit(status) => format!("exit status {status}"),
             CommandEnd::Signal(signal) => format!("killed by signal {signal}"),

@@ -25,6 +25,7 @@ pub mod sight;
 pub mod start;
 pub mod system;
 pub mod tokens;
+pub mod turns;
 pub mod upgrade;
 
 pub use start::{Failure, run};

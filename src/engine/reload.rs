@@ -91,6 +91,7 @@ impl Core {
         self.with_services(|known, world| known.apply(services, world));
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         judgement.inherit(&self.judgement);
+        self.turns.recall(&mut judgement.agent, self.now);
         self.errands.adopt(|promise| {
             let old = self.judgement.agent.promises().get(promise)?;
             judgement.agent.find(old.kind(), &old.id)

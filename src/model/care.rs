@@ -21,6 +21,8 @@ pub struct Care {
     pub after: Vec<String>,
     /// What `@NAME` calls it.
     pub tags: Vec<String>,
+    /// How long it is left alone at least once its budget of starts is spent.
+    pub cooldown: Duration,
 }
 
 impl Care {

@@ -1,5 +1,6 @@
 //! The words everyone shares: plain data, no I/O.
 
+mod acts;
 mod care;
 mod classes;
 mod event;
@@ -10,6 +11,7 @@ mod places;
 mod record;
 mod service;
 
+pub use acts::Acts;
 pub use care::{Care, Check, Http, Readiness, Target};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};

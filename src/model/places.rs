@@ -81,6 +81,11 @@ impl Places {
         self.state_dir.join("classes")
     }
 
+    /// What promises have done, and who is at it.
+    pub fn promises(&self) -> PathBuf {
+        self.state_dir.join("promises")
+    }
+
     /// What the numbers were.
     pub fn history(&self) -> PathBuf {
         self.state_dir.join("history")

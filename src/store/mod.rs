@@ -4,6 +4,7 @@ pub mod board;
 pub mod history;
 pub mod journal;
 pub mod ledger;
+pub mod locks;
 pub mod marker;
 mod rates;
 mod snapshot;

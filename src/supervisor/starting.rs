@@ -72,7 +72,10 @@ impl Machine {
     /// The budget is spent: waits for it, longer each time it happens in a row.
     fn strike(&mut self, turn: &mut Turn<'_>) {
         let (limit, longest) = (turn.spec.limit, turn.spec.backoff.1);
-        let gap = longest.saturating_mul(1 << self.strikes.min(16)).min(limit.window.max(longest));
+        let gap = longest
+            .saturating_mul(1 << self.strikes.min(16))
+            .min(limit.window.max(longest))
+            .max(turn.spec.care.cooldown);
         self.strikes = self.strikes.saturating_add(1);
         self.phase = Phase::Down { wait: self.budget.next(limit).max(turn.after(gap)) };
         if self.strikes == 1 {

@@ -45,6 +45,7 @@ impl Maker {
             needs: words(&section.needs),
             after: words(&section.after),
             tags: words(&section.tags),
+            cooldown: section.common.cooldown.as_ref().map_or(Duration::ZERO, |at| at.value),
         }
     }
 

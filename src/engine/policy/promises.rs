@@ -47,6 +47,7 @@ impl Maker {
         }
         let idle = [
             ("limit", section.common.limit.as_ref().map(|at| at.place)),
+            ("cooldown", section.common.cooldown.as_ref().map(|at| at.place)),
             ("timeout", section.common.timeout.as_ref().map(|at| at.place)),
         ];
         for (name, place) in idle {
@@ -138,8 +139,14 @@ impl Maker {
 
     /// What all promises have.
     fn promise(&mut self, (id, key): (&str, &str), common: &Common, work: Work) -> Promise {
+        let cooldown = self.time(common.cooldown.as_ref(), &format!("{key}.cooldown"), (1_000 * MILLI, LONGEST));
+        if let (Some(at), None, false) = (&common.cooldown, &common.limit, matches!(work, Work::Process(_))) {
+            let remedy = "give it a `limit`, or write `every`";
+            self.findings.fault(at.place, &format!("{key}.cooldown"), "is of no use without `limit`", remedy);
+        }
         Promise {
             id: id.to_owned(),
+            cooldown: cooldown.unwrap_or_default(),
             guard: self.guard(common, key),
             every: self
                 .time(common.every.as_ref(), &format!("{key}.every"), (Duration::ZERO, LONGEST))
