@@ -25,7 +25,7 @@ fn every_child_and_orphan_is_shown_once_and_leaves_no_zombie() {
     reap::become_subreaper().expect("the kernel knows it");
     let line = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 4' &) ; done; exit 3";
     let command = Command::Shell(line.to_owned());
-    let launch = Launch { command, user: None, group: None, cwd: None, env: Vec::new() };
+    let launch = Launch::new(command);
     let plan = Plan::prepare(&launch, Output::Null).expect("the launch is sound");
     let held = spawn::hold(plan).expect("a process can be started");
     let leader = held.pid();

@@ -27,7 +27,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 fn shell(line: &str) -> Launch {
-    Launch { command: Command::Shell(line.to_owned()), user: None, group: None, cwd: None, env: Vec::new() }
+    Launch::new(Command::Shell(line.to_owned()))
 }
 
 fn spec(id: &str, form: Form) -> ServiceSpec {

@@ -729,7 +729,7 @@ fn care(service: usize) -> Care {
 fn specs(slow: bool) -> Vec<ServiceSpec> {
     let launch = |word: &str, service: usize| {
         let command = Command::Exec(vec![word.to_owned(), service.to_string()]);
-        Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+        Launch::new(command)
     };
     let by_name = |service: usize| Form::Match(Pattern { name: format!("served{service}"), user: None });
     (0..6)

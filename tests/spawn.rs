@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use watchd::model::{Command, Ending, Launch};
+use watchd::model::{Command, Ending, EnvFile, Ionice, Launch, Setting};
 use watchd::sys::pidfd::Pidfd;
 use watchd::sys::spawn::{self, Held, Output, Plan, Step};
 
@@ -19,7 +19,7 @@ const DEADLINE_MS: u16 = 20_000;
 
 fn exec(words: &[&str]) -> Launch {
     let command = Command::Exec(words.iter().map(|word| (*word).to_owned()).collect());
-    Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+    Launch::new(command)
 }
 
 fn shell(line: &str) -> Launch {
@@ -222,4 +222,72 @@ fn a_child_is_not_exempt_from_the_oom_killer_and_watchd_stays_so() {
     assert_eq!(text, "0\n");
     assert_eq!(std::fs::read_to_string(score).expect("it is there"), "-500\n");
     std::fs::write(score, "0").expect("it can be set back");
+}
+
+fn with(setting: Setting, launch: Launch) -> Launch {
+    Launch { setting: Some(Box::new(setting)), ..launch }
+}
+
+/// RLIMIT_NOFILE and RLIMIT_CORE.
+const LIMITS: [(u8, u64); 2] = [(7, 64), (4, 0)];
+
+#[test]
+fn a_child_has_the_setting_it_shall_have() {
+    let variables = std::env::temp_dir().join(format!("watchd-spawn-env-{}", std::process::id()));
+    std::fs::write(&variables, "# of the file\nA=1\nB=\"two words\"\n").expect("a file can be written");
+    let setting = Setting {
+        env_file: Some(EnvFile { path: variables.display().to_string(), optional: false }),
+        umask: Some(0o27),
+        nice: Some(5),
+        ionice: Some(Ionice(3 << 13)),
+        oom_score_adj: Some(700),
+        rlimits: LIMITS.to_vec(),
+        chroot: None,
+    };
+    let line = "umask; cut -d' ' -f19 /proc/$$/stat; cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hc; echo $A $B";
+    let mut launch = with(setting, shell(line));
+    launch.env.push(("A".to_owned(), "of the table".to_owned()));
+    let (text, _) = run(&launch);
+    assert_eq!(text, "0027\n5\n700\n64\n0\nof the table two words\n");
+    std::fs::remove_file(&variables).expect("it is there");
+    let fault = Plan::prepare(&launch, Output::Null).expect_err("its variables are not known");
+    assert!(fault.to_string().starts_with("cannot read env-file"), "{fault}");
+}
+
+#[test]
+fn each_step_of_a_setting_that_fails_is_named() {
+    let user = Some("65534".to_owned());
+    for (setting, step, words) in [
+        (Setting { rlimits: vec![(200, 1)], ..Setting::default() }, Step::Limits, "cannot set rlimits: Invalid"),
+        (
+            Setting { ionice: Some(Ionice(7 << 13)), ..Setting::default() },
+            Step::IoPriority,
+            "cannot set ionice: Invalid",
+        ),
+        (
+            Setting { chroot: Some("/no/such/root".to_owned()), ..Setting::default() },
+            Step::Root,
+            if nix::unistd::geteuid().is_root() { "cannot change the root: No such" } else { "cannot change the root" },
+        ),
+    ] {
+        let (held, pidfd) = hold(&with(setting, Launch { user: None, ..exec(&["/bin/true"]) }), Output::Null);
+        let running = held.release().expect("the child waits");
+        wait(&pidfd);
+        let trouble = running.report.read().expect("it never became its program");
+        assert_eq!(trouble.step, step, "{trouble}");
+        assert!(trouble.to_string().starts_with(words), "{trouble}");
+        pidfd.reap();
+    }
+    if is_root() {
+        let root = std::env::temp_dir().join(format!("watchd-spawn-root-{}", std::process::id()));
+        std::fs::create_dir(&root).expect("a directory can be made");
+        let setting = Setting { chroot: Some(root.display().to_string()), ..Setting::default() };
+        let (held, pidfd) = hold(&with(setting, Launch { user, ..exec(&["/bin/true"]) }), Output::Null);
+        let running = held.release().expect("the child waits");
+        wait(&pidfd);
+        let trouble = running.report.read().expect("there is no program behind this root");
+        assert_eq!((trouble.step, trouble.errno), (Step::Execute, nix::libc::ENOENT));
+        pidfd.reap();
+        std::fs::remove_dir(&root).expect("it is empty");
+    }
 }

@@ -19,6 +19,7 @@ mod include;
 mod nearest;
 mod scalar;
 mod section;
+mod setting;
 mod source;
 mod tables;
 

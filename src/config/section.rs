@@ -20,7 +20,6 @@ const LATER: &[&str] = &[
     "unit",
     "forecast",
     "splay",
-    "umask",
     "background",
     "digest",
     "plugins",

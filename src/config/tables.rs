@@ -7,7 +7,8 @@ use super::decode::Count;
 use super::fault::{At, Findings};
 use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
-use crate::model::{self, Limit, Network, OnExit, Pattern, StopStep};
+use super::setting::{Number, Rlimits, Umask};
+use crate::model::{self, EnvFile, Ionice, Limit, Network, OnExit, Pattern, StopStep};
 
 section! {
     /// `[watchd]`
@@ -63,6 +64,14 @@ section! {
         group: Account = "group",
         cwd: Absolute = "cwd",
         env: Vec<(String, String)> = "env",
+        /// Variables out of a file, which those of `env` outdo.
+        env_file: EnvFile = "env-file",
+        umask: Umask = "umask",
+        nice: Number<-20, 19> = "nice",
+        ionice: Ionice = "ionice",
+        oom_score_adj: Number<-1000, 1000> = "oom-score-adj",
+        rlimits: Rlimits = "rlimits",
+        chroot: Absolute = "chroot",
     }
 }
 

@@ -88,7 +88,7 @@ impl Core {
         let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
         let program = self.program.to_string_lossy().into_owned();
         let command = Command::Exec(std::iter::once(program).chain(words).collect());
-        let launch = Launch { command, user: None, group: None, cwd: None, env: Vec::new() };
+        let launch = Launch::new(command);
         self.upgrade = Upgrade::Trying { client };
         let order = Order { owner: Owner::Upgrade, launch: &launch, timeout: TRIAL, input: None };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {

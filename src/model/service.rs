@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Care;
+use super::{Care, Setting};
 
 /// One `[process.ID]` table, decoded and checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,15 @@ pub struct Launch {
     pub group: Option<String>,
     pub cwd: Option<String>,
     pub env: Vec<(String, String)>,
+    /// None for nothing but the usual.
+    pub setting: Option<Box<Setting>>,
+}
+
+impl Launch {
+    /// A command in the usual surroundings.
+    pub fn new(command: Command) -> Self {
+        Self { command, user: None, group: None, cwd: None, env: Vec::new(), setting: None }
+    }
 }
 
 /// A list is started as it is; a text goes through `/bin/sh -c`.

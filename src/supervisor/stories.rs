@@ -11,7 +11,7 @@ use super::{Action, Asked, Bond, Event, Machine, Reach, Sighting, Strain, Text, 
 
 fn launch(program: &str) -> Launch {
     let command = Command::Exec(vec![program.to_owned()]);
-    Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+    Launch::new(command)
 }
 
 fn child() -> ServiceSpec {

@@ -18,11 +18,12 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use crate::model::{Command, Launch};
+use crate::model::{Command, Launch, Setting};
 
 use super::accounts::{self, Account};
 
 mod child;
+mod env_file;
 mod raw;
 mod report;
 
@@ -35,6 +36,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[derive(Debug)]
 pub enum Fault {
     Account(accounts::Fault),
+    EnvFile(env_file::Fault),
     /// A text has a zero byte in it.
     Nul(NulError),
     NoProgram,
@@ -48,6 +50,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(fault) => fault.fmt(out),
+            Self::EnvFile(fault) => fault.fmt(out),
             Self::Nul(_) => out.write_str("cannot start a program whose words contain a zero byte"),
             Self::NoProgram => out.write_str("cannot start an empty command"),
             Self::System { what, error } => write!(out, "cannot {what}: {error}"),
@@ -85,11 +88,39 @@ pub struct Plan {
     programs: Vec<CString>,
     environment: Vec<CString>,
     directory: CString,
+    rarer: Rarer,
     /// None keeps watchd's own.
     ids: Option<Ids>,
     output: Output,
     /// Standard input; none is /dev/null.
     input: Option<OwnedFd>,
+}
+
+/// What few programs want, in the form that the kernel takes.
+#[derive(Debug)]
+struct Rarer {
+    umask: u16,
+    nice: Option<i8>,
+    ionice: Option<u16>,
+    /// The text to be written.
+    oom_score_adj: Option<CString>,
+    rlimits: Vec<(u8, u64)>,
+    root: Option<CString>,
+}
+
+impl Rarer {
+    fn new(setting: Option<&Setting>) -> Result<Self, NulError> {
+        let none = Setting::default();
+        let setting = setting.unwrap_or(&none);
+        Ok(Self {
+            umask: setting.umask.unwrap_or(0o022),
+            nice: setting.nice,
+            ionice: setting.ionice.map(|ionice| ionice.0),
+            oom_score_adj: setting.oom_score_adj.map(|score| CString::new(score.to_string())).transpose()?,
+            rlimits: setting.rlimits.clone(),
+            root: setting.chroot.as_deref().map(CString::new).transpose()?,
+        })
+    }
 }
 
 /// Whom the child becomes; without a user it keeps watchd's.
@@ -109,7 +140,9 @@ impl Plan {
         };
         let name = words.first().copied().filter(|name| !name.is_empty()).ok_or(Fault::NoProgram)?;
         let account = launch.user.as_deref().map(accounts::user).transpose()?;
-        let environment = environment(launch, account.as_ref());
+        let setting = launch.setting.as_deref();
+        let of_file = setting.and_then(|setting| setting.env_file.as_ref()).map(env_file::read).transpose();
+        let environment = environment(launch, account.as_ref(), of_file.map_err(Fault::EnvFile)?.unwrap_or_default());
         let path = environment.iter().rev().find(|(key, _)| key == "PATH").map_or(PATH, |(_, value)| value);
         Ok(Self {
             programs: programs(name, path)?,
@@ -119,6 +152,7 @@ impl Plan {
                 .map(|(key, value)| CString::new(format!("{key}={value}")))
                 .collect::<Result<_, _>>()?,
             directory: CString::new(launch.cwd.as_deref().unwrap_or("/"))?,
+            rarer: Rarer::new(setting)?,
             ids: ids(launch, account.as_ref())?,
             output,
             input: None,
@@ -154,7 +188,7 @@ fn ids(launch: &Launch, account: Option<&Account>) -> Result<Option<Ids>, Fault>
 }
 
 /// The later of two equal keys wins.
-fn environment(launch: &Launch, account: Option<&Account>) -> Vec<(String, String)> {
+fn environment(launch: &Launch, account: Option<&Account>, of_file: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut table = vec![("PATH".to_owned(), PATH.to_owned())];
     if let Some(account) = account {
         for (key, value) in
@@ -163,9 +197,9 @@ fn environment(launch: &Launch, account: Option<&Account>) -> Vec<(String, Strin
             table.push((key.to_owned(), value.clone()));
         }
     }
-    for (key, value) in &launch.env {
-        table.retain(|(known, _)| known != key);
-        table.push((key.clone(), value.clone()));
+    for (key, value) in of_file.into_iter().chain(launch.env.iter().cloned()) {
+        table.retain(|(known, _)| *known != key);
+        table.push((key, value));
     }
     table
 }
@@ -246,7 +280,7 @@ mod tests {
 
     fn launch(words: &[&str]) -> Launch {
         let command = Command::Exec(words.iter().map(|word| (*word).to_owned()).collect());
-        Launch { command, user: None, group: None, cwd: None, env: Vec::new() }
+        Launch::new(command)
     }
 
     #[test]
@@ -274,9 +308,16 @@ mod tests {
         };
         let mut launch = launch(&["x"]);
         launch.env = vec![("HOME".to_owned(), "/srv".to_owned()), ("A".to_owned(), "1".to_owned())];
-        let table = environment(&launch, Some(&account));
+        let table = environment(
+            &launch,
+            Some(&account),
+            vec![("A".to_owned(), "0".to_owned()), ("B".to_owned(), "2".to_owned())],
+        );
         let text: Vec<String> = table.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(text, [&format!("PATH={PATH}"), "USER=www", "LOGNAME=www", "SHELL=/bin/sh", "HOME=/srv", "A=1"]);
+        assert_eq!(
+            text,
+            [&format!("PATH={PATH}"), "USER=www", "LOGNAME=www", "SHELL=/bin/sh", "B=2", "HOME=/srv", "A=1"]
+        );
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Maker {
         let key = format!("command.{}", named.id);
         self.required(section.run.is_some(), (named.place, &key), "run");
         self.surroundings(&section.surroundings, &key);
-        self.programs(&key, &[("run", &section.run)]);
+        self.programs(&key, &section.surroundings, &[("run", &section.run)]);
         let list = |list: &Option<At<Vec<u8>>>| list.as_ref().map(|list| list.value.clone());
         let kept = list(&section.kept).unwrap_or_default();
         let success = if kept.contains(&0) { Vec::new() } else { vec![0] };
@@ -100,7 +100,7 @@ impl Maker {
         self.required(section.text.is_some(), (named.place, &key), "text");
         let text = section.text.as_ref().map(|text| self.template(text, &format!("{key}.text"), names));
         self.surroundings(&section.surroundings, &key);
-        self.programs(&key, &[("run", &section.run)]);
+        self.programs(&key, &section.surroundings, &[("run", &section.run)]);
         if section.run.is_none() {
             self.idle(&section.surroundings, &key);
         }
@@ -171,11 +171,5 @@ impl Maker {
 
 /// In place of a launch that is missing: a fault has been noted, and the policy is never used.
 fn stand_in(launch: Option<model::Launch>) -> model::Launch {
-    launch.unwrap_or(model::Launch {
-        command: model::Command::Exec(Vec::new()),
-        user: None,
-        group: None,
-        cwd: None,
-        env: Vec::new(),
-    })
+    launch.unwrap_or_else(|| model::Launch::new(model::Command::Exec(Vec::new())))
 }

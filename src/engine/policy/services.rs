@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::assemble::Maker;
 use super::existence;
 use crate::config::{At, Named, Place, Process, Surroundings};
-use crate::model::{Command, Form, Launch, Limit, OnExit, ServiceSpec, StopStep};
+use crate::model::{Command, Form, Launch, Limit, OnExit, ServiceSpec, Setting, StopStep};
 
 const MILLI: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -23,7 +23,8 @@ impl Maker {
         let launch =
             |command: &Option<At<Command>>| command.as_ref().map(|at| launch(&at.value, &section.surroundings));
         self.surroundings(&section.surroundings, &key);
-        self.programs(&key, &[("run", &section.run), ("start", &section.start), ("stop", &section.stop)]);
+        let commands = [("run", &section.run), ("start", &section.start), ("stop", &section.stop)];
+        self.programs(&key, &section.surroundings, &commands);
         let asks = section.ready.as_ref().is_some_and(|ready| ready.value.aim.exec.is_some())
             || section.check.iter().any(|list| list.value.iter().any(|check| check.aim.exec.is_some()));
         if section.run.is_none() && section.start.is_none() && section.stop.is_none() && !asks {
@@ -129,12 +130,20 @@ impl Maker {
 
     /// Refuses surroundings that nothing is started in.
     pub fn idle(&mut self, surroundings: &Surroundings, key: &str) {
-        let Surroundings { user, group, cwd, env } = surroundings;
+        let Surroundings { user, group, cwd, env, env_file, umask, nice, ionice, oom_score_adj, rlimits, chroot } =
+            surroundings;
         let places = [
             ("user", user.as_ref().map(|at| at.place)),
             ("group", group.as_ref().map(|at| at.place)),
             ("cwd", cwd.as_ref().map(|at| at.place)),
             ("env", env.as_ref().map(|at| at.place)),
+            ("env-file", env_file.as_ref().map(|at| at.place)),
+            ("umask", umask.as_ref().map(|at| at.place)),
+            ("nice", nice.as_ref().map(|at| at.place)),
+            ("ionice", ionice.as_ref().map(|at| at.place)),
+            ("oom-score-adj", oom_score_adj.as_ref().map(|at| at.place)),
+            ("rlimits", rlimits.as_ref().map(|at| at.place)),
+            ("chroot", chroot.as_ref().map(|at| at.place)),
         ];
         for (name, place) in places {
             if let Some(place) = place {
@@ -144,8 +153,16 @@ impl Maker {
         }
     }
 
-    /// Warns about programs that are not there.
-    pub fn programs(&mut self, key: &str, commands: &[(&'static str, &Option<At<Command>>)]) {
+    /// Warns about programs that are not there. What is behind another root is not looked at.
+    pub fn programs(
+        &mut self,
+        key: &str,
+        surroundings: &Surroundings,
+        commands: &[(&'static str, &Option<At<Command>>)],
+    ) {
+        if surroundings.chroot.is_some() {
+            return;
+        }
         let given = commands.iter().filter_map(|(name, at)| at.as_ref().map(|at| (*name, at)));
         for (name, at) in given.collect::<Vec<Keyed<'_>>>() {
             existence::program(&at.value, at.place, &format!("{key}.{name}"), &mut self.findings);
@@ -161,5 +178,19 @@ pub fn launch(command: &Command, surroundings: &Surroundings) -> Launch {
         group: surroundings.group.as_ref().map(|group| group.value.0.clone()),
         cwd: surroundings.cwd.as_ref().map(|cwd| cwd.value.0.clone()),
         env: surroundings.env.as_ref().map(|env| env.value.clone()).unwrap_or_default(),
+        setting: setting(surroundings),
     }
+}
+
+fn setting(surroundings: &Surroundings) -> Option<Box<Setting>> {
+    let setting = Setting {
+        env_file: surroundings.env_file.as_ref().map(|at| at.value.clone()),
+        umask: surroundings.umask.as_ref().map(|at| at.value.0),
+        nice: surroundings.nice.as_ref().and_then(|at| i8::try_from(at.value.0).ok()),
+        ionice: surroundings.ionice.as_ref().map(|at| at.value),
+        oom_score_adj: surroundings.oom_score_adj.as_ref().map(|at| at.value.0),
+        rlimits: surroundings.rlimits.as_ref().map(|at| at.value.0.clone()).unwrap_or_default(),
+        chroot: surroundings.chroot.as_ref().map(|at| at.value.0.clone()),
+    };
+    (setting != Setting::default()).then(|| Box::new(setting))
 }

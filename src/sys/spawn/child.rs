@@ -14,7 +14,7 @@ use std::os::fd::RawFd;
 use std::ptr::{self, NonNull};
 
 use super::raw;
-use super::{Ids, Plan, Step};
+use super::{Ids, Plan, Rarer, Step};
 
 /// Where the child keeps its two pipes while it clears its descriptors.
 const REPORT: RawFd = 3;
@@ -34,6 +34,8 @@ pub(super) struct Stage {
     stack: Stack,
     /// What the go-between has to say: the pid of the child, or a negative error number.
     answer: i32,
+    /// How setting the OOM score went.
+    score: isize,
 }
 
 /// A mapping with two stacks in it, the child's below the go-between's.
@@ -69,7 +71,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 impl Stage {
     pub fn new(plan: Plan, pipes: [RawFd; 4]) -> io::Result<Box<Self>> {
         let (words, environment) = (pointers(&plan.words), pointers(&plan.environment));
-        Ok(Box::new(Self { plan, words, environment, pipes, stack: Stack::new()?, answer: 0 }))
+        Ok(Box::new(Self { plan, words, environment, pipes, stack: Stack::new()?, answer: 0, score: 0 }))
     }
 
     /// Makes the child; it stands at the gate when it has cleared its surroundings. Gives its pid, and back what it uses.
@@ -114,8 +116,8 @@ extern "C" fn go_between(stage: *mut c_void) -> i32 {
     let flags = libc::CLONE_VM | libc::CLONE_PARENT | libc::SIGCHLD;
     // SAFETY: `stage` is the box of `begin`, whose owner waits for us; the child's stack is nobody else's.
     unsafe {
-        unprotect();
         let place = stage.cast::<Stage>();
+        (*place).score = unprotect((*place).plan.rarer.oom_score_adj.as_deref());
         let pid = libc::clone(become_program, (*place).stack.top(1), flags, stage);
         (*place).answer = if pid == -1 { -*libc::__errno_location() } else { pid };
     }
@@ -129,7 +131,6 @@ extern "C" fn become_program(stage: *mut c_void) -> i32 {
     unsafe {
         let (plan, pipes) = (&(*stage.cast::<Stage>()).plan, (*stage.cast::<Stage>()).pipes);
         clear_signals();
-        raw::call(libc::SYS_umask, [0o022, 0, 0, 0, 0]);
         let arranged = arrange(pipes);
         if arranged < 0 {
             let [_, report, ..] = pipes;
@@ -137,7 +138,15 @@ extern "C" fn become_program(stage: *mut c_void) -> i32 {
         }
         check(raw::call(libc::SYS_setsid, [0; 5]), Step::Session);
         wait_at_gate();
+        check((*stage.cast::<Stage>()).score, Step::OomScore);
+        set_limits(&plan.rarer);
+        if let Some(root) = &plan.rarer.root {
+            check(path_call(libc::SYS_chroot, root), Step::Root);
+            // Or the old directory would be the way out.
+            check(path_call(libc::SYS_chdir, c"/"), Step::Root);
+        }
         become_account(plan);
+        raw::call(libc::SYS_umask, [plan.rarer.umask as usize, 0, 0, 0, 0]);
         check(path_call(libc::SYS_chdir, &plan.directory), Step::Directory);
         execute(stage.cast())
     }
@@ -156,6 +165,29 @@ unsafe fn wait_at_gate() {
         raw::call(libc::SYS_close, [word(GATE), 0, 0, 0, 0]);
     }
 }
+
+/// # Safety
+/// Only in the child.
+unsafe fn set_limits(rarer: &Rarer) {
+    // SAFETY: plain numbers, and a structure of ours that the kernel reads.
+    unsafe {
+        for (resource, amount) in &rarer.rlimits {
+            // The kernel's structure for prlimit64 on every processor: soft and hard.
+            let both = [*amount; 2];
+            let args = [0, *resource as usize, both.as_ptr().addr(), 0, 0];
+            check(raw::call(libc::SYS_prlimit64, args), Step::Limits);
+        }
+        if let Some(nice) = rarer.nice {
+            check(raw::call(libc::SYS_setpriority, [PRIO_PROCESS, 0, word(nice.into()), 0, 0]), Step::Nice);
+        }
+        if let Some(ionice) = rarer.ionice {
+            check(raw::call(libc::SYS_ioprio_set, [IOPRIO_WHO_PROCESS, 0, ionice as usize, 0, 0]), Step::IoPriority);
+        }
+    }
+}
+
+const PRIO_PROCESS: usize = 0;
+const IOPRIO_WHO_PROCESS: usize = 1;
 
 /// # Safety
 /// Only in the child.
@@ -251,21 +283,32 @@ const F_DUPFD: usize = libc::F_DUPFD as usize;
 /// The first descriptor that is none of the child's.
 const ABOVE: usize = GATE as usize + 1;
 
-/// Takes back the protection from the OOM killer that watchd may have given itself. A positive value stays.
+/// Takes back the protection from the OOM killer that watchd may have given itself, or sets what the plan says. A positive
+/// value stays. Negative when what the plan says could not be set.
 ///
 /// # Safety
 /// Only in the go-between.
-unsafe fn unprotect() {
+unsafe fn unprotect(wanted: Option<&CStr>) -> isize {
     const SCORE: &CStr = c"/proc/self/oom_score_adj";
     // SAFETY: system calls on a buffer of ours.
     unsafe {
         let file = open(SCORE, libc::O_RDWR | libc::O_CLOEXEC);
+        if file < 0 {
+            return if wanted.is_some() { file } else { 0 };
+        }
+        let write = |text: &CStr| {
+            let text = [file.cast_unsigned(), text.as_ptr().addr(), text.count_bytes(), 0, 0];
+            raw::call(libc::SYS_pwrite64, text)
+        };
         let mut first = 0_u8;
         let read = raw::call(libc::SYS_read, [file.cast_unsigned(), (&raw mut first).addr(), 1, 0, 0]);
-        if read == 1 && first == b'-' {
-            raw::call(libc::SYS_pwrite64, [file.cast_unsigned(), c"0".as_ptr().addr(), 1, 0, 0]);
-        }
+        let written = match wanted {
+            Some(text) => write(text),
+            None if read == 1 && first == b'-' => write(c"0").max(0),
+            None => 0,
+        };
         raw::call(libc::SYS_close, [file.cast_unsigned(), 0, 0, 0, 0]);
+        written
     }
 }
 

@@ -18,6 +18,11 @@ use super::child::Stage;
 pub enum Step {
     Session,
     Descriptors,
+    OomScore,
+    Limits,
+    Nice,
+    IoPriority,
+    Root,
     Groups,
     Group,
     User,
@@ -26,13 +31,30 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 7] =
-        [Self::Session, Self::Descriptors, Self::Groups, Self::Group, Self::User, Self::Directory, Self::Execute];
+    const ALL: [Self; 12] = [
+        Self::Session,
+        Self::Descriptors,
+        Self::OomScore,
+        Self::Limits,
+        Self::Nice,
+        Self::IoPriority,
+        Self::Root,
+        Self::Groups,
+        Self::Group,
+        Self::User,
+        Self::Directory,
+        Self::Execute,
+    ];
 
     fn words(self) -> &'static str {
         match self {
             Self::Session => "begin a session",
             Self::Descriptors => "arrange descriptors",
+            Self::OomScore => "set oom-score-adj",
+            Self::Limits => "set rlimits",
+            Self::Nice => "set nice",
+            Self::IoPriority => "set ionice",
+            Self::Root => "change the root",
             Self::Groups => "set supplementary groups",
             Self::Group => "set the group",
             Self::User => "set the user",
