@@ -26,7 +26,7 @@ fn every_child_and_orphan_is_shown_once_and_leaves_no_zombie() {
     let line = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 4' &) ; done; exit 3";
     let command = Command::Shell(line.to_owned());
     let launch = Launch::new(command);
-    let plan = Plan::prepare(&launch, Output::Null).expect("the launch is sound");
+    let plan = Plan::prepare(&launch, Output::Policy).expect("the launch is sound");
     let held = spawn::hold(plan).expect("a process can be started");
     let leader = held.pid();
     held.release().expect("the child waits");

@@ -83,7 +83,7 @@ fn is_root() -> bool {
 fn nothing_runs_before_the_gate_opens_and_nothing_ever_if_it_closes() {
     let mark = std::env::temp_dir().join(format!("watchd-spawn-gate-{}", std::process::id()));
     let line = format!("echo ran > {}", mark.display());
-    let (held, pidfd) = hold(&shell(&line), Output::Null);
+    let (held, pidfd) = hold(&shell(&line), Output::Policy);
     assert!(!pidfd.has_ended());
     drop(held);
     wait(&pidfd);
@@ -100,7 +100,7 @@ fn a_failed_start_names_its_step() {
         ("a directory", exec(&["/tmp"]), Step::Execute, nix::libc::EACCES),
         ("no such directory", missing, Step::Directory, nix::libc::ENOENT),
     ] {
-        let (held, pidfd) = hold(&launch, Output::Null);
+        let (held, pidfd) = hold(&launch, Output::Policy);
         let running = held.release().expect("the child waits");
         wait(&pidfd);
         let trouble = running.report.read().expect("it never became its program");
@@ -179,7 +179,7 @@ fn a_dead_leader_still_names_its_group() {
 
 #[test]
 fn a_pid_that_nobody_has_cannot_be_held() {
-    let (held, pidfd) = hold(&exec(&["/bin/true"]), Output::Null);
+    let (held, pidfd) = hold(&exec(&["/bin/true"]), Output::Policy);
     let pid = held.pid();
     held.release().expect("the child waits");
     wait(&pidfd);
@@ -192,7 +192,7 @@ fn a_pid_that_nobody_has_cannot_be_held() {
 
 #[test]
 fn a_signal_to_watchd_is_not_taken_by_a_child_at_the_gate() {
-    let held: Vec<(Held, Pidfd)> = (0..20).map(|_| hold(&exec(&["/bin/true"]), Output::Null)).collect();
+    let held: Vec<(Held, Pidfd)> = (0..20).map(|_| hold(&exec(&["/bin/true"]), Output::Policy)).collect();
     for (held, pidfd) in held {
         held.release().expect("the child waits");
         wait(&pidfd);
@@ -243,6 +243,7 @@ fn a_child_has_the_setting_it_shall_have() {
         oom_score_adj: Some(700),
         rlimits: LIMITS.to_vec(),
         chroot: None,
+        output: None,
     };
     let line = "umask; cut -d' ' -f19 /proc/$$/stat; cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hc; echo $A $B";
     let mut launch = with(setting, shell(line));
@@ -250,7 +251,7 @@ fn a_child_has_the_setting_it_shall_have() {
     let (text, _) = run(&launch);
     assert_eq!(text, "0027\n5\n700\n64\n0\nof the table two words\n");
     std::fs::remove_file(&variables).expect("it is there");
-    let fault = Plan::prepare(&launch, Output::Null).expect_err("its variables are not known");
+    let fault = Plan::prepare(&launch, Output::Policy).expect_err("its variables are not known");
     assert!(fault.to_string().starts_with("cannot read env-file"), "{fault}");
 }
 
@@ -270,7 +271,7 @@ fn each_step_of_a_setting_that_fails_is_named() {
             if nix::unistd::geteuid().is_root() { "cannot change the root: No such" } else { "cannot change the root" },
         ),
     ] {
-        let (held, pidfd) = hold(&with(setting, Launch { user: None, ..exec(&["/bin/true"]) }), Output::Null);
+        let (held, pidfd) = hold(&with(setting, Launch { user: None, ..exec(&["/bin/true"]) }), Output::Policy);
         let running = held.release().expect("the child waits");
         wait(&pidfd);
         let trouble = running.report.read().expect("it never became its program");
@@ -282,7 +283,7 @@ fn each_step_of_a_setting_that_fails_is_named() {
         let root = std::env::temp_dir().join(format!("watchd-spawn-root-{}", std::process::id()));
         std::fs::create_dir(&root).expect("a directory can be made");
         let setting = Setting { chroot: Some(root.display().to_string()), ..Setting::default() };
-        let (held, pidfd) = hold(&with(setting, Launch { user, ..exec(&["/bin/true"]) }), Output::Null);
+        let (held, pidfd) = hold(&with(setting, Launch { user, ..exec(&["/bin/true"]) }), Output::Policy);
         let running = held.release().expect("the child waits");
         wait(&pidfd);
         let trouble = running.report.read().expect("there is no program behind this root");

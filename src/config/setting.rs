@@ -1,13 +1,14 @@
 //! How the rarer surroundings of a program are written: `umask`, `nice`, `ionice`, `oom-score-adj`, `rlimits`, `env-file`.
 
-use toml::de::DeInteger;
+use toml::de::{DeInteger, DeValue};
 
 use super::decode::Decode;
 use super::fault::{Findings, excerpt};
 use super::nearest::nearest;
 use super::scalar::Scalar;
 use super::section::Node;
-use crate::model::{EnvFile, Ionice};
+use super::tables::OutputFile;
+use crate::model::{EnvFile, Ionice, Output};
 
 /// Bits that new files do not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,52 @@ impl<const LEAST: i16, const MOST: i16> Decode for Number<LEAST, MOST> {
         found.map(Self)
     }
 }
+
+/// Without more words a file is cut at this size, and so many older parts stay.
+const MAX: u64 = 10 << 20;
+const KEEP: u8 = 5;
+
+/// Where output goes; none of the two is /dev/null.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sink(pub Option<Output>);
+
+impl Decode for Sink {
+    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
+        const FORM: &str = "\"null\", \"inherit\" or { file = \"/var/log/web.log\", max = \"10M\", keep = 5 }";
+        match node.value {
+            DeValue::String(word) if word == "null" => Some(Self(None)),
+            DeValue::String(word) if word == "inherit" => Some(Self(Some(Output::Inherit))),
+            DeValue::String(word) => {
+                node.fault(findings, format!("`{}` is no output", excerpt(word)), format!("write {FORM}"));
+                None
+            }
+            DeValue::Table(_) => {
+                let section = OutputFile::decode(node, findings)?;
+                let Some(file) = section.file else {
+                    if !findings.mentions(&format!("{}.file", node.key)) {
+                        node.fault(findings, "`file` is missing", format!("write {FORM}"));
+                    }
+                    return None;
+                };
+                let max = section.max.as_ref().map_or(MAX, |max| max.value.0);
+                if let Some(at) = section.max.filter(|_| !(LEAST..=MOST).contains(&max)) {
+                    let key = format!("{}.max", node.key);
+                    findings.fault(at.place, &key, "is out of range", "write a size from \"64K\" to \"1T\"");
+                    return None;
+                }
+                let keep = section.keep.and_then(|keep| u8::try_from(keep.value.0).ok()).unwrap_or(KEEP);
+                Some(Self(Some(Output::File { path: file.value.0, max, keep })))
+            }
+            _ => {
+                node.wrong_type(findings, "where the output goes", FORM);
+                None
+            }
+        }
+    }
+}
+
+const LEAST: u64 = 64 << 10;
+const MOST: u64 = 1 << 40;
 
 /// So much of a resource: a number, a size, or `unlimited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::decode::Count;
 use super::fault::{At, Findings};
 use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
-use super::setting::{Number, Rlimits, Umask};
+use super::setting::{self, Amount, Number, Rlimits, Umask};
 use crate::model::{self, EnvFile, Ionice, Limit, Network, OnExit, Pattern, StopStep};
 
 section! {
@@ -87,6 +87,8 @@ section! {
         backoff: (Duration, Duration) = "backoff",
         settle: Duration = "settle",
         on_exit: OnExit = "on-exit",
+        /// Where what `run` writes goes.
+        output: setting::Sink = "output",
         /// What has to pass before it counts as ready.
         ready: Ready = "ready",
         check: Vec<Check> = "check",
@@ -140,6 +142,17 @@ section! {
     Fresh {
         path: Absolute = "path",
         within: Duration = "within",
+    }
+}
+
+section! {
+    /// The table form of `output`.
+    OutputFile {
+        file: Absolute = "file",
+        /// It is cut when it is larger.
+        max: Amount = "max",
+        /// Older parts that stay.
+        keep: Number<0, 99> = "keep",
     }
 }
 

@@ -19,6 +19,7 @@ use super::errands::Errands;
 use super::judgement::{Judgement, with_conditions};
 use super::mounts::Mounts;
 use super::notes::Notes;
+use super::outputs::Outputs;
 use super::publish::{Publisher, millis};
 use super::reader::{Loaded, Reading};
 use super::requests::ServiceWatch;
@@ -61,6 +62,7 @@ pub struct Core {
     pub(super) checks: Checks,
     pub(super) ears: Ears,
     pub(super) mounts: Mounts,
+    pub(super) outputs: Outputs,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
@@ -160,6 +162,7 @@ impl Core {
             checks: Checks::default(),
             ears,
             mounts: Mounts::default(),
+            outputs: Outputs::default(),
             publisher,
             door,
             control,
@@ -332,6 +335,7 @@ impl Core {
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
         }
+        self.outputs.look(self.services.specs(), self.now.mono);
         self.with_services(|services, turn| services.on_cycle(turn));
         // A turn that came late does not make the next one early.
         self.next_cycle += self.cycle;

@@ -15,6 +15,7 @@ pub mod hands;
 pub mod judgement;
 pub mod mounts;
 pub mod notes;
+mod outputs;
 pub mod policy;
 pub mod publish;
 pub mod reader;

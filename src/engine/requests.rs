@@ -83,6 +83,9 @@ impl Core {
     /// A child that is neither service nor errand: the door, a helper, or an orphan of a service.
     pub(super) fn on_helper_end(&mut self, pid: i32) {
         self.mounts.on_child(pid);
+        if let Some(what) = self.outputs.on_child(pid) {
+            self.notes.add(EventKind::Trouble, "", what);
+        }
         self.checks.on_child(pid);
         if self.door.on_child(pid, self.now.mono) {
             let text = "the process that serves Munin and HTTP ended; it is started again";

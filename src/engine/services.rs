@@ -299,6 +299,11 @@ impl<G, B: Blob> Services<G, B> {
         self.entries.iter().map(move |entry| entry.fact(now))
     }
 
+    /// What the policy says about each.
+    pub fn specs(&self) -> impl Iterator<Item = &ServiceSpec> + Clone {
+        self.entries.iter().map(|entry| &entry.spec)
+    }
+
     /// Whether what has to be remembered can be written.
     pub fn is_ledger_writable(&self) -> bool {
         !self.books.failing

@@ -70,7 +70,7 @@ impl Hands for SystemHands<'_> {
 
     fn hold(&mut self, launch: &Launch) -> Result<(Held, Identity), Text> {
         let say = |fault: spawn::Fault| text(format_args!("{fault}"));
-        let plan = Plan::prepare(launch, Output::Null).map_err(say)?;
+        let plan = Plan::prepare(launch, Output::Policy).map_err(say)?;
         let held = spawn::hold(plan).map_err(say)?;
         let child =
             self.process(held.pid())?.ok_or_else(|| text(format_args!("cannot find the child just started")))?;

@@ -24,7 +24,7 @@ pub use record::{Ailment, Errand, Pause, Record, Wish};
 pub use service::{
     Command, Ending, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
 };
-pub use setting::{EnvFile, Ionice, Setting};
+pub use setting::{EnvFile, Ionice, Output, Setting};
 pub use watchd_probes::Now;
 
 /// An enum of plain words that also stands as one byte on the board: its names are written once.

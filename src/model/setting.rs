@@ -13,6 +13,17 @@ pub struct Setting {
     /// The kernel's number of a resource, and how much of it; `u64::MAX` has no limit.
     pub rlimits: Vec<(u8, u64)>,
     pub chroot: Option<String>,
+    /// None for /dev/null.
+    pub output: Option<Output>,
+}
+
+/// Where standard output and error of a service go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// Where watchd's own go.
+    Inherit,
+    /// A file that is cut when it is larger than `max` bytes; `keep` older parts stay.
+    File { path: String, max: u64, keep: u8 },
 }
 
 /// A file with lines of `KEY=VALUE`, read at each start.

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod notify;
 pub mod pidfd;
 pub mod reap;
+pub mod rotate;
 pub mod seccomp;
 pub mod shared;
 pub mod signals;

@@ -18,7 +18,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use crate::model::{Command, Launch, Setting};
+use crate::model::{self, Command, Launch, Setting};
 
 use super::accounts::{self, Account};
 
@@ -75,7 +75,8 @@ impl From<NulError> for Fault {
 /// Where the program's output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    Null,
+    /// Where the policy says, or nowhere.
+    Policy,
     /// Into a pipe whose non-blocking end the caller gets.
     Pipe,
 }
@@ -89,6 +90,8 @@ pub struct Plan {
     environment: Vec<CString>,
     directory: CString,
     rarer: Rarer,
+    /// Output goes where ours does.
+    inherits: bool,
     /// None keeps watchd's own.
     ids: Option<Ids>,
     output: Output,
@@ -106,6 +109,8 @@ struct Rarer {
     oom_score_adj: Option<CString>,
     rlimits: Vec<(u8, u64)>,
     root: Option<CString>,
+    /// The file that is appended to.
+    output: Option<CString>,
 }
 
 impl Rarer {
@@ -119,6 +124,10 @@ impl Rarer {
             oom_score_adj: setting.oom_score_adj.map(|score| CString::new(score.to_string())).transpose()?,
             rlimits: setting.rlimits.clone(),
             root: setting.chroot.as_deref().map(CString::new).transpose()?,
+            output: match &setting.output {
+                Some(model::Output::File { path, .. }) => Some(CString::new(path.as_str())?),
+                _ => None,
+            },
         })
     }
 }
@@ -153,6 +162,7 @@ impl Plan {
                 .collect::<Result<_, _>>()?,
             directory: CString::new(launch.cwd.as_deref().unwrap_or("/"))?,
             rarer: Rarer::new(setting)?,
+            inherits: setting.is_some_and(|setting| setting.output == Some(model::Output::Inherit)),
             ids: ids(launch, account.as_ref())?,
             output,
             input: None,
@@ -256,16 +266,18 @@ pub fn hold(plan: Plan) -> Result<Held, Fault> {
     let (gate_out, gate) = pipe()?;
     let (report, report_in) = pipe()?;
     let (output, output_in) = match plan.output {
-        Output::Null => (None, None),
+        Output::Policy => (None, None),
         Output::Pipe => pipe().map(|(reader, writer)| (Some(reader), Some(writer)))?,
     };
     for reader in [Some(&report), output.as_ref()].into_iter().flatten() {
         nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("set up a pipe"))?;
     }
+    let written = |own| output_in.as_ref().map_or(if plan.inherits { own } else { -1 }, AsRawFd::as_raw_fd);
     let pipes = [
         gate_out.as_raw_fd(),
         report_in.as_raw_fd(),
-        output_in.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        written(libc::STDOUT_FILENO),
+        written(libc::STDERR_FILENO),
         plan.input.as_ref().map_or(-1, AsRawFd::as_raw_fd),
     ];
     let system = |what| move |error| Fault::System { what, error };
@@ -292,7 +304,7 @@ mod tests {
             ("an empty word", launch(&[""]), "cannot start an empty command"),
             ("a zero byte", launch(&["/bin/true", "a\0b"]), "cannot start a program whose words contain a zero byte"),
         ] {
-            let fault = Plan::prepare(&launch, Output::Null).err().map(|fault| fault.to_string());
+            let fault = Plan::prepare(&launch, Output::Policy).err().map(|fault| fault.to_string());
             assert_eq!(fault.as_deref(), Some(expect), "{claim}");
         }
     }

@@ -69,6 +69,10 @@ impl Maker {
         .into_iter()
         .filter_map(|(name, place)| place.map(|place| (name, place)))
         .collect();
+        if let Some(output) = section.output.as_ref().filter(|_| section.run.is_none()) {
+            let what = "is of no use without `run`";
+            self.findings.fault(output.place, &format!("{key}.output"), what, "take it out: a daemon sees to its own");
+        }
         for (name, place) in given.iter().skip(1) {
             let first = given.first().map_or("", |(first, _)| first);
             let what = format!("stands beside `{first}`");
@@ -79,7 +83,13 @@ impl Maker {
             self.findings.fault(start.place, &format!("{key}.start"), "stands beside `run`", remedy);
         }
         match (&section.run, &section.pidfile, &section.pattern) {
-            (Some(run), _, _) => Form::Run(launch(&run.value, &section.surroundings)),
+            (Some(run), _, _) => {
+                let mut launch = launch(&run.value, &section.surroundings);
+                if let Some(output) = section.output.as_ref().and_then(|at| at.value.0.clone()) {
+                    launch.setting.get_or_insert_default().output = Some(output);
+                }
+                Form::Run(launch)
+            }
             (_, Some(pidfile), _) => Form::Pidfile(pidfile.value.0.clone()),
             (_, _, Some(pattern)) => Form::Match(pattern.value.clone()),
             (None, None, None) => {
@@ -191,6 +201,7 @@ fn setting(surroundings: &Surroundings) -> Option<Box<Setting>> {
         oom_score_adj: surroundings.oom_score_adj.as_ref().map(|at| at.value.0),
         rlimits: surroundings.rlimits.as_ref().map(|at| at.value.0.clone()).unwrap_or_default(),
         chroot: surroundings.chroot.as_ref().map(|at| at.value.0.clone()),
+        output: None,
     };
     (setting != Setting::default()).then(|| Box::new(setting))
 }

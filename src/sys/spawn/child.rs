@@ -29,8 +29,8 @@ pub(super) struct Stage {
     plan: Plan,
     words: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
-    /// Gate, report, output, input; −1 for none.
-    pipes: [RawFd; 4],
+    /// Gate, report, standard output, error and input; −1 for none.
+    pipes: [RawFd; 5],
     stack: Stack,
     /// What the go-between has to say: the pid of the child, or a negative error number.
     answer: i32,
@@ -69,7 +69,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 impl Stage {
-    pub fn new(plan: Plan, pipes: [RawFd; 4]) -> io::Result<Box<Self>> {
+    pub fn new(plan: Plan, pipes: [RawFd; 5]) -> io::Result<Box<Self>> {
         let (words, environment) = (pointers(&plan.words), pointers(&plan.environment));
         Ok(Box::new(Self { plan, words, environment, pipes, stack: Stack::new()?, answer: 0, score: 0 }))
     }
@@ -139,6 +139,9 @@ extern "C" fn become_program(stage: *mut c_void) -> i32 {
         check(raw::call(libc::SYS_setsid, [0; 5]), Step::Session);
         wait_at_gate();
         check((*stage.cast::<Stage>()).score, Step::OomScore);
+        if let Some(path) = &plan.rarer.output {
+            check(append_to(path), Step::Output);
+        }
         set_limits(&plan.rarer);
         if let Some(root) = &plan.rarer.root {
             check(path_call(libc::SYS_chroot, root), Step::Root);
@@ -188,6 +191,32 @@ unsafe fn set_limits(rarer: &Rarer) {
 
 const PRIO_PROCESS: usize = 0;
 const IOPRIO_WHO_PROCESS: usize = 1;
+
+/// Puts a file on 1 and 2, opened as watchd's account and never through a link. Negative when that failed.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn append_to(path: &CStr) -> isize {
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_NOCTTY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    // SAFETY: the path ends with a zero; the rest is descriptors of ours.
+    unsafe {
+        let args = [word(libc::AT_FDCWD), path.as_ptr().addr(), word(flags), 0o640, 0];
+        let file = raw::call(libc::SYS_openat, args);
+        if file < 0 {
+            return file;
+        }
+        let file = file.cast_unsigned();
+        // Not to wait was for the opening.
+        raw::call(libc::SYS_fcntl, [file, libc::F_SETFL as usize, word(libc::O_APPEND), 0, 0]);
+        for to in [1, 2] {
+            let result = raw::call(libc::SYS_dup3, [file, to, 0, 0, 0]);
+            if result < 0 {
+                return result;
+            }
+        }
+        raw::call(libc::SYS_close, [file, 0, 0, 0, 0])
+    }
+}
 
 /// # Safety
 /// Only in the child.
@@ -253,16 +282,16 @@ unsafe fn clear_signals() {
 ///
 /// # Safety
 /// Only in the child.
-unsafe fn arrange([gate, report, output, input]: [RawFd; 4]) -> isize {
+unsafe fn arrange([gate, report, output, error, input]: [RawFd; 5]) -> isize {
     // SAFETY: descriptor calls; out of the way of 0 to 4 first, so that none is overwritten before it is copied.
     unsafe {
         let null = open(c"/dev/null", libc::O_RDWR);
         let aside = |fd: isize| raw::call(libc::SYS_fcntl, [fd.cast_unsigned(), F_DUPFD, ABOVE, 0, 0]);
         let (null, gate, report) = (aside(null), aside(gate as isize), aside(report as isize));
         let or_null = |fd: RawFd| if fd == -1 { null } else { aside(fd as isize) };
-        let (output, input) = (or_null(output), or_null(input));
+        let (output, error, input) = (or_null(output), or_null(error), or_null(input));
         for (from, to, flags) in
-            [(input, 0, 0), (output, 1, 0), (output, 2, 0), (report, REPORT, libc::O_CLOEXEC), (gate, GATE, 0)]
+            [(input, 0, 0), (output, 1, 0), (error, 2, 0), (report, REPORT, libc::O_CLOEXEC), (gate, GATE, 0)]
         {
             let result = raw::call(libc::SYS_dup3, [from.cast_unsigned(), word(to), word(flags), 0, 0]);
             if result < 0 {

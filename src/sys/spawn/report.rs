@@ -19,6 +19,7 @@ pub enum Step {
     Session,
     Descriptors,
     OomScore,
+    Output,
     Limits,
     Nice,
     IoPriority,
@@ -31,10 +32,11 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Session,
         Self::Descriptors,
         Self::OomScore,
+        Self::Output,
         Self::Limits,
         Self::Nice,
         Self::IoPriority,
@@ -51,6 +53,7 @@ impl Step {
             Self::Session => "begin a session",
             Self::Descriptors => "arrange descriptors",
             Self::OomScore => "set oom-score-adj",
+            Self::Output => "open the output file",
             Self::Limits => "set rlimits",
             Self::Nice => "set nice",
             Self::IoPriority => "set ionice",
