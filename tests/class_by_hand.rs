@@ -81,9 +81,8 @@ fn a_class_outlives_a_crash_and_ends_by_itself() {
     assert_eq!(home.ask(&["class", "set", "maintenance", "other"]).0, 0);
     assert_eq!(home.ask(&["class", "set", "short", "--for", "1s"]).0, 0);
     daemon.wait_for("the end of its time", |snapshot| {
-        let told = |row: &&watchd::store::EventRow| {
-            row.kind() == EventKind::ClassCleared && text(&row.subject) == "short"
-        };
+        let told =
+            |row: &&watchd::store::EventRow| row.kind() == EventKind::ClassCleared && text(&row.subject) == "short";
         (class(snapshot, "short").is_none() && snapshot.events.iter().any(|row| told(&row))).then_some(())
     });
     daemon.kill();

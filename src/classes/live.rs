@@ -216,6 +216,9 @@ impl Classes {
                     let state = self.states.get(usize::from(*service)).and_then(|state| state.value);
                     state.is_some_and(|state| states.contains(state))
                 }
+                Source::Over { service, bit } => {
+                    (scene.services)(usize::from(*service)).is_some_and(|fact| fact.over & bit != 0)
+                }
                 Source::Outcome { promise, outcome } => {
                     self.outcomes.get(usize::from(*promise)).is_some_and(|known| known.value == *outcome)
                 }
@@ -395,7 +398,7 @@ mod tests {
             (ServiceState::Backoff, [false, true, false, true]),
             (ServiceState::Stopped, [false, false, false, true]),
         ] {
-            let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, reason: "" });
+            let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, over: 0, reason: "" });
             let scene = Scene { services: &fact, ..scene() };
             classes.update(&scene, &[Outcome::Kept]);
             assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");

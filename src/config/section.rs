@@ -12,9 +12,6 @@ use super::source::Source;
 
 /// Keys that another version knows.
 const LATER: &[&str] = &[
-    "rss",
-    "cpu",
-    "age",
     "count",
     "regex",
     "unit",

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::amount::{Amount, Then};
 use super::decode::Count;
 use super::fault::{At, Findings};
 use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
-use crate::model::{self, Limit, Network, OnExit, Pattern, StopStep};
+use crate::model::{self, Limit, Network, OnExit, Pattern, Quantity, StopStep};
 
 section! {
     /// `[watchd]`
@@ -79,6 +80,13 @@ section! {
         /// What has to pass before it counts as ready.
         ready: Ready = "ready",
         check: Vec<Check> = "check",
+        rss: Limited = "rss",
+        cpu: Limited = "cpu",
+        fds: Limited = "fds",
+        threads: Limited = "threads",
+        /// Processes below the main one.
+        children: Limited = "children",
+        age: Limited = "age",
         /// It says WATCHDOG=1 at least this often.
         watchdog: Duration = "watchdog",
         needs: Vec<Id> = "needs",
@@ -112,6 +120,22 @@ section! {
         timeout: Duration = "timeout",
         fails: Count = "fails",
         passes: Count = "passes",
+    }
+}
+
+section! {
+    /// `rss` and the other limits; an amount alone is its `max`.
+    Limited {
+        max: Amount = "max",
+        lasts: Duration = "for",
+        then: Then = "do",
+    }
+}
+
+section! {
+    /// The table form of `do`.
+    Deed {
+        run: model::Command = "run",
     }
 }
 
@@ -186,5 +210,13 @@ section! {
         /// It stays true so long after it last held.
         hold: Duration = "hold",
         comment: String = "comment",
+    }
+}
+
+impl Process {
+    /// Its limits.
+    pub fn limits(&self) -> impl Iterator<Item = (Quantity, &At<Limited>)> {
+        let all = [&self.rss, &self.cpu, &self.fds, &self.threads, &self.children, &self.age];
+        Quantity::ALL.iter().zip(all).filter_map(|(what, limited)| Some((*what, limited.as_ref()?)))
     }
 }

@@ -299,6 +299,7 @@ impl Core {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
         }
         self.with_services(|services, turn| services.on_cycle(turn));
+        self.measure_services();
         // A turn that came late does not make the next one early.
         self.next_cycle += self.cycle;
         if self.next_cycle <= self.now.mono {
@@ -353,6 +354,7 @@ impl Core {
     /// Judges, acts, publishes, and gives back what the turn needed.
     fn finish_turn(&mut self, is_cycle: bool) {
         self.ask_checks();
+        self.run_wanted();
         if is_cycle || self.is_stirred {
             self.judge(is_cycle);
             self.publish(is_cycle);

@@ -47,6 +47,8 @@ pub enum Owner {
     /// The place of a promise.
     Promise(usize),
     Check(Ask),
+    /// The place of a service one of whose limits was exceeded.
+    Limit(u16),
     /// Its promise has left the policy.
     Nobody,
 }

@@ -31,6 +31,7 @@ super::words! {
         StateWritable = "state-writable",
         Trouble = "trouble",
         ServiceUnhealthy = "service-unhealthy",
+        ServiceExcess = "service-excess",
     }
 }
 
@@ -67,6 +68,7 @@ impl EventKind {
             | Self::Report => Severity::Notice,
             Self::ServiceDied
             | Self::ServiceUnhealthy
+            | Self::ServiceExcess
             | Self::ServiceUnknown
             | Self::ProbeFailed
             | Self::DoorDied

@@ -1,5 +1,6 @@
 //! The words everyone shares: plain data, no I/O.
 
+mod bound;
 mod care;
 mod classes;
 mod event;
@@ -10,6 +11,7 @@ mod places;
 mod record;
 mod service;
 
+pub use bound::{Amount, Bound, Deed, Figures, Quantity};
 pub use care::{Care, Check, Http, Readiness, Target};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};
