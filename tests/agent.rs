@@ -25,7 +25,7 @@ struct World {
 }
 
 fn fact(state: ServiceState) -> ServiceFact<'static> {
-    ServiceFact { state, restarted: false, failed: false, reason: "exit status 1 after 3 s" }
+    ServiceFact { state, restarted: false, failed: false, over: 0, reason: "exit status 1 after 3 s" }
 }
 
 impl World {
@@ -239,7 +239,7 @@ fn a_process_comes_out_as_its_service_does() {
         (ServiceState::Paused, false, false, Outcome::Skipped, Outcome::Would),
         (ServiceState::Unknown, false, false, Outcome::Unknown, Outcome::Unknown),
     ] {
-        world.facts = [ServiceFact { state, restarted, failed, reason: "" }; 3];
+        world.facts = [ServiceFact { state, restarted, failed, over: 0, reason: "" }; 3];
         assert_eq!(world.cycle(10), NOTHING, "{state}");
         assert_eq!(
             (world.outcome("web"), world.outcome("spy"), world.outcome("off")),

@@ -19,8 +19,8 @@ use std::time::Duration;
 use watchd::engine::hands::{Hands, Lost};
 use watchd::engine::services::{Ask, Services, Turn};
 use watchd::model::{
-    Care, Check, Command, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern, Readiness,
-    ServiceSpec, ServiceState, StopStep, Target,
+    Bound, Care, Check, Command, Deed, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern,
+    Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
 use watchd::supervisor::{Notice, Pidfile, Process, Reach, Strain, Text, Verb, Verdict, Which, parse_pidfile, text};
@@ -33,6 +33,7 @@ const WORLDS: u64 = 42;
 const PIDS: i32 = 400;
 const OWN_PID: i32 = 7;
 const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(600) };
+const MAY_LAST: Duration = Duration::from_secs(120);
 const WATCHDOG: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -71,6 +72,8 @@ struct Proc {
     ready_at: Duration,
     has_said_ready: bool,
     sick: bool,
+    /// It uses more than it may.
+    is_bloated: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +88,8 @@ enum Happening {
     Trouble,
     Order,
     Sick(Identity, bool),
+    /// A daemon begins, or ends, to use too much.
+    Bloat(Identity),
     /// A daemon says how it is.
     Speak(Identity),
     /// A check is answered.
@@ -116,6 +121,7 @@ struct World {
     /// How often a service was found ill, was not ready in time, and was stopped for another's sake.
     ills: u64,
     silences: u64,
+    excesses: u64,
     lates: u64,
     losses: u64,
 }
@@ -142,6 +148,8 @@ struct Model {
     died_at: Duration,
     /// When it last said that it lives.
     last_word: Duration,
+    /// Since when every measurement was above its limit.
+    high_since: Option<Duration>,
 }
 
 /// Says by itself that it is ready, and every 20 seconds that it lives.
@@ -221,6 +229,7 @@ impl World {
             ready_at: Duration::MAX,
             has_said_ready: false,
             sick: false,
+            is_bloated: false,
         };
         self.procs.insert(identity.pid, proc);
         identity
@@ -270,6 +279,10 @@ impl World {
         if self.chance(40) {
             let wait = ms(self.draw(3_600_000));
             self.later(wait, Happening::Sick(identity, true));
+        }
+        if self.chance(20) {
+            let wait = ms(self.draw(7_200_000));
+            self.later(wait, Happening::Bloat(identity));
         }
         let service = identity_service(self, identity);
         if speaks(service) {
@@ -358,6 +371,13 @@ impl World {
             self.models[service].credits += 1;
             self.losses += 1;
         }
+        if kind == EventKind::ServiceExcess && what.contains("is above") {
+            let service = service.expect("it is about one of them");
+            let since = self.models[service].high_since;
+            let lasted = since.is_some_and(|since| self.mono - since >= MAY_LAST);
+            assert!(lasted, "service {service} was not measured above its limit for so long: {what}");
+            self.excesses += 1;
+        }
         if what.starts_with("no sign of life") {
             let service = service.expect("it is about one of them");
             assert!(self.mono - self.models[service].last_word >= WATCHDOG, "service {service} was not silent");
@@ -422,6 +442,13 @@ impl World {
             }
             Happening::Trouble => self.trouble(),
             Happening::Order | Happening::Answer(_) | Happening::Speak(_) => {}
+            Happening::Bloat(identity) => {
+                let wait = ms(self.draw(600_000));
+                if let Some(proc) = self.live(identity) {
+                    proc.is_bloated = !proc.is_bloated;
+                    self.later(wait, Happening::Bloat(identity));
+                }
+            }
             Happening::Sick(identity, is_sick) => {
                 let wait = ms(self.draw(3_600_000));
                 if let Some(proc) = self.live(identity) {
@@ -722,8 +749,10 @@ fn care(service: usize) -> Care {
     let told = Readiness { target: Target::Notify, within: ms(120_000) };
     let ready = if speaks(service) { Some(told) } else { ready };
     let watchdog = speaks(service).then_some(WATCHDOG);
+    let bound = Bound { what: Quantity::Rss, max: 100, lasts: MAY_LAST, deed: Deed::Restart };
+    let bounds = if service.is_multiple_of(2) { vec![bound] } else { Vec::new() };
     let (needs, after) = (names(needs(service)), names(after(service)));
-    Care { ready, checks, watchdog, needs, after, ..Care::default() }
+    Care { ready, checks, watchdog, bounds, needs, after, ..Care::default() }
 }
 
 fn specs(slow: bool) -> Vec<ServiceSpec> {
@@ -790,6 +819,7 @@ impl Run {
             lost_since: mono,
             died_at: ms(0),
             last_word: ms(0),
+            high_since: None,
         };
         let mut world = World {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -812,6 +842,7 @@ impl Run {
             starts: 0,
             ills: 0,
             silences: 0,
+            excesses: 0,
             lates: 0,
             losses: 0,
         };
@@ -876,6 +907,27 @@ impl Run {
         let verdict = self.world.borrow_mut().answer(ask);
         if let Some(verdict) = verdict {
             self.act(|services, turn| services.on_checked(ask, verdict, turn));
+        }
+    }
+
+    /// What they use is known once a cycle; now and then it is not.
+    fn measure(&mut self) {
+        for service in 0..6 {
+            let figure = {
+                let mut world = self.world.borrow_mut();
+                let is_known = !world.doubt && !world.chance(5);
+                let daemon = world.daemons(service).first().copied();
+                let bloated = daemon.and_then(|daemon| world.live(daemon)).map(|proc| proc.is_bloated);
+                let figure = bloated.filter(|_| is_known).map(|bloated| if bloated { 200 } else { 90 });
+                let (now, model) = (world.mono, &mut world.models[service]);
+                let since = *model.high_since.get_or_insert(now);
+                model.high_since = figure.filter(|figure| *figure > 100).map(|_| since);
+                figure
+            };
+            if self.services.is_some() {
+                let figures = [figure, None, None, None, None, None];
+                self.act(|services, turn| services.on_measured(service, figures, turn));
+            }
         }
     }
 
@@ -1049,6 +1101,7 @@ impl Run {
         if self.services.is_some() && self.next_cycle <= self.now().mono {
             self.next_cycle = self.now().mono + ms(60_000);
             self.act(Sim::on_cycle);
+            self.measure();
         }
         self.deliver();
         self.disk.steps.set(None);
@@ -1134,22 +1187,22 @@ fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
     }
 }
 
-/// Starts, crashes of watchd, and the four of [`World`].
-fn play(seed: u64) -> [u64; 6] {
+/// Starts, crashes of watchd, and the five of [`World`].
+fn play(seed: u64) -> [u64; 7] {
     let mut run = Run::new(seed);
     let end = run.now().mono + ms(HOURS * 3_600_000);
     while run.now().mono < end {
         run.turn();
     }
     let world = run.world.borrow();
-    [world.starts, run.crashes, world.ills, world.lates, world.losses, world.silences]
+    [world.starts, run.crashes, world.ills, world.lates, world.losses, world.silences, world.excesses]
 }
 
 #[test]
 fn services_keep_their_promises_in_any_world() {
     let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
-    let mut sum = [0; 6];
+    let mut sum = [0; 7];
     for seed in seeds {
         let outcome = catch_unwind(|| play(seed));
         match outcome {
@@ -1160,8 +1213,8 @@ fn services_keep_their_promises_in_any_world() {
             }
         }
     }
-    let [starts, crashes, ills, lates, losses, silences] = sum;
+    let [starts, crashes, ills, lates, losses, silences, excesses] = sum;
     println!("{starts} starts, {crashes} crashes of watchd, {ills} ill, {lates} late, {losses} without what they need");
-    println!("{silences} fell silent");
+    println!("{silences} fell silent, {excesses} used too much");
     assert!(given.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }

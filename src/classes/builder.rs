@@ -15,7 +15,7 @@ use super::table::{Entry, ExprId, LIMITED, OUTCOMES, Side, Source, States, Table
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
-use crate::model::{CLASSES, ClassKind, Outcome, ServiceState};
+use crate::model::{CLASSES, ClassKind, Outcome, Quantity, ServiceState};
 
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
@@ -122,6 +122,12 @@ impl Builder {
     /// Declares `ID_ready`, `ID_down` and so on.
     pub fn service(&mut self, id: &str, number: u16) {
         self.services.insert(canonify(id), number);
+    }
+
+    /// Declares `ID_rss_high` and so on, for a limit of a service.
+    pub fn limit(&mut self, id: &str, number: u16, what: Quantity) {
+        let name = format!("{}_{}_high", canonify(id), what.word());
+        self.intern(&name, Source::Over { service: number, bit: 1 << what.byte() });
     }
 
     /// Declares `PREFIX_kept`, `PREFIX_repaired` and so on.

@@ -224,6 +224,9 @@ impl Classes {
                 Source::Limited { promise } => {
                     self.limited.get(usize::from(*promise)).is_some_and(|limited| limited.value)
                 }
+                Source::Over { service, bit } => {
+                    (scene.services)(usize::from(*service)).is_some_and(|fact| fact.over & bit != 0)
+                }
                 Source::Outcome { promise, outcome } => {
                     self.outcomes.get(usize::from(*promise)).is_some_and(|known| known.value == *outcome)
                 }
@@ -403,7 +406,7 @@ mod tests {
             (ServiceState::Backoff, [false, true, false, true]),
             (ServiceState::Stopped, [false, false, false, true]),
         ] {
-            let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, reason: "" });
+            let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, over: 0, reason: "" });
             let scene = Scene { services: &fact, ..scene() };
             classes.update(&scene, &[Outcome::Kept], &[false]);
             assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");

@@ -30,6 +30,11 @@ pub(super) enum Source {
         service: u16,
         states: States,
     },
+    /// A service uses more than it may; `bit` says of what.
+    Over {
+        service: u16,
+        bit: u8,
+    },
     Outcome {
         promise: u16,
         outcome: Outcome,
@@ -172,7 +177,7 @@ impl Source {
             Self::Hard => ClassKind::Hard,
             Self::Time(_) => ClassKind::Time,
             Self::Measured(_) | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
-            Self::State { .. } => ClassKind::State,
+            Self::State { .. } | Self::Over { .. } => ClassKind::State,
             Self::Outcome { .. } | Self::Limited { .. } => ClassKind::Outcome,
             Self::Defined(_) => ClassKind::Defined,
             Self::Nothing => return None,

@@ -12,6 +12,7 @@
 //!
 //! Every fault has the form `file:line:column: key: what; remedy`. Lines and columns count from 1, columns in characters.
 
+mod amount;
 mod decode;
 mod document;
 mod fault;
@@ -23,6 +24,7 @@ mod setting;
 mod source;
 mod tables;
 
+pub use amount::{Amount, Then};
 pub use decode::Count;
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};
@@ -30,4 +32,6 @@ pub use nearest::nearest;
 pub use scalar::{
     Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
 };
-pub use tables::{Aim, Check, Class, Command, Common, Disk, Http, Munin, Process, Ready, Report, Surroundings, Watchd};
+pub use tables::{
+    Aim, Check, Class, Command, Common, Disk, Http, Limited, Munin, Process, Ready, Report, Surroundings, Watchd,
+};

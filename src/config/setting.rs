@@ -117,9 +117,9 @@ const MOST: u64 = 1 << 40;
 
 /// So much of a resource: a number, a size, or `unlimited`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount(pub u64);
+pub struct Bytes(pub u64);
 
-impl Scalar for Amount {
+impl Scalar for Bytes {
     const NAME: &'static str = "an amount";
     const FORM: &'static str = "a number, a size like \"64K\", \"200M\" or \"1G\", or \"unlimited\"";
 
@@ -186,17 +186,13 @@ impl Decode for Rlimits {
     }
 }
 
-fn amount(node: &Node<'_>, findings: &mut Findings) -> Option<Amount> {
-    let Some(number) = node.value.as_integer() else { return Amount::decode(node, findings) };
+fn amount(node: &Node<'_>, findings: &mut Findings) -> Option<Bytes> {
+    let Some(number) = node.value.as_integer() else { return Bytes::decode(node, findings) };
     let found = unsigned(number);
     if found.is_none() {
-        node.fault(
-            findings,
-            format!("{} is out of range", excerpt(number.as_str())),
-            format!("write {}", Amount::FORM),
-        );
+        node.fault(findings, format!("{} is out of range", excerpt(number.as_str())), format!("write {}", Bytes::FORM));
     }
-    found.map(Amount)
+    found.map(Bytes)
 }
 
 fn unsigned(number: &DeInteger<'_>) -> Option<u64> {
@@ -241,7 +237,7 @@ mod tests {
             ("G", None),
             ("99999999999T", None),
         ] {
-            assert_eq!(Amount::parse(text).map(|amount| amount.0), expect, "{text}");
+            assert_eq!(Bytes::parse(text).map(|amount| amount.0), expect, "{text}");
         }
         let file = |path: &str, optional| Some(EnvFile { path: path.to_owned(), optional });
         assert_eq!(EnvFile::parse("/a"), file("/a", false));

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::amount::{Amount, Then};
 use super::decode::Count;
 use super::fault::{At, Findings};
 use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
-use super::setting::{self, Amount, Number, Rlimits, Umask};
-use crate::model::{self, EnvFile, Ionice, Limit, Network, OnExit, Pattern, StopStep};
+use super::setting::{self, Bytes, Number, Rlimits, Umask};
+use crate::model::{self, EnvFile, Ionice, Limit, Network, OnExit, Pattern, Quantity, StopStep};
 
 section! {
     /// `[watchd]`
@@ -92,6 +93,13 @@ section! {
         /// What has to pass before it counts as ready.
         ready: Ready = "ready",
         check: Vec<Check> = "check",
+        rss: Limited = "rss",
+        cpu: Limited = "cpu",
+        fds: Limited = "fds",
+        threads: Limited = "threads",
+        /// Processes below the main one.
+        children: Limited = "children",
+        age: Limited = "age",
         /// It says WATCHDOG=1 at least this often.
         watchdog: Duration = "watchdog",
         needs: Vec<Id> = "needs",
@@ -129,6 +137,22 @@ section! {
 }
 
 section! {
+    /// `rss` and the other limits; an amount alone is its `max`.
+    Limited {
+        max: Amount = "max",
+        lasts: Duration = "for",
+        then: Then = "do",
+    }
+}
+
+section! {
+    /// The table form of `do`.
+    Deed {
+        run: model::Command = "run",
+    }
+}
+
+section! {
     /// `ready`
     Ready with aim: Aim {
         /// It says READY=1 by itself.
@@ -150,7 +174,7 @@ section! {
     OutputFile {
         file: Absolute = "file",
         /// It is cut when it is larger.
-        max: Amount = "max",
+        max: Bytes = "max",
         /// Older parts that stay.
         keep: Number<0, 99> = "keep",
     }
@@ -210,5 +234,13 @@ section! {
         /// It stays true so long after it last held.
         hold: Duration = "hold",
         comment: String = "comment",
+    }
+}
+
+impl Process {
+    /// Its limits.
+    pub fn limits(&self) -> impl Iterator<Item = (Quantity, &At<Limited>)> {
+        let all = [&self.rss, &self.cpu, &self.fds, &self.threads, &self.children, &self.age];
+        Quantity::ALL.iter().zip(all).filter_map(|(what, limited)| Some((*what, limited.as_ref()?)))
     }
 }

@@ -337,6 +337,7 @@ impl Core {
         }
         self.outputs.look(self.services.specs(), self.now.mono);
         self.with_services(|services, turn| services.on_cycle(turn));
+        self.measure_services();
         // A turn that came late does not make the next one early.
         self.next_cycle += self.cycle;
         if self.next_cycle <= self.now.mono {
@@ -396,6 +397,7 @@ impl Core {
         let may_begin = !matches!(self.upgrade, Upgrade::Waiting { .. });
         if may_begin {
             self.ask_checks();
+            self.run_wanted();
         }
         if is_cycle || self.is_stirred {
             if may_begin {

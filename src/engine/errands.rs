@@ -49,6 +49,8 @@ pub enum Owner {
     Check(Ask),
     /// It tries the program that is to take our place.
     Upgrade,
+    /// The place of a service one of whose limits was exceeded.
+    Limit(u16),
     /// Its promise has left the policy.
     Nobody,
 }

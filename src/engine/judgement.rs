@@ -79,6 +79,7 @@ impl Core {
                         fact.state,
                         ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy
                     ),
+                    over: fact.over,
                     reason: fact.reason,
                 })
             },
@@ -142,28 +143,25 @@ impl Core {
         }
     }
 
-    fn on_done(&mut self, done: &Done) {
-        let place = match done.owner {
-            Owner::Promise(place) => place,
-            Owner::Check(ask) => return self.on_asked(ask, done),
-            Owner::Upgrade => return self.on_tried(done),
-            Owner::Nobody => return,
-        };
-        self.judgement.agent.command_done(place, done.end, self.now);
-        self.is_stirred = true;
-        let Some(promise) = self.judgement.agent.promises().get(place) else { return };
-        self.turns.done(promise);
-        let how = match done.end {
-            CommandEnd::Exit(status) => format!("exit status {status}"),
-            CommandEnd::Signal(signal) => format!("killed by signal {signal}"),
-            CommandEnd::Timeout => "took too long and was ended".to_owned(),
-            CommandEnd::Denied => "the system did not let it start".to_owned(),
-            CommandEnd::NotStarted => "could not be started".to_owned(),
-        };
-        let output = done.text.trim();
-        let colon = if output.is_empty() { "" } else { ": " };
-        let text = format!("{how}{colon}{output}").replace(char::is_control, " ");
-        self.notes.add(EventKind::CommandRan, &promise.id, &text);
+    pub(super) fn on_done(&mut self, done: &Done) {
+        match done.owner {
+            Owner::Promise(place) => {
+                self.judgement.agent.command_done(place, done.end, self.now);
+                self.is_stirred = true;
+                if let Some(promise) = self.judgement.agent.promises().get(place) {
+                    self.turns.done(promise);
+                    self.notes.add(EventKind::CommandRan, &promise.id, &told(done));
+                }
+            }
+            Owner::Check(ask) => self.on_asked(ask, done),
+            Owner::Upgrade => self.on_tried(done),
+            Owner::Limit(place) => {
+                if let Some(name) = self.services.name(place) {
+                    self.notes.add(EventKind::CommandRan, name, &told(done));
+                }
+            }
+            Owner::Nobody => {}
+        }
     }
 
     /// Notes what came out otherwise than before; that nothing was judged is no news.
@@ -180,6 +178,20 @@ impl Core {
             }
         }
     }
+}
+
+/// How a program ended, and the beginning of what it said.
+fn told(done: &Done) -> String {
+    let how = match done.end {
+        CommandEnd::Exit(status) => format!("exit status {status}"),
+        CommandEnd::Signal(signal) => format!("killed by signal {signal}"),
+        CommandEnd::Timeout => "took too long and was ended".to_owned(),
+        CommandEnd::Denied => "the system did not let it start".to_owned(),
+        CommandEnd::NotStarted => "could not be started".to_owned(),
+    };
+    let output = done.text.trim();
+    let colon = if output.is_empty() { "" } else { ": " };
+    format!("{how}{colon}{output}").replace(char::is_control, " ")
 }
 
 fn calendar(civil: Civil) -> Calendar {

@@ -13,6 +13,7 @@ pub mod ears;
 pub mod errands;
 pub mod hands;
 pub mod judgement;
+pub mod limits;
 pub mod mounts;
 pub mod notes;
 mod outputs;

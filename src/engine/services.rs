@@ -8,6 +8,7 @@ mod checks;
 mod entry;
 mod group;
 mod look;
+mod measures;
 mod notices;
 mod work;
 
@@ -25,6 +26,7 @@ use bonds::Links;
 pub use checks::Ask;
 use entry::Entry;
 use group::Waiting;
+pub use measures::Wanted;
 
 /// What one call works with.
 pub struct Turn<'a, H: Hands> {
@@ -67,6 +69,8 @@ pub struct Fact<'a> {
     pub budget_left: u32,
     pub reason: &'a str,
     pub identity: Option<Identity>,
+    /// What it uses too much of, one bit for each `Quantity`.
+    pub over: u8,
     /// Whether the condition of its promise holds.
     pub guard: bool,
     pub spec: &'a ServiceSpec,
@@ -80,6 +84,8 @@ struct Books<B> {
     generation: u32,
     /// Checks that are due and not yet taken by the loop.
     asked: Vec<Ask>,
+    /// Programs that limits ask for, not yet taken by the loop.
+    wanted: Vec<Wanted>,
 }
 
 impl<B: Blob> Books<B> {
@@ -129,7 +135,7 @@ impl<G, B: Blob> Services<G, B> {
             entries: Vec::new(),
             links: Links::default(),
             orders: Vec::new(),
-            books: Books { ledger, failing, generation: 0, asked: Vec::new() },
+            books: Books { ledger, failing, generation: 0, asked: Vec::new(), wanted: Vec::new() },
             left: Vec::new(),
             seed,
         };

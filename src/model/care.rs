@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Launch};
+use super::{Bound, Command, Launch};
 
 /// Health, readiness and order of one service; the default asks nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Care {
     pub checks: Vec<Check>,
     /// How long it may go without saying that it lives.
     pub watchdog: Option<Duration>,
+    /// What it may use.
+    pub bounds: Vec<Bound>,
     /// Services that must be ready before it starts, and without which it does not go on.
     pub needs: Vec<String>,
     /// Services that are let go first when they are starting anyway.

@@ -33,6 +33,7 @@ super::words! {
         ServiceUnhealthy = "service-unhealthy",
         DaemonUpgraded = "daemon-upgraded",
         UpgradeRefused = "upgrade-refused",
+        ServiceExcess = "service-excess",
     }
 }
 
@@ -70,6 +71,7 @@ impl EventKind {
             | Self::Report => Severity::Notice,
             Self::ServiceDied
             | Self::ServiceUnhealthy
+            | Self::ServiceExcess
             | Self::ServiceUnknown
             | Self::ProbeFailed
             | Self::DoorDied

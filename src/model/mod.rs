@@ -1,6 +1,7 @@
 //! The words everyone shares: plain data, no I/O.
 
 mod acts;
+mod bound;
 mod care;
 mod classes;
 mod event;
@@ -13,6 +14,7 @@ mod service;
 mod setting;
 
 pub use acts::Acts;
+pub use bound::{Amount, Bound, Deed, Figures, Quantity};
 pub use care::{Care, Check, Http, Readiness, Target};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};

@@ -35,7 +35,7 @@ pub enum Errand {
 pub enum Ailment {
     /// It was not ready in time.
     NotReady,
-    /// Its checks failed.
+    /// Its checks failed, or it used more than it may.
     Unhealthy,
 }
 

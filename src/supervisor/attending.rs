@@ -19,7 +19,7 @@ impl Machine {
         if self.pause.is_some() {
             return settles;
         }
-        let mends = (self.health.is_bad() && self.may_start(spec)).then(|| self.mendable(spec));
+        let mends = (self.is_unwell(spec) && self.may_start(spec)).then(|| self.mendable(spec));
         [settles, self.health.due(settled), mends].into_iter().flatten().min()
     }
 
@@ -65,7 +65,7 @@ impl Machine {
 
     /// Ends what is not well, when it can be started again at once.
     fn mend(&mut self, daemon: Daemon, settled: bool, turn: &mut Turn<'_>) {
-        let is_due = self.health.is_bad() && self.may_start(turn.spec) && self.mendable(turn.spec) <= turn.now;
+        let is_due = self.is_unwell(turn.spec) && self.may_start(turn.spec) && self.mendable(turn.spec) <= turn.now;
         if is_due && !self.halting {
             self.ailment = Some(if settled { Ailment::Unhealthy } else { Ailment::NotReady });
             self.shuffle();

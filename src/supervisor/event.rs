@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Ending, Errand, EventKind, Identity};
+use crate::model::{Ending, Errand, EventKind, Figures, Identity};
 
 use super::{Asked, Bond, Text, Verdict, Word};
 
@@ -68,6 +68,8 @@ pub enum Event {
     Checked(Asked, Verdict),
     /// How those that it needs are has changed.
     Bond(Bond),
+    /// What it uses now.
+    Measured(Figures),
     /// The service itself said something.
     Told(Word),
     /// The service said that it is this process by now, and it is one of its own.
@@ -105,6 +107,8 @@ pub enum Action {
     Look,
     /// Ask a check and answer.
     Check(Asked),
+    /// Run the program of the limit in this place of the policy's list.
+    Deed(u8),
     /// It lived through `settle`.
     Settled,
     /// Tell people.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::model::{Ailment, Errand, EventKind, Form, Identity, OnExit, ServiceSpec, ServiceState, Wish};
 
 use super::budget::Budget;
+use super::excess::Excess;
 use super::health::Health;
 use super::{Action, Actions, Bond, Event, Reach, Sighting, Text, text};
 
@@ -65,6 +66,7 @@ pub struct Machine {
     /// Why we end it although it should run.
     pub(super) ailment: Option<Ailment>,
     pub(super) health: Health,
+    pub(super) excess: Excess,
     pub(super) bond: Bond,
     /// Until when it is left alone.
     pub(super) pause: Option<Duration>,
@@ -131,6 +133,7 @@ impl Machine {
             halting: false,
             ailment: None,
             health: Health::new(seed),
+            excess: Excess::default(),
             bond: Bond::Free,
             pause: None,
             guard: true,
@@ -183,6 +186,7 @@ impl Machine {
             Event::ConfigChanged => self.on_config(&mut turn),
             Event::Checked(asked, verdict) => self.on_checked(asked, &verdict, &mut turn),
             Event::Bond(bond) => self.on_bond(bond, &mut turn),
+            Event::Measured(figures) => self.on_measured(&figures, &mut turn),
             Event::Told(word) => self.on_told(word, &mut turn),
             Event::Moved { identity, born } => self.on_moved(identity, born, &mut turn),
             Event::Leave => self.on_leave(&mut turn),
@@ -250,7 +254,7 @@ impl Machine {
             Phase::Checking | Phase::Spawning | Phase::Commanding { .. } | Phase::Seeking { .. } => {
                 ServiceState::Starting
             }
-            Phase::Alive { .. } if self.health.is_bad() => ServiceState::Unhealthy,
+            Phase::Alive { .. } if self.is_unwell(spec) => ServiceState::Unhealthy,
             Phase::Alive { settled: false, .. } => ServiceState::Starting,
             Phase::Alive { settled: true, .. } => ServiceState::Ready,
             Phase::Down { .. } if self.wish == Wish::Stopped || !self.guard || self.leaving => ServiceState::Stopped,
@@ -285,6 +289,11 @@ impl Machine {
             Phase::Unwinding { command, .. } => command.map(|command| (Errand::Stop, command)),
             _ => None,
         }
+    }
+
+    /// It lives, and has to be ended when its next start can be paid.
+    pub(super) fn is_unwell(&self, spec: &ServiceSpec) -> bool {
+        self.health.is_bad() || self.excess.wants_restart(spec)
     }
 
     pub(super) fn daemon(&self) -> Option<Daemon> {

@@ -15,6 +15,7 @@ mod attending;
 mod bonds;
 mod budget;
 mod event;
+mod excess;
 mod health;
 mod machine;
 mod notice;

@@ -161,6 +161,7 @@ impl Machine {
         self.last = Some(daemon);
         self.status.clear();
         self.health.begin(turn.now, turn.spec);
+        self.excess.clear();
         if origin == Origin::Met {
             // What it said before we listened is lost.
             self.health.is_told_ready();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Care, Check, Command, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Readiness,
-    ServiceSpec, ServiceState, StopStep, Target,
+    Bound, Care, Check, Command, Deed, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Quantity,
+    Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 
 use super::{Action, Asked, Bond, Event, Machine, Reach, Sighting, Strain, Text, Verb, Verdict, Word, text};
@@ -766,6 +766,48 @@ fn silence_means_nothing_where_no_word_was_promised() {
     assert!(!story.machine.is_own());
 }
 
+/// A child that may have 100 descriptors, for ten seconds more.
+fn limited() -> ServiceSpec {
+    let bound = Bound { what: Quantity::Fds, max: 100, lasts: ms(10_000), deed: Deed::Restart };
+    let told = Bound { what: Quantity::Rss, max: 1 << 20, lasts: ms(0), deed: Deed::Run(launch("/bin/tell")) };
+    ServiceSpec { care: Care { bounds: vec![bound, told], ..Care::default() }, ..child() }
+}
+
+fn uses(fds: u64, rss: u64) -> Event {
+    Event::Measured([Some(rss), None, Some(fds), None, None, None])
+}
+
+#[test]
+fn what_uses_too_much_is_restarted_when_that_can_be_paid() {
+    let mut story = Story::ready(limited());
+    assert_eq!(story.step(uses(101, 2 << 20)), [Action::Deed(1)], "a program runs at once, and once");
+    story.now += ms(10_000);
+    assert_eq!(story.machine.over(&story.spec), 1 << Quantity::Rss.byte());
+    assert!(matches!(story.step(uses(101, 2 << 20))[..], [Action::Signal { .. }]));
+    assert_eq!(story.machine.reason(), "fds 101 is above 100 for 10 s");
+    assert_eq!(story.die(), [Action::Spawn]);
+    assert_eq!(story.machine.restarts(), 1);
+    story.spawn();
+    assert_eq!(story.machine.over(&story.spec), 0, "another process, another count");
+    for _ in 0..2 {
+        story.wait(1000);
+        story.step(uses(200, 0));
+        story.now += ms(10_000);
+        story.step(uses(200, 0));
+        story.die();
+        story.spawn();
+    }
+    story.wait(1000);
+    story.step(uses(200, 0));
+    story.now += ms(10_000);
+    assert_eq!(story.step(uses(200, 0)), [], "the budget is spent: what cannot come back is not ended");
+    assert_eq!(story.state(), ServiceState::Unhealthy);
+    story.step(uses(96, 0));
+    assert_eq!(story.state(), ServiceState::Unhealthy, "not quite within its limit");
+    story.step(uses(95, 0));
+    assert_eq!(story.state(), ServiceState::Ready);
+}
+
 #[test]
 fn every_event_has_an_answer_in_every_phase() {
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -773,6 +815,7 @@ fn every_event_has_an_answer_in_every_phase() {
         child(),
         checked(),
         speaking(),
+        limited(),
         daemon(),
         ServiceSpec { stop: Some(launch("/bin/stop")), on_exit: OnExit::Stop, ..daemon() },
     ] {
@@ -814,6 +857,7 @@ fn every_event_has_an_answer_in_every_phase() {
                 24 => Event::Told(if random & 32 == 0 { Word::Beat } else { Word::Trigger }),
                 25 => Event::Told(if random & 32 == 0 { Word::Stopping } else { Word::Status(why("so")) }),
                 26 => Event::Moved { identity: story.identity(), born: story.now },
+                28 => uses(random >> 20 & 0xff, random >> 30 & 0x1f_ffff),
                 27 => Event::Explained(identity, Ending::Signal(9)),
                 _ => Event::Guard(random & 32 == 0),
             };

@@ -178,6 +178,9 @@ impl Maker {
         for (place, process) in (0..).zip(&document.processes) {
             self.claim(&mut seen, ("process", &process.id), process.place);
             self.builder.service(&process.id, place);
+            for (what, _) in process.section.limits() {
+                self.builder.limit(&process.id, place, what);
+            }
         }
         let acting = document.processes.iter().map(|it| ("process", &it.id, it.place, &it.section.common));
         let acting = acting.chain(document.commands.iter().map(|it| ("command", &it.id, it.place, &it.section.common)));

@@ -37,11 +37,12 @@ impl Maker {
         let words = |ids: &Option<At<Vec<Id>>>| -> Vec<String> {
             ids.iter().flat_map(|ids| ids.value.iter().map(|id| id.0.clone())).collect()
         };
-        let watchdog = self.watchdog(section, key);
+        let (watchdog, bounds) = (self.watchdog(section, key), self.bounds(section, key));
         Care {
             ready,
             checks,
             watchdog,
+            bounds,
             needs: words(&section.needs),
             after: words(&section.after),
             tags: words(&section.tags),

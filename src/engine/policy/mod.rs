@@ -5,6 +5,7 @@
 //! A policy has no positions and no comments; promises are in the order of a pass: disks, processes, commands, reports.
 
 mod assemble;
+mod bounds;
 mod care;
 mod existence;
 mod promises;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::assemble::Maker;
 use super::existence;
-use crate::config::{At, Named, Place, Process, Surroundings};
+use crate::config::{At, Named, Place, Process, Surroundings, Then};
 use crate::model::{Command, Form, Launch, Limit, OnExit, ServiceSpec, Setting, StopStep};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -27,7 +27,10 @@ impl Maker {
         self.programs(&key, &section.surroundings, &commands);
         let asks = section.ready.as_ref().is_some_and(|ready| ready.value.aim.exec.is_some())
             || section.check.iter().any(|list| list.value.iter().any(|check| check.aim.exec.is_some()));
-        if section.run.is_none() && section.start.is_none() && section.stop.is_none() && !asks {
+        let runs = section
+            .limits()
+            .any(|(_, limited)| matches!(limited.value.then.as_ref().map(|then| &then.value), Some(Then::Run(_))));
+        if section.run.is_none() && section.start.is_none() && section.stop.is_none() && !asks && !runs {
             self.idle(&section.surroundings, &key);
         }
         let signals = match &section.signals {

@@ -9,7 +9,7 @@ use crate::supervisor::{Action, Actions, Event, Reach, Text, text};
 
 use super::super::hands::{Hands, Lost};
 use super::entry::{Entry, Held, SIGKILL};
-use super::{Ask, Books, Turn};
+use super::{Ask, Books, Turn, Wanted};
 
 /// The role of a token: a start or stop command. Without it, the service itself.
 const COMMAND: u64 = 1 << 16;
@@ -56,6 +56,7 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
                     self.recall_early();
                 }
                 Action::Check(asked) => self.books.asked.push(Ask { place: self.entry.place, asked }),
+                Action::Deed(bound) => self.books.wanted.push(Wanted { place: self.entry.place, bound }),
                 Action::Settled => self.settled(),
                 Action::Note(kind, what) => (self.turn.note)(kind, &self.entry.spec.id, &what),
             }
