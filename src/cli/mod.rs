@@ -14,6 +14,7 @@ mod grid;
 mod history;
 mod install;
 mod keepalive;
+mod kept;
 mod learn;
 mod life;
 mod metrics;
