@@ -281,6 +281,48 @@ fn every_command_explains_itself() {
     assert_eq!((code, said.contains("the nearest is `status`")), (2, true), "{said}");
 }
 
+/// Asks bash, which has read our script, what could follow.
+fn complete(place: &Place, script: &std::path::Path, words: &[&str]) -> Vec<String> {
+    let bin = binary();
+    let (dir, last) = (bin.parent().unwrap().display(), words.len());
+    let run = format!(
+        "watchd() {{ command {dir}/watchd \"$@\" --run-dir {}; }}\nsource {}\nCOMP_WORDS=(watchd {})\nCOMP_CWORD={last}\n_watchd\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        place.scratch.path("run").display(),
+        script.display(),
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+    );
+    let output = std::process::Command::new("bash").args(["--norc", "-c", &run]).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_completes_commands_options_and_names() {
+    let place = Place::new("complete");
+    place.publish(0);
+    let (code, script, _) = place.ask(&["completions", "bash"]);
+    assert_eq!(code, 0);
+    let script = place.scratch.write("watchd.bash", &script);
+    assert_eq!(complete(&place, &script, &["rest"]), ["restart"]);
+    assert_eq!(complete(&place, &script, &["status", "--js"]), ["--json"]);
+    assert_eq!(complete(&place, &script, &["restart", "we"]), ["web"]);
+    assert_eq!(complete(&place, &script, &["completions", ""]), ["bash", "zsh", "fish"]);
+    assert_eq!(complete(&place, &script, &["pause", "--for", ""]), [""; 0]);
+    assert_eq!(place.ask(&["completions", "tcsh"]).0, 2);
+}
+
+#[test]
+fn the_manual_page_is_one() {
+    let place = Place::new("man");
+    let (code, page, _) = place.ask(&["man"]);
+    assert_eq!(code, 0);
+    let file = place.scratch.write("watchd.8", &page);
+    match std::process::Command::new("mandoc").args(["-Tlint", "-Werror"]).arg(&file).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(_) => harness::skip("there is no mandoc"),
+    }
+}
+
 #[test]
 fn a_proposed_config_is_a_config() {
     let place = Place::new("discover");

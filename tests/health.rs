@@ -225,6 +225,14 @@ fn a_group_is_told_in_the_order_of_its_needs() {
     assert!(code == 0 && table.lines().count() == 3 && !table.contains("other"), "{table}");
     assert_eq!(home.ask(&["status", "@nobody"]).0, 2);
 
+    let (_, told) = home.ask(&["why", "web"]);
+    for part in
+        ["is a child of watchd, which runs `", "It needs app (ready)", "Its tags: @front.", "is stopped with SIGTERM"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(home.ask(&["why", "app"]).1.contains("It is needed by web (ready)."));
+
     // web is restarted when db serves again, and not before.
     drop(socket);
     fs::remove_file(home.scratch.path("db.sock")).expect("it is there");

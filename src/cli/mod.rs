@@ -5,6 +5,7 @@
 mod check;
 mod class;
 mod class_list;
+mod completions;
 mod demo;
 mod discover;
 mod events;
@@ -14,8 +15,10 @@ mod grid;
 mod history;
 mod install;
 mod keepalive;
+mod kept;
 mod learn;
 mod life;
+mod manual;
 mod metrics;
 mod munin;
 mod nagios;
@@ -223,6 +226,22 @@ pub static COMMANDS: &[Command] = &[
         exits: &[(0, "written"), (3, "no daemon")],
         run: metrics::run,
     },
+    Command {
+        name: "completions",
+        words: "bash|zsh|fish",
+        flags: &[],
+        help: "writes what a shell needs to complete commands and names of services",
+        exits: &[(0, "written"), (2, "no such shell")],
+        run: completions::run,
+    },
+    Command {
+        name: "man",
+        words: "",
+        flags: &[],
+        help: "writes the manual page; `watchd man | man -l -` shows it",
+        exits: &[(0, "written"), (2, "wrong arguments")],
+        run: manual::run,
+    },
     Command { name: "help", words: "[COMMAND]", flags: &[], help: "says what a command does", exits: &[], run: help },
 ];
 
@@ -334,7 +353,7 @@ fn help_of_all() -> String {
         String::from("watchd watches one Linux host: it looks, remembers, names, judges, acts and tells.\n\n");
     page.push_str("usage: watchd [COMMAND] [OPTION…]; without a command: watchd run\n\n");
     for command in COMMANDS {
-        page.push_str(&format!("  {:<10} {}\n", command.name, command.help));
+        page.push_str(&format!("  {:<11} {}\n", command.name, command.help));
     }
     page.push_str("\nEvery command takes:\n");
     page.push_str(&help_of_flags(EVERYWHERE));

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use super::events;
 use super::given::Given;
-use super::grid::Paint;
+use super::grid::{self, Paint, Tone};
+use super::kept;
 use super::life::Life;
 use super::quantity::{age, plain, since, stamp};
 use super::status::{Look, paint};
-use crate::model::{Places, ServiceState};
+use crate::agent::Promise;
+use crate::engine::policy::Policy;
+use crate::model::{ClassKind, Places, ServiceState};
 use crate::store::board::text;
 use crate::store::journal::JournalReader;
 use crate::store::{BoardError, ClassRow, EventRow, PromiseRow, Reader, ServiceRow};
+use crate::sys::terminal;
 
 /// How many events are told.
 const EVENTS: usize = 10;
@@ -31,9 +35,10 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     // The journal goes further back than the board; without one the board must do.
     let journal = JournalReader::open(&places.events()).map(|journal| journal.last(u64::MAX)).unwrap_or_default();
     let rows = if journal.is_empty() { &look.snapshot.events } else { &journal };
-    match explain(&look, rows, name, paint()) {
+    let policy = super::written::policy(places, &look.snapshot.header);
+    match explain(&look, (rows, &policy), name, paint()) {
         Some(page) => {
-            super::say(&page);
+            super::say(&wrap(&page, terminal::size().map_or(usize::MAX, |(columns, _)| columns)));
             if matches!(look.life, Life::Dead | Life::Absent) { ExitCode::from(3) } else { ExitCode::SUCCESS }
         }
         None => {
@@ -44,7 +49,12 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
 }
 
 /// All there is to say about a name; none when nothing is called that.
-fn explain(look: &Look, journal: &[EventRow], name: &str, paint: Paint) -> Option<String> {
+fn explain(
+    look: &Look,
+    (journal, policy): (&[EventRow], &Result<Policy, String>),
+    name: &str,
+    paint: Paint,
+) -> Option<String> {
     let snapshot = &look.snapshot;
     let service = snapshot.service(name);
     let promise = snapshot.promises.iter().filter(|row| text(&row.id) == name);
@@ -60,9 +70,21 @@ fn explain(look: &Look, journal: &[EventRow], name: &str, paint: Paint) -> Optio
     let before = page.len();
     if let Some(row) = service {
         page.push_str(&tell_service(look, row));
+        page.push_str(&match policy {
+            Ok(policy) => {
+                let spec = policy.services.iter().find(|spec| spec.id == name);
+                spec.map_or_else(String::new, |spec| kept::service(spec, policy, snapshot))
+            }
+            Err(cause) => format!("How it is kept cannot be told: {}.\n", plain(cause)),
+        });
     }
     for row in promise {
         page.push_str(&tell_promise(look, row));
+        if let Ok(policy) = policy {
+            let same = |known: &&Promise| known.id == name && Some(known.kind()) == row.kind();
+            let known = policy.promises.iter().find(same);
+            page.push_str(&known.map_or_else(String::new, |known| kept::promise(known, policy, snapshot)));
+        }
     }
     if let Some(row) = class {
         page.push_str(&tell_class(look, row));
@@ -139,7 +161,33 @@ fn tell_class(look: &Look, row: &ClassRow) -> String {
         0 => String::new(),
         at => format!(" for {}", age(since(look.now.wall, at))),
     };
-    format!("The {kind} class {} {is}{held}.\n", plain(text(&row.name)))
+    let name = plain(text(&row.name));
+    let source = match row.kind() {
+        Some(ClassKind::Hard) => "It is a fact about this host, found at the start.",
+        Some(ClassKind::Time) => "It follows the clock.",
+        Some(ClassKind::Measured) => "It follows what was measured in this cycle.",
+        Some(ClassKind::Outcome) => "It follows how a promise came out.",
+        Some(ClassKind::State) => "It follows the state of a service.",
+        Some(ClassKind::Defined) => "The policy says what makes it true, in the table `[class.NAME]`.",
+        Some(ClassKind::Set) => "Somebody set it, or a command did; `watchd class clear NAME` takes it back.",
+        None => "",
+    };
+    format!("The {kind} class {name} {is}{held}. {}\n", source.replace("NAME", &name))
+}
+
+/// Sentences in lines of this width; what is indented is a line of its own and stays one.
+fn wrap(page: &str, width: usize) -> String {
+    let mut wrapped = String::new();
+    for line in page.lines() {
+        if line.starts_with(' ') {
+            wrapped.push_str(line);
+            wrapped.push('\n');
+            continue;
+        }
+        let words: Vec<_> = line.split(' ').map(|word| (Tone::Plain, word.to_owned())).collect();
+        wrapped.push_str(&grid::flow(&words, " ", width, Paint::None));
+    }
+    wrapped
 }
 
 /// The classes that a service or promise makes, as far as they are true.

@@ -1,0 +1,179 @@
+//! How a promise is kept, in sentences, from the policy as it is written: what `why` tells beside what the board shows.
+
+use std::time::Duration;
+
+use super::figures;
+use super::quantity::{age, or_dash, plain, size};
+use crate::agent::{Promise, Work};
+use crate::engine::policy::Policy;
+use crate::model::{Check, Command, Form, Launch, OnExit, ServiceSpec, StopStep};
+use crate::store::Snapshot;
+
+/// How a service is found, started, checked and stopped, and whom it needs.
+pub fn service(spec: &ServiceSpec, policy: &Policy, snapshot: &Snapshot) -> String {
+    let mut page = form(spec);
+    let is = |id: &String| {
+        let state = snapshot.service(id).map_or("unknown", |row| row.state().word());
+        format!("{} ({state})", plain(id))
+    };
+    let list = |ids: &[String]| ids.iter().map(is).collect::<Vec<_>>().join(", ");
+    if !spec.care.needs.is_empty() {
+        page.push_str(&format!("It needs {}, and runs only while that is ready.\n", list(&spec.care.needs)));
+    }
+    if !spec.care.after.is_empty() {
+        page.push_str(&format!("It lets {} start first.\n", list(&spec.care.after)));
+    }
+    let needed: Vec<String> = policy
+        .services
+        .iter()
+        .filter(|other| other.care.needs.contains(&spec.id))
+        .map(|other| other.id.clone())
+        .collect();
+    if !needed.is_empty() {
+        page.push_str(&format!("It is needed by {}.\n", list(&needed)));
+    }
+    if let Some(ready) = &spec.care.ready {
+        let target = plain(&ready.target.to_string());
+        page.push_str(&format!(
+            "After a start it counts as ready when {target} answers, within {}.\n",
+            age(ready.within)
+        ));
+    }
+    for check in &spec.care.checks {
+        page.push_str(&checked(check));
+    }
+    page.push_str(&patience(spec));
+    page.push_str(&ending(spec));
+    if !spec.care.tags.is_empty() {
+        page.push_str(&format!("Its tags: @{}.\n", spec.care.tags.join(" @")));
+    }
+    page
+}
+
+fn form(spec: &ServiceSpec) -> String {
+    let start = spec
+        .start
+        .as_ref()
+        .map_or("nothing says how to start it".to_owned(), |launch| format!("it is started with {}", program(launch)));
+    match &spec.form {
+        Form::Run(launch) => format!("It is a child of watchd, which runs {}.\n", program(launch)),
+        Form::Pidfile(path) => {
+            format!("It is a daemon of its own that writes its pid into {}; {start}.\n", plain(path))
+        }
+        Form::Match(pattern) => {
+            let user = pattern.user.as_ref().map_or_else(String::new, |user| format!(" of {}", plain(user)));
+            format!("It is the oldest process called `{}`{user}; {start}.\n", plain(&pattern.name))
+        }
+    }
+}
+
+fn program(launch: &Launch) -> String {
+    let line = match &launch.command {
+        Command::Exec(words) => words.join(" "),
+        Command::Shell(line) => line.clone(),
+    };
+    let who = launch.user.as_ref().map_or_else(String::new, |user| format!(" as {}", plain(user)));
+    format!("`{}`{who}", plain(&line))
+}
+
+fn checked(check: &Check) -> String {
+    let times = |count: u8| if count == 1 { "one failure".to_owned() } else { format!("{count} failures in a row") };
+    format!(
+        "It is checked with {} every {}; no answer within {} is a failure, and {} make it unhealthy.\n",
+        plain(&check.target.to_string()),
+        age(check.every),
+        age(check.timeout),
+        times(check.fails),
+    )
+}
+
+fn patience(spec: &ServiceSpec) -> String {
+    if !spec.can_start() {
+        return String::new();
+    }
+    let (first, longest) = spec.backoff;
+    format!(
+        "When it dies it is started again at once; before it has lived {} that waits {}, then twice as long each time up to {}. \
+         More than {} starts in {} is flapping.\n",
+        age(spec.settle),
+        age(first),
+        age(longest),
+        spec.limit.count,
+        age(spec.limit.window),
+    )
+}
+
+fn ending(spec: &ServiceSpec) -> String {
+    let steps: Vec<String> = spec
+        .signals
+        .iter()
+        .map(|step| match step {
+            StopStep::Signal(signal) => named(*signal),
+            StopStep::Wait(time) => age(*time),
+        })
+        .collect();
+    let how = match &spec.stop {
+        Some(launch) => format!("with {}, then {}", program(launch), steps.join(", ")),
+        None => format!("with {}", steps.join(", ")),
+    };
+    let on_exit = match spec.on_exit {
+        OnExit::Leave => "goes on when watchd ends",
+        OnExit::Stop => "ends with watchd",
+    };
+    format!("It is stopped {how}, and {on_exit}.\n")
+}
+
+fn named(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |known| known.to_string())
+}
+
+/// What a promise that is no service wants.
+pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> String {
+    let mut page = String::new();
+    match &promise.work {
+        Work::Disk(place) => {
+            let Some(path) = policy.classes.disks().get(usize::from(*place)) else { return page };
+            page.push_str(&disk(path, snapshot));
+        }
+        Work::Command(command) => {
+            page.push_str(&format!(
+                "It runs {}, for {} at the longest",
+                program(&command.launch),
+                age(command.timeout)
+            ));
+            if let Some(limit) = promise.limit {
+                page.push_str(&format!(", at most {} in {}", limit.count, age(limit.window)));
+            }
+            page.push_str(".\n");
+        }
+        Work::Report(report) => {
+            let to = report.run.as_ref().map_or_else(|| "the journal".to_owned(), program);
+            page.push_str(&format!("It tells {to}, not twice within {}.\n", age(report.quiet)));
+        }
+        Work::Process(_) => {}
+    }
+    if promise.guard.is_some() && !matches!(promise.work, Work::Process(_)) {
+        page.push_str("It counts only while its `if` holds.\n");
+    }
+    if promise.every > Duration::ZERO {
+        page.push_str(&format!("It is judged every {}.\n", age(promise.every)));
+    }
+    page
+}
+
+/// How full it is now.
+fn disk(path: &str, snapshot: &Snapshot) -> String {
+    let Some(disk) = figures::disks(snapshot).into_iter().find(|disk| disk.mountpoint == path) else {
+        return format!("{} is not mounted, so nothing can be said about it.\n", plain(path));
+    };
+    let percent = |share: Option<f64>| or_dash(share, |share| format!("{share:.0}%"));
+    let trouble = disk.trouble.map_or_else(String::new, |trouble| format!(", and {trouble}"));
+    format!(
+        "{} is {} full: {} of {} are free, {} of its inodes are used{trouble}.\n",
+        plain(path),
+        percent(disk.used_pct),
+        or_dash(disk.avail, size),
+        or_dash(disk.size, size),
+        percent(disk.inodes_pct),
+    )
+}
