@@ -47,7 +47,7 @@ fn the_plugin_answers_as_plugins_do() {
     for (words, code, expect) in [
         (&["munin", "autoconf"][..], 0, "yes\n"),
         (&["munin", "autoconf", "cpu"], 0, "yes\n"),
-        (&["munin", "suggest"], 0, "pressure\nrestarts\nself\nservices\n"),
+        (&["munin", "suggest"], 0, "classes\npressure\nrestarts\nself\nservices\n"),
         (&["munin", "config", "services"], 0, "graph_title Watched services\n"),
         (&["munin", "config", "watchd_services"], 0, "graph_title Watched services\n"),
         (&["munin", "fetch", "watchd_services"], 0, "web.value 1\ndb.value 0\nmail.value U\n"),

@@ -23,8 +23,6 @@ const LATER: &[&str] = &[
     "umask",
     "background",
     "digest",
-    "plugins",
-    "plugin-conf",
     "alive",
 ];
 

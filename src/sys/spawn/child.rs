@@ -29,8 +29,8 @@ pub(super) struct Stage {
     plan: Plan,
     words: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
-    /// Gate, report, output, input; −1 for none.
-    pipes: [RawFd; 4],
+    /// Gate, report, output, errors, input; −1 for none.
+    pipes: [RawFd; 5],
     stack: Stack,
     /// What the go-between has to say: the pid of the child, or a negative error number.
     answer: i32,
@@ -67,7 +67,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 impl Stage {
-    pub fn new(plan: Plan, pipes: [RawFd; 4]) -> io::Result<Box<Self>> {
+    pub fn new(plan: Plan, pipes: [RawFd; 5]) -> io::Result<Box<Self>> {
         let (words, environment) = (pointers(&plan.words), pointers(&plan.environment));
         Ok(Box::new(Self { plan, words, environment, pipes, stack: Stack::new()?, answer: 0 }))
     }
@@ -221,16 +221,16 @@ unsafe fn clear_signals() {
 ///
 /// # Safety
 /// Only in the child.
-unsafe fn arrange([gate, report, output, input]: [RawFd; 4]) -> isize {
+unsafe fn arrange([gate, report, output, errors, input]: [RawFd; 5]) -> isize {
     // SAFETY: descriptor calls; out of the way of 0 to 4 first, so that none is overwritten before it is copied.
     unsafe {
         let null = open(c"/dev/null", libc::O_RDWR);
         let aside = |fd: isize| raw::call(libc::SYS_fcntl, [fd.cast_unsigned(), F_DUPFD, ABOVE, 0, 0]);
         let (null, gate, report) = (aside(null), aside(gate as isize), aside(report as isize));
         let or_null = |fd: RawFd| if fd == -1 { null } else { aside(fd as isize) };
-        let (output, input) = (or_null(output), or_null(input));
+        let (output, errors, input) = (or_null(output), or_null(errors), or_null(input));
         for (from, to, flags) in
-            [(input, 0, 0), (output, 1, 0), (output, 2, 0), (report, REPORT, libc::O_CLOEXEC), (gate, GATE, 0)]
+            [(input, 0, 0), (output, 1, 0), (errors, 2, 0), (report, REPORT, libc::O_CLOEXEC), (gate, GATE, 0)]
         {
             let result = raw::call(libc::SYS_dup3, [from.cast_unsigned(), word(to), word(flags), 0, 0]);
             if result < 0 {
