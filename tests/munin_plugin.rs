@@ -113,4 +113,8 @@ fn the_wildcard_plugin_finds_its_graph_by_its_name() {
     assert!(plugin("suggest").contains("services\n"));
     assert!(plugin("config").starts_with("graph_title Watched services\n"));
     assert!(plugin("").starts_with("web.value 1\n"));
+    assert!(!plugin("config").contains(".value "));
+    let mut dirty = Command::new(&link);
+    dirty.env("watchd", env!("CARGO_BIN_EXE_watchd")).env("run_dir", run_dir(&shown)).env("MUNIN_CAP_DIRTYCONFIG", "1");
+    assert!(text(&dirty.arg("config").output().expect("the plugin runs")).contains("web.critical 1:\nweb.value 1\n"));
 }

@@ -11,20 +11,8 @@ use super::nearest::nearest;
 use super::source::Source;
 
 /// Keys that another version knows.
-const LATER: &[&str] = &[
-    "rss",
-    "cpu",
-    "age",
-    "count",
-    "regex",
-    "unit",
-    "forecast",
-    "splay",
-    "umask",
-    "background",
-    "digest",
-    "alive",
-];
+const LATER: &[&str] =
+    &["rss", "cpu", "age", "count", "regex", "unit", "forecast", "splay", "umask", "background", "digest", "alive"];
 
 /// A value on its way to its type.
 pub struct Node<'a> {
