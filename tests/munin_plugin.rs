@@ -47,7 +47,7 @@ fn the_plugin_answers_as_plugins_do() {
     for (words, code, expect) in [
         (&["munin", "autoconf"][..], 0, "yes\n"),
         (&["munin", "autoconf", "cpu"], 0, "yes\n"),
-        (&["munin", "suggest"], 0, "pressure\nrestarts\nself\nservices\n"),
+        (&["munin", "suggest"], 0, "classes\npressure\nrestarts\nself\nservices\n"),
         (&["munin", "config", "services"], 0, "graph_title Watched services\n"),
         (&["munin", "config", "watchd_services"], 0, "graph_title Watched services\n"),
         (&["munin", "fetch", "watchd_services"], 0, "web.value 1\ndb.value 0\nmail.value U\n"),
@@ -113,4 +113,8 @@ fn the_wildcard_plugin_finds_its_graph_by_its_name() {
     assert!(plugin("suggest").contains("services\n"));
     assert!(plugin("config").starts_with("graph_title Watched services\n"));
     assert!(plugin("").starts_with("web.value 1\n"));
+    assert!(!plugin("config").contains(".value "));
+    let mut dirty = Command::new(&link);
+    dirty.env("watchd", env!("CARGO_BIN_EXE_watchd")).env("run_dir", run_dir(&shown)).env("MUNIN_CAP_DIRTYCONFIG", "1");
+    assert!(text(&dirty.arg("config").output().expect("the plugin runs")).contains("web.critical 1:\nweb.value 1\n"));
 }

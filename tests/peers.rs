@@ -10,6 +10,8 @@ mod harness;
 mod browser;
 #[path = "peers/munin.rs"]
 mod munin;
+#[path = "peers/node.rs"]
+mod node;
 #[path = "peers/prometheus.rs"]
 mod prometheus;
 

@@ -26,12 +26,18 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
         (true, []) => converse(places),
         (false, ["autoconf"] | ["autoconf", _]) => autoconf(places),
         (false, ["suggest"]) => suggest(places),
-        (false, ["config", name]) => tell(places, Ask::Config, name),
+        (false, ["config", name]) => tell(places, config(), name),
         (false, ["fetch", name] | [name]) => tell(places, Ask::Fetch, name),
         _ => wrong(
             "cannot understand that: say `munin config NAME`, `fetch NAME`, `suggest`, `autoconf`, or `--stdio` alone",
         ),
     }
+}
+
+/// A munin-node says so when its master takes values with the configuration.
+fn config() -> Ask {
+    let is_dirty = std::env::var_os("MUNIN_CAP_DIRTYCONFIG").is_some_and(|value| value == "1");
+    if is_dirty { Ask::Dirty } else { Ask::Config }
 }
 
 fn board(places: &Places) -> Result<(Reader, Snapshot), BoardError> {
@@ -77,6 +83,9 @@ fn tell(places: &Places, ask: Ask, name: &str) -> ExitCode {
         Err(error) => return failed(&error.to_string()),
     };
     let now = clock::now();
+    if ask == Ask::Dirty && !snapshot.header.is_fresh(now) {
+        return tell(places, Ask::Config, name);
+    }
     if ask == Ask::Fetch && !snapshot.header.is_fresh(now) {
         return failed("cannot tell values: the daemon does not turn; the last ones are old");
     }
@@ -129,7 +138,7 @@ impl Talk {
                 // What is too long is remembered as too long, no further.
                 let room = (LINE + 1).saturating_sub(line.len());
                 line.extend_from_slice(piece.get(..room).unwrap_or(piece));
-                if piece.ends_with(b"\n") && self.answer(&line) == Next::Close {
+                if piece.ends_with(b"\n") && self.answer(&line) != Next::More {
                     return self.flush();
                 }
                 if piece.ends_with(b"\n") {

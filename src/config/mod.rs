@@ -18,6 +18,7 @@ mod document;
 mod fault;
 mod include;
 mod nearest;
+mod plugin_conf;
 mod scalar;
 mod section;
 mod setting;
@@ -29,6 +30,7 @@ pub use decode::Count;
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};
 pub use nearest::nearest;
+pub use plugin_conf::{PluginSection, Stumble, read_plugin_conf, sort_plugin_sections};
 pub use scalar::{
     Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
 };

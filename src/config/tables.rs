@@ -31,6 +31,12 @@ section! {
         allow: Vec<Network> = "allow",
         /// The name the node goes by.
         host_name: Account = "host-name",
+        /// A directory of plugins that are run as munin-node runs them.
+        plugins: Absolute = "plugins",
+        /// A directory of settings of plugins.
+        plugin_conf: Absolute = "plugin-conf",
+        /// Where plugins keep what they remember.
+        plugin_state: Absolute = "plugin-state",
     }
 }
 

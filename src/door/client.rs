@@ -8,6 +8,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use super::guests::Order;
 use super::http;
 use super::source::Answers;
 use crate::export::Page;
@@ -48,10 +49,21 @@ enum Hearing {
     Deaf,
 }
 
+/// What a line of a master has to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Until it is known which plugins of others there are.
+    Survey,
+    /// A plugin of somebody else.
+    Guest(Order),
+}
+
 /// A connection and what is known about it.
 pub struct Client {
     stream: TcpStream,
+    peer: IpAddr,
     group: u128,
+    waits: Option<Wait>,
     talk: Talk,
     hearing: Hearing,
     input: Vec<u8>,
@@ -90,7 +102,9 @@ impl Client {
     pub fn new(stream: TcpStream, peer: IpAddr, talk: Talk, now: Now) -> Self {
         Self {
             stream,
+            peer,
             group: group(peer),
+            waits: None,
             talk,
             hearing: Hearing::Listening,
             input: Vec::new(),
@@ -127,7 +141,16 @@ impl Client {
     }
 
     pub fn interest(&self) -> Interest {
-        if self.waiting() > 0 { Interest::Write } else { Interest::Read }
+        match self.waits {
+            _ if self.waiting() > 0 => Interest::Write,
+            Some(_) => Interest::Nothing,
+            None => Interest::Read,
+        }
+    }
+
+    /// Whether it waits for something else than itself.
+    pub fn is_waiting(&self) -> bool {
+        self.waits.is_some()
     }
 
     /// When its time is over.
@@ -136,6 +159,8 @@ impl Client {
             _ if self.hearing == Hearing::Deaf => self.active + LINGER,
             Talk::Http if self.waiting() > 0 => self.born + HTTP_WITHIN,
             Talk::Http => (self.active + HEAD_WITHIN).min(self.born + HTTP_WITHIN),
+            // It is not the master who is silent.
+            Talk::Munin(_) if self.waits.is_some() => self.born + SESSION_WITHIN,
             Talk::Munin(_) => (self.active + SILENT).min(self.born + SESSION_WITHIN),
         }
     }
@@ -166,6 +191,9 @@ impl Client {
             if (self.is_last && self.hearing != Hearing::Deaf) || self.waiting() > 0 {
                 continue;
             }
+            if self.waits.is_some() {
+                return Ok(Fate::Stays);
+            }
             if self.is_over() {
                 return Ok(Fate::Leaves);
             }
@@ -183,7 +211,7 @@ impl Client {
 
     /// Nothing more will come and nothing is left to do.
     fn is_over(&self) -> bool {
-        self.has_ended && self.input.is_empty()
+        self.has_ended && self.input.is_empty() && self.waits.is_none()
     }
 
     /// Ends a conversation after the last answer. What the other side may still be sending is read away for a while: closing
@@ -227,7 +255,8 @@ impl Client {
     /// Answers everything that is whole, and stops when an answer has to wait.
     fn answer(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
         let mut done = 0;
-        while !self.is_last && self.waiting() == 0 && self.hearing != Hearing::Deaf {
+        self.go_on(desk);
+        while !self.is_last && self.waits.is_none() && self.waiting() == 0 && self.hearing != Hearing::Deaf {
             let taken = match self.talk {
                 Talk::Munin(mut session) => {
                     let taken = self.line(done, &mut session, desk);
@@ -249,6 +278,19 @@ impl Client {
         self.send(desk.page)
     }
 
+    /// Looks whether what it waits for has come.
+    fn go_on(&mut self, desk: &mut Desk<'_>) {
+        let is_over = match self.waits {
+            None => return,
+            Some(Wait::Survey) => desk.answers.guests.is_surveyed(desk.now.mono),
+            Some(Wait::Guest(order)) => desk.answers.guests.serve(order, desk.now.mono, desk.page),
+        };
+        if is_over {
+            self.waits = None;
+            self.active = desk.now.mono;
+        }
+    }
+
     /// Answers one line of a master and says how long it was; none when there is no whole line.
     fn line(&mut self, start: usize, session: &mut Session, desk: &mut Desk<'_>) -> Option<usize> {
         let rest = self.input.get(start..).unwrap_or_default();
@@ -266,8 +308,21 @@ impl Client {
         if self.hearing == Hearing::Skipping {
             self.hearing = Hearing::Listening;
             munin::Session::refuse(desk.page);
-        } else if desk.answers.line(session, line, desk.now, desk.page) == Next::Close {
-            self.is_last = true;
+            return Some(taken);
+        }
+        if munin::Session::is_about_names(line) && !desk.answers.guests.is_surveyed(desk.now.mono) {
+            self.waits = Some(Wait::Survey);
+            return None;
+        }
+        match desk.answers.line(session, line, desk.now, desk.page) {
+            Next::More => {}
+            Next::Close => self.is_last = true,
+            Next::Guest(guest, ask) => {
+                let order = Order { guest, ask, peer: Some(self.peer) };
+                if !desk.answers.guests.serve(order, desk.now.mono, desk.page) {
+                    self.waits = Some(Wait::Guest(order));
+                }
+            }
         }
         Some(taken)
     }

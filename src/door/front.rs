@@ -37,8 +37,11 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The token of the keeper's line.
 const LINE: u64 = u64::MAX;
-/// Tokens of listeners begin here; below are slots with their generation.
+/// Tokens of listeners begin here, of what plugins write before; below are slots with their generation.
 const LISTENERS: u64 = 1 << 63;
+const GUESTS: u64 = 1 << 62;
+/// The line to who runs them.
+const GUEST_LINE: u64 = LISTENERS - 1;
 
 /// What is spoken at a listener.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,9 @@ impl Front {
             listen::bound_buffers(&entrance.listener)?;
             poller.add(&entrance.listener, place, Interest::Read)?;
         }
+        if let Some(line) = answers.guests.line() {
+            poller.add(line, GUEST_LINE, Interest::Read)?;
+        }
         Ok(Self {
             poller,
             events: Events::default(),
@@ -123,14 +129,45 @@ impl Front {
             match usize::try_from(ready.token.wrapping_sub(LISTENERS)) {
                 _ if ready.token == LINE => self.hear_keeper(now),
                 Ok(place) if ready.token >= LISTENERS => self.accept(place, now),
+                _ if ready.token >= GUESTS => self.on_guests(ready.token, now)?,
                 _ => self.ready(ready, now),
             }
         }
         self.events = events;
         self.expire(now);
+        self.go_on(now);
         self.relieve();
         self.rest(now);
         Ok(())
+    }
+
+    /// What core says about plugins, or what one of them writes.
+    fn on_guests(&mut self, token: u64, now: Now) -> io::Result<()> {
+        let times = (now.mono, self.answers.cycle());
+        if token == GUEST_LINE {
+            return self.answers.guests.on_line(&self.poller, |ticket| GUESTS | u64::from(ticket), times);
+        }
+        if let Ok(ticket) = u32::try_from(token & !GUESTS) {
+            self.answers.guests.read(ticket, times);
+        }
+        Ok(())
+    }
+
+    /// Answers clients whose plugins have answered.
+    fn go_on(&mut self, now: Now) {
+        let was_idle = self.answers.guests.is_idle();
+        self.answers.guests.expire((now.mono, self.answers.cycle()));
+        for place in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(place) else { continue };
+            if slot.client.as_ref().is_some_and(|client| client.is_waiting()) {
+                let token = token(place, slot.generation);
+                self.ready(Ready { token, read: false, write: false, hangup: false }, now);
+            }
+        }
+        self.answers.guests.survey();
+        if !was_idle && self.answers.guests.is_idle() && self.quiet_since.is_none() {
+            memory::trim_heap();
+        }
     }
 
     /// How many clients there are.
@@ -143,7 +180,9 @@ impl Front {
         let clients = self.slots.iter().filter_map(|slot| Some(slot.client.as_ref()?.deadline()));
         let pauses = self.entrances.iter().filter_map(|entrance| entrance.paused_until);
         let quiet = self.quiet_since.map(|since| since + QUIET);
-        clients.chain(pauses).chain(quiet).chain(self.leaves_at).min().map(|deadline| deadline.saturating_sub(now.mono))
+        let guests = self.answers.guests.deadline(now.mono);
+        let others = pauses.chain(quiet).chain(guests).chain(self.leaves_at);
+        clients.chain(others).min().map(|deadline| deadline.saturating_sub(now.mono))
     }
 
     /// Each byte is answered with one; the end of the line closes the entrances, which somebody else keeps open by then.
@@ -205,7 +244,7 @@ impl Front {
             return;
         }
         let Some(slot) = self.slots.get_mut(place) else { return };
-        slot.generation = slot.generation.wrapping_add(1) & 0x7fff_ffff;
+        slot.generation = slot.generation.wrapping_add(1) & 0x3fff_ffff;
         if self.poller.add(client.fd(), token(place, slot.generation), client.interest()).is_ok() {
             slot.client = Some(client);
             self.quiet_since = None;
@@ -218,6 +257,9 @@ impl Front {
         let Some(slot) = self.slots.get_mut(place) else { return };
         let generation = slot.generation;
         let Some(client) = slot.client.as_mut().filter(|_| token(place, generation) == ready.token) else { return };
+        if ready.hangup && client.is_waiting() {
+            return self.dismiss(place);
+        }
         let before = client.interest();
         let spare = spare + client.extra();
         let mut desk = Desk { answers: &mut self.answers, page: &mut self.page, now, spare };

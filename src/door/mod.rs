@@ -7,13 +7,14 @@
 //! ```
 //!
 //! It is forked from the core, gives up descriptors, account, file system, limits and most system calls, and then turns one epoll loop until it is
-//! killed or its parent ends. All memory is bounded: 256 slots of 1 KiB of input, 64 KiB for longer heads, 256 KiB of answers that wait
-//! for slow readers, two pages for the answer in the making. An idle door has no timer and does not wake.
+//! killed or its parent ends. Plugins of others are run by core, which is asked over a private line. All memory is bounded: 256 slots of 1 KiB of input, 64 KiB for longer heads, 256 KiB of answers that wait
+//! for slow readers, two pages for the answer in the making, 256 KiB of what plugins said. An idle door has no timer and does not wake.
 
 #![forbid(unsafe_code)]
 
 mod client;
 mod front;
+mod guests;
 pub mod http;
 mod pages;
 mod source;
@@ -24,9 +25,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use crate::model::Network;
+use crate::export::munin::Guest;
+use crate::model::{Network, Settings};
 use crate::store::Reader;
-use crate::sys::{drop, fork, memory, seccomp};
+use crate::sys::line::Line;
+use crate::sys::{clock, drop, fork, memory, seccomp};
 
 pub use front::{Answers, Front, SLOTS};
 
@@ -38,6 +41,11 @@ pub struct DoorSpec {
     pub munin_allow: Vec<Network>,
     /// The name the node gives itself; it decides where a master keeps its files.
     pub host_name: String,
+    /// Plugins of others, and the line to who runs them.
+    pub guests: Vec<Guest>,
+    pub guest_line: Option<Line>,
+    /// Settings of our own plugins.
+    pub settings: Settings,
     /// Non-blocking listeners for HTTP.
     pub http: Vec<TcpListener>,
     /// Opened for reading alone.
@@ -55,8 +63,8 @@ pub struct DoorSpec {
     pub line: Option<UnixStream>,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, the keeper's line, and one to refuse with.
-const RESERVE: usize = 8;
+/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, both lines, and one to refuse with.
+const RESERVE: usize = 9;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
 pub fn run(spec: DoorSpec) -> ! {
@@ -90,11 +98,11 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     }
     let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
     let past = spec.history.iter().chain(&spec.journal).map(AsFd::as_fd);
-    let others = past.chain(spec.line.iter().map(AsFd::as_fd));
-    drop::close_others(&listeners.chain(others).collect::<Vec<_>>())?;
+    let lines = spec.line.iter().map(AsFd::as_fd).chain(spec.guest_line.iter().map(AsFd::as_fd));
+    drop::close_others(&listeners.chain(past).chain(lines).collect::<Vec<_>>())?;
     // The mapping stays; its file was closed with the others.
     std::mem::forget(spec.board);
-    let files = SLOTS + spec.munin.len() + spec.http.len() + RESERVE;
+    let files = SLOTS + guests::RUNS + spec.munin.len() + spec.http.len() + RESERVE;
     let bounds = drop::Bounds {
         name: c"watchd-door",
         user: spec.user,
@@ -104,6 +112,7 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
     answers.show_past(spec.history, spec.journal);
+    answers.take_in(guests::Guests::new(spec.guests, spec.guest_line, clock::now().mono), spec.settings);
     let mut front = Front::new(spec.munin, spec.http, answers)?;
     if let Some(line) = spec.line {
         front.obey(line)?;

@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::export::{Page, munin};
-use crate::model::{Network, Now};
+use crate::model::{Network, Now, Settings};
 use crate::store::history::HistoryReader;
 use crate::store::journal::JournalReader;
 use crate::store::{BoardError, Reader, Snapshot};
 use crate::sys::memory;
 
+use super::guests::Guests;
 use super::{http, pages};
 
 /// A page that is larger than this is given back to the system after the answer.
@@ -27,14 +29,40 @@ pub struct Answers {
     body: Page,
     /// The body as it is sent, when it was made smaller.
     packed: Page,
+    settings: Settings,
+    pub guests: Guests,
+    cycle: Duration,
 }
 
 impl Answers {
     /// `host` is the name of the Munin node; empty stands for the name on the board.
     pub fn new(reader: Reader, host: String, allow: Vec<Network>) -> Self {
         let page = || Page::new(Page::LIMIT);
-        let (snapshot, body, packed) = (Snapshot::default(), page(), page());
-        Self { reader, generation: 0, snapshot, history: None, journal: None, host, allow, body, packed }
+        let (settings, guests, cycle) = (Settings::default(), Guests::default(), Duration::ZERO);
+        Self {
+            reader,
+            generation: 0,
+            snapshot: Snapshot::default(),
+            history: None,
+            journal: None,
+            host,
+            allow,
+            body: page(),
+            packed: page(),
+            settings,
+            guests,
+            cycle,
+        }
+    }
+
+    /// Answers for plugins of others as well, and with settings for our own.
+    pub fn take_in(&mut self, guests: Guests, settings: Settings) {
+        (self.guests, self.settings) = (guests, settings);
+    }
+
+    /// How long what a plugin said is worth telling.
+    pub fn cycle(&self) -> Duration {
+        self.cycle.max(Duration::from_secs(1))
     }
 
     /// Tells what was as well, from files opened for reading.
@@ -57,6 +85,7 @@ impl Answers {
             // The copy is all that is needed until there is a newer page.
             self.reader.release();
             self.generation = generation;
+            self.cycle = Duration::from_millis(self.snapshot.header.cycle_ms);
         }
         // The heartbeat moves between two pages.
         self.snapshot.header.heartbeat_ms = self.reader.heartbeat_ms();
@@ -77,7 +106,8 @@ impl Answers {
         if self.refresh().is_err() {
             return munin::Next::Close;
         }
-        session.line(line, self.node(), &munin::Facts::new(&self.snapshot, now), page)
+        let facts = munin::Facts::new(&self.snapshot, now).with(&self.settings, &self.guests.cards);
+        session.line(line, self.node(), &facts, page)
     }
 
     /// One HTTP request.

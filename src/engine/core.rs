@@ -16,6 +16,7 @@ use super::control_socket::ControlSocket;
 use super::doorkeeper::Doorkeeper;
 use super::ears::Ears;
 use super::errands::Errands;
+use super::guests::Guests;
 use super::judgement::{Judgement, with_conditions};
 use super::mounts::Mounts;
 use super::notes::Notes;
@@ -63,6 +64,7 @@ pub struct Core {
     pub(super) ears: Ears,
     pub(super) mounts: Mounts,
     pub(super) outputs: Outputs,
+    pub(super) guests: Guests,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
@@ -163,6 +165,7 @@ impl Core {
             ears,
             mounts: Mounts::default(),
             outputs: Outputs::default(),
+            guests: Guests::default(),
             publisher,
             door,
             control,
@@ -245,6 +248,7 @@ impl Core {
             self.checks.deadline(),
             self.ears.deadline(),
             self.mounts.deadline(),
+            self.guests.deadline(),
             self.control.deadline(),
             self.door.deadline(),
             self.judgement.classes.given.deadline(),
@@ -287,6 +291,7 @@ impl Core {
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             Some(Token::Check(id)) => self.on_check(id),
             Some(Token::Ear(id)) => self.on_ear(id),
+            Some(Token::Guests) => self.guests.on_ready(&self.door.wanted().kitchen, &self.poller, self.now.mono),
             None => {}
         }
     }
@@ -297,6 +302,7 @@ impl Core {
         self.has_more_children = reap::drain(&mut |pid, ending| {
             self.with_services(|services, turn| services.on_child(pid, ending, turn));
             self.on_errand_end(pid, ending);
+            self.guests.on_child(pid, ending);
             self.on_helper_end(pid);
         });
     }
@@ -311,6 +317,7 @@ impl Core {
         self.expire_checks();
         self.expire_classes();
         self.ears.renew(mono, &self.poller);
+        self.guests.expire(mono);
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
@@ -436,6 +443,7 @@ impl Core {
 
     fn end(&mut self) {
         self.errands.end_all();
+        self.guests.close(&self.poller);
         self.notes.add(EventKind::DaemonStopped, "", "stopped on purpose");
         let marked = daemon::boot_id().and_then(|boot| marker::mark_stopped(&self.places.stopped(), &boot));
         if let Err(error) = marked {

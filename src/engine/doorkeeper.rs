@@ -11,11 +11,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guests::Kitchen;
 use crate::door::{self, DoorSpec};
-use crate::model::Network;
+use crate::export::munin::Guest;
+use crate::model::{GuestSpec, Network, Settings};
 use crate::store::Board;
 use crate::sys::files;
 use crate::sys::fork::{self, kill_child};
+use crate::sys::line::Line;
 use crate::sys::listen;
 
 /// The first wait after a death, and the longest.
@@ -38,6 +41,9 @@ pub struct Wanted {
     pub http: Vec<SocketAddr>,
     pub allow: Vec<Network>,
     pub host: String,
+    /// Plugins of others, and settings of our own.
+    pub kitchen: Kitchen,
+    pub settings: Settings,
     pub account: Option<(u32, u32)>,
     pub empty_dir: Option<PathBuf>,
     /// An address that is taken is left out instead of refused: nobody wrote it down.
@@ -173,9 +179,14 @@ impl Doorkeeper {
         text
     }
 
-    /// Starts the door when there is something to serve and it is time. True when it was started.
-    /// A door that runs and could tell more of the past is asked to leave first.
-    pub fn start(&mut self, board: &Board, past: Past<'_>, mono: Duration) -> Result<bool, std::io::Error> {
+    /// Starts the door when there is something to serve and it is time; `guest_line` makes its line to who runs plugins. True when
+    /// it was started. A door that runs and could tell more of the past is asked to leave first.
+    pub fn start(
+        &mut self,
+        (board, past): (&Board, Past<'_>),
+        guest_line: impl FnOnce(&Kitchen) -> std::io::Result<Option<Line>>,
+        mono: Duration,
+    ) -> Result<bool, std::io::Error> {
         let nothing = self.munin.is_empty() && self.http.is_empty();
         if past.count() > self.shows {
             // The door has no file system: what could be opened only after it was started needs another door.
@@ -184,7 +195,7 @@ impl Doorkeeper {
         if nothing || self.pid.is_some() || self.again_at.is_some_and(|at| at > mono) {
             return Ok(false);
         }
-        match self.try_start(board, past) {
+        match guest_line(&self.wanted.kitchen).and_then(|line| self.try_start(board, past, line)) {
             Ok((pid, line)) => {
                 self.shows = past.count();
                 (self.pid, self.started, self.again_at) = (Some(pid), mono, None);
@@ -198,7 +209,12 @@ impl Doorkeeper {
         }
     }
 
-    fn try_start(&self, board: &Board, past: Past<'_>) -> Result<(i32, UnixStream), std::io::Error> {
+    fn try_start(
+        &self,
+        board: &Board,
+        past: Past<'_>,
+        guest_line: Option<Line>,
+    ) -> Result<(i32, UnixStream), std::io::Error> {
         let (ours, line) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         line.set_nonblocking(true)?;
@@ -209,6 +225,9 @@ impl Doorkeeper {
             http: clone(&self.http)?,
             munin_allow: self.wanted.allow.clone(),
             host_name: self.wanted.host.clone(),
+            guests: self.wanted.kitchen.specs.iter().map(card).collect(),
+            guest_line,
+            settings: self.wanted.settings.clone(),
             board: board.reopen()?,
             // Without them everything else is served.
             history: past.history.and_then(|file| files::reopen_for_reading(file).ok()),
@@ -296,6 +315,11 @@ impl Doorkeeper {
             kill_child(pid);
         }
     }
+}
+
+/// A plugin as the door lists it.
+fn card(spec: &GuestSpec) -> Guest {
+    Guest { name: spec.name.clone(), host: spec.host_name.clone(), ..Guest::default() }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::config_watch::ConfigWatch;
 use super::core::Core;
 use super::doorkeeper::{Doorkeeper, Held, Wanted};
+use super::guests::Kitchen;
 use super::judgement::{Judgement, with_conditions};
 use super::reader::{Answer, Loaded, Reading};
 use super::start::{Failure, empty_dir, system};
@@ -162,6 +163,12 @@ fn wanted(places: &Places, loaded: &Loaded) -> Result<Wanted, String> {
         munin: munin.map(|munin| munin.listen.clone()).unwrap_or_default(),
         allow: munin.map(|munin| munin.allow.clone()).unwrap_or_default(),
         host: munin.and_then(|munin| munin.host_name.clone()).unwrap_or_else(|| loaded.host.clone()),
+        kitchen: munin.map_or_else(Kitchen::default, |munin| Kitchen {
+            specs: munin.guests.clone(),
+            state: munin.plugin_state.clone(),
+            host: munin.host_name.clone().unwrap_or_else(|| loaded.host.clone()),
+        }),
+        settings: munin.map(|munin| munin.settings.clone()).unwrap_or_default(),
         http: policy.http.as_ref().map(|http| http.listen.clone()).unwrap_or_default(),
         account,
         empty_dir: is_root.then(|| empty_dir(&places.run_dir)),

@@ -8,6 +8,7 @@ use watchd_probes::PROBES;
 use super::control::{Refusal, Reply, Request, Verb};
 use super::core::Core;
 use super::doorkeeper::Past;
+use super::guests::Kitchen;
 use super::services::{Refusal as Refused, Services, Turn};
 use super::system::{Grip, SystemHands, Watch};
 use super::tokens::Token;
@@ -105,7 +106,9 @@ impl Core {
     /// Starts the door when it is due.
     pub(super) fn open_door(&mut self) {
         let past = Past { history: self.chronicle.file(), journal: self.notes.journal() };
-        match self.door.start(self.publisher.board(), past, self.now.mono) {
+        let (guests, poller, mono) = (&mut self.guests, &self.poller, self.now.mono);
+        let line = |kitchen: &Kitchen| guests.open(kitchen, poller, mono);
+        match self.door.start((self.publisher.board(), past), line, mono) {
             Ok(true) => {
                 self.notes.add(EventKind::DoorStarted, "", "serving Munin and HTTP");
                 self.is_stirred = true;

@@ -5,28 +5,34 @@ mod bound;
 mod care;
 mod classes;
 mod event;
+mod guest;
 mod limits;
 mod network;
 mod outcome;
 mod places;
 mod record;
+mod regex;
 mod service;
 mod setting;
+pub mod settings;
 
 pub use acts::Acts;
 pub use bound::{Amount, Bound, Deed, Figures, Quantity};
 pub use care::{Care, Check, Http, Readiness, Target};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};
+pub use guest::{Call, Fortune, GuestAsk, GuestSpec, Word};
 pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
 pub use record::{Ailment, Errand, Pause, Record, Wish};
+pub use regex::{Regex, RegexError};
 pub use service::{
     Command, Ending, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
 };
 pub use setting::{EnvFile, Ionice, Output, Setting};
+pub use settings::{PluginSetting, Settings};
 pub use watchd_probes::Now;
 
 /// An enum of plain words that also stands as one byte on the board: its names are written once.

@@ -55,6 +55,19 @@ pub fn own_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes sure of a directory for an account below another one, which is made as well where it is missing. What is there stays as it is.
+pub fn dir_for(above: &Path, name: &str, uid: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(above)?;
+    let path = above.join(name);
+    match DirBuilder::new().recursive(false).mode(0o755).create(&path) {
+        // The name may be another directory's by now, or a link; a link would be changed itself.
+        Ok(()) if nix::unistd::geteuid().is_root() => std::os::unix::fs::lchown(&path, Some(uid), None),
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether accounts other than the owner and root can write to it. An account's own group has nobody else in it.
 fn is_open_to_others(found: &std::fs::Metadata) -> bool {
     let by_group = found.mode() & 0o020 != 0 && found.gid() != 0 && found.gid() != found.uid();

@@ -11,6 +11,7 @@ pub mod epoll;
 pub mod files;
 pub mod fork;
 pub mod handover;
+pub mod line;
 pub mod listen;
 pub mod locks;
 pub mod memory;

@@ -17,6 +17,8 @@ const PLAIN: &[libc::c_long] = &[
     // Of the history, which was opened before.
     libc::SYS_pread64,
     libc::SYS_recvfrom,
+    // Pipes with the output of plugins come this way.
+    libc::SYS_recvmsg,
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_sendto,

@@ -79,6 +79,8 @@ pub enum Output {
     Policy,
     /// Into a pipe whose non-blocking end the caller gets.
     Pipe,
+    /// The same of standard output alone; what goes to standard error is nobody's.
+    Answer,
 }
 
 /// All that a child needs, made ready.
@@ -167,6 +169,13 @@ impl Plan {
             output,
             input: None,
         })
+    }
+
+    /// Becomes this account with exactly these groups, the first of which is its own.
+    pub fn set_ids(&mut self, user: u32, groups: &[u32]) {
+        if let Some(group) = groups.first() {
+            self.ids = Some(Ids { user: Some(user), group: *group, groups: groups.to_vec() });
+        }
     }
 
     /// Gives the program this text as its standard input. The text stands in memory, so neither side ever waits.
@@ -267,7 +276,7 @@ pub fn hold(plan: Plan) -> Result<Held, Fault> {
     let (report, report_in) = pipe()?;
     let (output, output_in) = match plan.output {
         Output::Policy => (None, None),
-        Output::Pipe => pipe().map(|(reader, writer)| (Some(reader), Some(writer)))?,
+        Output::Pipe | Output::Answer => pipe().map(|(reader, writer)| (Some(reader), Some(writer)))?,
     };
     for reader in [Some(&report), output.as_ref()].into_iter().flatten() {
         nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("set up a pipe"))?;
@@ -277,7 +286,7 @@ pub fn hold(plan: Plan) -> Result<Held, Fault> {
         gate_out.as_raw_fd(),
         report_in.as_raw_fd(),
         written(libc::STDOUT_FILENO),
-        written(libc::STDERR_FILENO),
+        if plan.output == Output::Answer { -1 } else { written(libc::STDERR_FILENO) },
         plan.input.as_ref().map_or(-1, AsRawFd::as_raw_fd),
     ];
     let system = |what| move |error| Fault::System { what, error };

@@ -124,10 +124,16 @@ impl Maker {
 
     fn listeners(&mut self, document: &Document) -> (Option<Munin>, Option<Http>) {
         let mut taken = Vec::new();
-        let munin = document.munin.as_ref().map(|(place, section)| Munin {
-            listen: self.listen(section.listen.as_ref(), (*place, "munin.listen", MUNIN_PORT), &mut taken),
-            allow: section.allow.as_ref().map_or_else(|| Network::LOOPBACK.to_vec(), |allow| allow.value.clone()),
-            host_name: section.host_name.as_ref().map(|name| name.value.0.clone()),
+        let munin = document.munin.as_ref().map(|(place, section)| {
+            let node = self.node(section);
+            Munin {
+                listen: self.listen(section.listen.as_ref(), (*place, "munin.listen", MUNIN_PORT), &mut taken),
+                allow: section.allow.as_ref().map_or_else(|| Network::LOOPBACK.to_vec(), |allow| allow.value.clone()),
+                host_name: section.host_name.as_ref().map(|name| name.value.0.clone()),
+                guests: node.guests,
+                settings: node.settings,
+                plugin_state: node.state,
+            }
         });
         let http = document.http.as_ref().map(|(place, section)| Http {
             listen: self.listen(section.listen.as_ref(), (*place, "http.listen", HTTP_PORT), &mut taken),

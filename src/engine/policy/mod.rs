@@ -8,6 +8,7 @@ mod assemble;
 mod bounds;
 mod care;
 mod existence;
+mod node;
 mod promises;
 mod services;
 
@@ -23,7 +24,7 @@ pub(in crate::engine) use assemble::spoken;
 use crate::agent::Promise;
 use crate::classes::Table;
 use crate::config::{self, Fault, Findings, Memory};
-use crate::model::{Network, Places, ServiceSpec};
+use crate::model::{GuestSpec, Network, Places, ServiceSpec, Settings};
 
 /// What the owner wants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,11 @@ pub struct Munin {
     pub allow: Vec<Network>,
     /// The name the node goes by; none means the host's.
     pub host_name: Option<String>,
+    /// Plugins of others, in the order of their names.
+    pub guests: Vec<GuestSpec>,
+    /// Settings of our own.
+    pub settings: Settings,
+    pub plugin_state: String,
 }
 
 /// `[http]`

@@ -1,6 +1,6 @@
 //! Plugins about processors and tasks: cpu, forks, interrupts, load, vmstat.
 
-use watchd_probes::{MetricId, cpu, load};
+use watchd_probes::{MetricId, ObjectId, cpu, load};
 
 use super::facts::{Amount, Facts, ticks};
 use super::graph::{Field, Graph, Need, Plugin, Shape};
@@ -17,8 +17,19 @@ static CPU_GRAPH: Graph = Graph {
            graph_period second",
     // 100 % for each processor.
     more: |facts, _, page| {
-        let limit = facts.host(cpu::CPUS).unwrap_or(1) * 100;
+        let cpus = facts.host(cpu::CPUS).unwrap_or(1);
+        let limit = if facts.is_set("scaleto100") { 100 } else { cpus * 100 };
         page.put(format_args!("graph_args --base 1000 -r --lower-limit 0 --upper-limit {limit}\n"));
+        for name in facts.setting("ignore_fields").unwrap_or_default().split_ascii_whitespace() {
+            if CPU_GRAPH.fields.iter().any(|field| field.name == name) {
+                page.put(format_args!("{name}.graph no\n"));
+            }
+        }
+        for field in CPU_GRAPH.fields.iter().filter(|_| facts.is_set("scaleto100")) {
+            if (field.value)(facts, ObjectId::HOST) != Amount::Unknown {
+                page.put(format_args!("{0}.cdef {0},{cpus},/\n", field.name));
+            }
+        }
     },
     fields: &[
         Field {

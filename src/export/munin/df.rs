@@ -8,14 +8,16 @@ use watchd_probes::{ObjectId, ProbeId, filesystem};
 use super::Ask;
 use super::facts::{Amount, Clean, Facts};
 use super::graph::{Plugin, Shape};
+use super::limits;
 use crate::export::Page;
+use crate::model::Regex;
 
 pub const DF: Plugin = Plugin {
     name: "df",
     about: "Used space of each file system.",
     shape: Shape::Own {
         is_multigraph: false,
-        is_present: |facts| !shown(facts, EXCLUDED).is_empty(),
+        is_present: |facts| shown(facts, EXCLUDED).next().is_some(),
         write: |facts, ask, page| {
             write_head("Disk usage in percent", DF.about, ask, page);
             for object in shown(facts, EXCLUDED) {
@@ -30,7 +32,7 @@ pub const DF_INODE: Plugin = Plugin {
     about: "Used inodes of each file system.",
     shape: Shape::Own {
         is_multigraph: false,
-        is_present: |facts| !shown(facts, EXCLUDED_INODE).is_empty(),
+        is_present: |facts| shown(facts, EXCLUDED_INODE).next().is_some(),
         write: |facts, ask, page| {
             write_head("Inode usage in percent", DF_INODE.about, ask, page);
             for object in shown(facts, EXCLUDED_INODE) {
@@ -74,14 +76,36 @@ const EXCLUDED_INODE: &[&[u8]] = &[
     b"reiserfs",
 ];
 
-/// The file systems of a plugin: with blocks of their own and not of an excluded type.
-fn shown(facts: &Facts<'_>, excluded: &[&[u8]]) -> Vec<ObjectId> {
+/// The file systems of a plugin: with blocks of their own, not of an excluded type, and left in by the settings.
+fn shown<'a>(facts: &'a Facts<'_>, excluded: &'a [&[u8]]) -> impl Iterator<Item = ObjectId> + use<'a> {
     let view = facts.readings.view;
+    let told = facts.setting("exclude");
+    let (only, not) = (patterns(facts.setting("include_re")), patterns(facts.setting("exclude_re")));
     view.objects(ProbeId::Filesystem)
-        .filter(|object| !excluded.contains(&view.part(*object, TYPE)))
-        .filter(|object| !is_remote(view.part(*object, DEVICE), view.part(*object, TYPE)))
-        .filter(|object| facts.int(filesystem::SIZE, *object) != Some(0))
-        .collect()
+        .filter(move |object| {
+            let kind = view.part(*object, TYPE);
+            !told.map_or_else(
+                || excluded.contains(&kind),
+                |told| told.split_ascii_whitespace().any(|name| name.as_bytes() == kind),
+            )
+        })
+        .filter(move |object| {
+            let names = [view.part(*object, DEVICE), first_word(view.part(*object, MOUNT))];
+            let is_in = |patterns: &[Regex]| names.iter().any(|name| patterns.iter().any(|regex| regex.is_in(name)));
+            is_in(&only) || !is_in(&not)
+        })
+        .filter(move |object| !is_remote(view.part(*object, DEVICE), view.part(*object, TYPE)))
+        .filter(move |object| facts.int(filesystem::SIZE, *object) != Some(0))
+}
+
+/// Expressions of a setting, separated by blanks. The policy has warned of one that is not understood; it matches nothing.
+fn patterns(setting: Option<&str>) -> Vec<Regex> {
+    setting.unwrap_or_default().split_ascii_whitespace().filter_map(|text| Regex::new(text).ok()).collect()
+}
+
+/// The plugins split df's lines at white space, so a mount point ends at its first blank.
+fn first_word(mount: &[u8]) -> &[u8] {
+    mount.split(u8::is_ascii_whitespace).next().unwrap_or_default()
 }
 
 /// Whether `df -l` takes it for another host's.
@@ -93,7 +117,7 @@ fn is_remote(device: &[u8], kind: &[u8]) -> bool {
 const REMOTE: &[&[u8]] = &[b"acfs", b"afs", b"coda", b"auristorfs", b"fhgfs", b"gpfs", b"ibrix", b"ocfs2", b"vxfs"];
 
 fn write_head(title: &str, about: &str, ask: Ask, page: &mut Page) {
-    if ask == Ask::Config {
+    if ask.wants_config() {
         page.put(format_args!("graph_title {title}\ngraph_args --upper-limit 100 -l 0\n"));
         page.put(format_args!("graph_vlabel %\ngraph_scale no\ngraph_category disk\ngraph_info {about}\n"));
     }
@@ -104,14 +128,15 @@ fn write_field(facts: &Facts<'_>, object: ObjectId, ask: Ask, used: Amount, page
     let (mount, device) = (view.part(object, MOUNT), view.part(object, DEVICE));
     let says_nothing = matches!(device, b"tmpfs" | b"none" | b"udev" | b"simfs");
     let name = Clean(if says_nothing { mount } else { device });
-    if ask == Ask::Fetch {
-        return used.write(name, page);
+    if ask.wants_config() {
+        page.put(format_args!("{name}.label "));
+        page.push(first_word(mount));
+        page.put(format_args!("\n{name}.warning 92\n{name}.critical 98\n"));
+        limits::write(facts, &name, page);
     }
-    // The plugins split df's lines at white space, so a mount point ends at its first blank.
-    let label = mount.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    page.put(format_args!("{name}.label "));
-    page.push(label);
-    page.put(format_args!("\n{name}.warning 92\n{name}.critical 98\n"));
+    if ask.wants_values() {
+        used.write(name, page);
+    }
 }
 
 /// Percent of used and available, both in KiB rounded up as df has them.

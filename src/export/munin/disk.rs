@@ -161,9 +161,9 @@ fn write(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
     let devices = devices(facts);
     for aspect in &ASPECTS {
         page.put(format_args!("multigraph diskstats_{}\n", aspect.name));
-        if ask == Ask::Config {
+        if ask.wants_config() {
             page.put(format_args!("graph_title {}\n{}", aspect.title, aspect.head));
-            page.put(format_args!("graph_category disk\ngraph_width {}\n", width(&devices)));
+            page.put(format_args!("graph_category disk\ngraph_width {}\n", width(facts, &devices)));
             page.put(format_args!("graph_info {}\n", DISKSTATS.about));
         }
         for device in devices.iter().filter(|device| device.has(aspect)) {
@@ -189,8 +189,23 @@ fn devices<'a>(facts: &'a Facts<'_>) -> Vec<Device<'a>> {
         .collect();
     let names: Vec<_> = devices.iter().map(|device| device.name).collect();
     devices.retain(|device| !names.iter().any(|whole| is_partition(device.name, whole)));
+    devices.retain(|device| is_wanted(facts, device.name));
     devices.sort_unstable_by_key(|device| device.rank());
     devices
+}
+
+/// Whether the settings leave a device in: `include_only` and `exclude` are parts of names.
+fn is_wanted(facts: &Facts<'_>, name: &[u8]) -> bool {
+    let is_in = |list: &str| {
+        let parts = list.split(',').map(str::trim).map(|part| part.strip_prefix("/dev/").unwrap_or(part));
+        let mut parts = parts.filter(|part| !part.is_empty());
+        parts.any(|part| name.windows(part.len()).any(|piece| piece == part.as_bytes()))
+    };
+    match (facts.setting("include_only"), facts.setting("exclude")) {
+        (Some(only), _) => is_in(only),
+        (None, Some(excluded)) => !is_in(excluded),
+        (None, None) => true,
+    }
 }
 
 /// Whether one name is another with a number behind it; a name that ends in a digit has a `p` between.
@@ -204,11 +219,12 @@ fn is_partition(name: &[u8], whole: &[u8]) -> bool {
 }
 
 /// Pixels, wide enough for the longest name: Munin's own formula.
-fn width(devices: &[Device<'_>]) -> usize {
+fn width(facts: &Facts<'_>, devices: &[Device<'_>]) -> usize {
+    let usual = facts.setting("graph_width").and_then(|width| width.parse().ok()).unwrap_or(400);
     let longest = devices.iter().map(|device| device.name.len()).max().unwrap_or(0);
     let short = devices.iter().map(|device| device.short().len()).max().unwrap_or(0);
     let need = (6 * (74 + short)).max(6 * (42 + longest)).saturating_sub(97);
-    if need > 400 { need.next_multiple_of(50) } else { 400 }
+    if need > usual { usual + (need - usual).next_multiple_of(50) } else { usual }
 }
 
 struct Device<'a> {
@@ -263,7 +279,7 @@ impl<'a> Device<'a> {
 
     fn write(&self, aspect: &Aspect, ask: Ask, page: &mut Page) {
         page.put(format_args!("multigraph diskstats_{}.{}\n", aspect.name, Clean(self.name)));
-        if ask == Ask::Config {
+        if ask.wants_config() {
             page.put(format_args!("graph_title {} for /dev/", aspect.device_title));
             page.push(self.name);
             page.put(format_args!("\n{}graph_category disk\n", aspect.device_head));
@@ -280,9 +296,15 @@ fn share(what: f64, of: f64) -> f64 {
 
 impl Part {
     fn write(&self, device: &Device<'_>, name: Name<'_>, ask: Ask, page: &mut Page) {
-        if ask == Ask::Fetch {
-            return Amount::from((self.value)(device)).write(name, page);
+        if ask.wants_config() {
+            self.write_config(device, name, page);
         }
+        if ask.wants_values() {
+            Amount::from((self.value)(device)).write(name, page);
+        }
+    }
+
+    fn write_config(&self, device: &Device<'_>, name: Name<'_>, page: &mut Page) {
         page.put(format_args!("{name}.label "));
         page.push(if self.label.is_empty() { device.short() } else { self.label.as_bytes() });
         page.text("\n");

@@ -2,8 +2,9 @@
 
 use watchd_probes::{MetricId, ObjectId, Value};
 
+use super::Guest;
 use crate::export::{General, Page};
-use crate::model::Now;
+use crate::model::{Now, Settings};
 use crate::store::{Readings, Snapshot};
 
 /// One copy of the board and the time it is looked at.
@@ -12,6 +13,11 @@ pub struct Facts<'a> {
     pub snapshot: &'a Snapshot,
     pub readings: Readings<'a>,
     pub now: Now,
+    pub settings: &'a Settings,
+    /// Plugins of others, which somebody else has to run.
+    pub guests: &'a [Guest],
+    /// The plugin that is asked, by the name it was asked by.
+    pub plugin: &'a [u8],
 }
 
 /// The value of a field.
@@ -27,7 +33,22 @@ pub enum Amount {
 
 impl<'a> Facts<'a> {
     pub fn new(snapshot: &'a Snapshot, now: Now) -> Self {
-        Self { snapshot, readings: snapshot.readings(), now }
+        Self { snapshot, readings: snapshot.readings(), now, settings: Settings::NONE, guests: &[], plugin: b"" }
+    }
+
+    /// The same with settings of the plugins, and with plugins of others.
+    pub fn with(self, settings: &'a Settings, guests: &'a [Guest]) -> Self {
+        Self { settings, guests, ..self }
+    }
+
+    /// A setting of the plugin that is asked.
+    pub fn setting(&self, variable: &str) -> Option<&'a str> {
+        self.settings.get(self.plugin, variable)
+    }
+
+    /// Whether a setting says yes, as Munin's plugins understand it.
+    pub fn is_set(&self, variable: &str) -> bool {
+        self.setting(variable).is_some_and(|value| value.eq_ignore_ascii_case("yes") || value == "1")
     }
 
     /// A count as it is; a fraction is rounded to the nearest whole.

@@ -57,7 +57,7 @@ impl Graph {
     pub const NONE: fn(&Facts<'_>, ObjectId, &mut Page) = |_, _, _| {};
 
     pub fn write(&self, facts: &Facts<'_>, object: ObjectId, ask: Ask, page: &mut Page) {
-        if ask == Ask::Config {
+        if ask.wants_config() {
             page.text(self.head);
             page.text("\n");
             (self.more)(facts, object, page);
@@ -78,9 +78,12 @@ impl Field {
         if self.need == Need::Optional && value == Amount::Unknown {
             return;
         }
-        match ask {
-            Ask::Fetch => value.write(self.name, page),
-            Ask::Config => write_traits(self.name, self.traits, page),
+        if ask.wants_config() {
+            write_traits(self.name, self.traits, page);
+            super::limits::write(facts, &self.name, page);
+        }
+        if ask.wants_values() {
+            value.write(self.name, page);
         }
     }
 }
@@ -99,6 +102,7 @@ impl Plugin {
 
     /// Calls `give` for each plugin that this row stands for, with what follows its name.
     pub fn names(&self, facts: &Facts<'_>, give: &mut dyn FnMut(&[u8])) {
+        let facts = &Facts { plugin: self.name.as_bytes(), ..*facts };
         match &self.shape {
             Shape::Host(graph) if graph.has_values(facts, ObjectId::HOST) => give(b""),
             Shape::Own { is_present, .. } if is_present(facts) => give(b""),
@@ -113,6 +117,17 @@ impl Plugin {
         }
     }
 
+    /// Whether this row is meant by the name, and there is something to say.
+    pub fn has(&self, facts: &Facts<'_>, name: &[u8]) -> bool {
+        let Some(instance) = name.strip_prefix(self.name.as_bytes()) else { return false };
+        let facts = &Facts { plugin: name, ..*facts };
+        match &self.shape {
+            Shape::Each { probe, .. } => is_plain(instance) && facts.readings.view.find(*probe, instance).is_some(),
+            Shape::Host(graph) => instance.is_empty() && graph.has_values(facts, ObjectId::HOST),
+            Shape::Own { is_present, .. } => instance.is_empty() && is_present(facts),
+        }
+    }
+
     /// Answers when this row is meant by the name.
     pub fn answer(&self, facts: &Facts<'_>, ask: Ask, name: &[u8], page: &mut Page) -> bool {
         let Some(instance) = name.strip_prefix(self.name.as_bytes()) else { return false };
@@ -124,7 +139,7 @@ impl Plugin {
         match &self.shape {
             Shape::Host(graph) | Shape::Each { graph, .. } => {
                 graph.write(facts, object, ask, page);
-                if ask == Ask::Config {
+                if ask.wants_config() {
                     page.put(format_args!("graph_info {}\n", self.about));
                 }
             }

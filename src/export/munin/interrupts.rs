@@ -8,6 +8,7 @@ use watchd_probes::{ObjectId, ProbeId, interrupts};
 use super::Ask;
 use super::facts::{Amount, Facts};
 use super::graph::{Plugin, Shape, write_traits};
+use super::limits;
 use crate::export::Page;
 
 pub const IRQSTATS: Plugin = Plugin {
@@ -25,7 +26,7 @@ const LABEL_MAX: usize = 47;
 
 fn write(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
     let view = facts.readings.view;
-    if ask == Ask::Config {
+    if ask.wants_config() {
         page.text("graph_title Individual interrupts\ngraph_args --base 1000 --logarithmic\n");
         page.text("graph_vlabel interrupts / ${graph_period}\ngraph_category system\n");
         page.put(format_args!("graph_info {}\ngraph_order", IRQSTATS.about));
@@ -36,9 +37,12 @@ fn write(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
     }
     for object in view.objects(ProbeId::Interrupts) {
         let name = Name(view.part(object, 0));
-        match ask {
-            Ask::Config => write_config(facts, object, name, page),
-            Ask::Fetch => Amount::from(facts.int(interrupts::COUNT, object)).write(name, page),
+        if ask.wants_config() {
+            write_config(facts, object, name, page);
+            limits::write(facts, &name, page);
+        }
+        if ask.wants_values() {
+            Amount::from(facts.int(interrupts::COUNT, object)).write(name, page);
         }
     }
 }

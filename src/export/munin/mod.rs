@@ -14,8 +14,10 @@ mod df;
 mod disk;
 mod facts;
 mod graph;
+mod guest;
 mod host;
 mod interrupts;
+mod limits;
 mod memory;
 mod network;
 mod own;
@@ -24,6 +26,7 @@ mod session;
 
 pub use facts::Facts;
 pub use graph::{Plugin, Shape};
+pub use guest::Guest;
 pub use session::{Next, Session};
 
 use super::Page;
@@ -54,6 +57,7 @@ pub static PLUGINS: &[Plugin] = &[
     host::UPTIME,
     host::USERS,
     cpu::VMSTAT,
+    own::CLASSES,
     own::PRESSURE,
     own::RESTARTS,
     own::SELF,
@@ -65,6 +69,18 @@ pub static PLUGINS: &[Plugin] = &[
 pub enum Ask {
     Config,
     Fetch,
+    /// The configuration with the values in it: `dirtyconfig`.
+    Dirty,
+}
+
+impl Ask {
+    pub fn wants_config(self) -> bool {
+        self != Self::Fetch
+    }
+
+    pub fn wants_values(self) -> bool {
+        self != Self::Config
+    }
 }
 
 /// Calls `give` with the name of every plugin that has something to say on this host.
@@ -74,7 +90,13 @@ pub fn names(facts: &Facts<'_>, with_multigraph: bool, give: &mut dyn FnMut(&str
     }
 }
 
+/// Whether one of our own plugins has something to say under this name.
+pub fn is_ours(facts: &Facts<'_>, name: &[u8]) -> bool {
+    PLUGINS.iter().any(|plugin| plugin.has(facts, name))
+}
+
 /// Answers `config NAME` or `fetch NAME`, without the final dot. False when there is no such plugin here.
 pub fn answer(facts: &Facts<'_>, ask: Ask, name: &[u8], page: &mut Page) -> bool {
+    let facts = &Facts { plugin: name, ..*facts };
     PLUGINS.iter().any(|plugin| plugin.answer(facts, ask, name, page))
 }

@@ -5,6 +5,7 @@ use watchd_probes::{MetricId, ObjectId, ProbeId, network, sockets};
 use super::Ask;
 use super::facts::{Amount, Facts};
 use super::graph::{Field, Graph, Need, Plugin, Shape, write_traits};
+use super::limits;
 use crate::export::Page;
 
 pub const IF: Plugin = Plugin {
@@ -21,8 +22,10 @@ static IF_GRAPH: Graph = Graph {
     more: |facts, object, page| {
         title(facts, object, "traffic", page);
         // The bound is in bits although the values are bytes: that is what the files of a master have.
-        if let Some(speed) = facts.int(network::SPEED, object) {
-            page.put(format_args!("down.max {0}\nup.max {0}\n", speed * 8));
+        let told = facts.setting("speed").and_then(|megabits| megabits.parse::<u64>().ok());
+        let told = told.and_then(|megabits| megabits.checked_mul(1_000_000));
+        if let Some(bits) = told.or_else(|| facts.int(network::SPEED, object).map(|bytes| bytes * 8)) {
+            page.put(format_args!("down.max {bits}\nup.max {bits}\n"));
         }
     },
     fields: &[
@@ -150,22 +153,23 @@ const OPENINGS: &[(&str, MetricId)] = &[
 
 fn write_netstat(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
     page.text("multigraph netstat\n");
-    if ask == Ask::Config {
+    if ask.wants_config() {
         page.text("graph_title Netstat, combined\ngraph_args --units=si -l 1 --base 1000 --logarithmic\n");
         write_common(page);
     }
     for (name, metric) in OPENINGS {
-        match ask {
-            Ask::Config => {
-                page.put(format_args!("{name}.label {name}\n"));
-                write_traits(name, "type DERIVE\nmin 0\nmax 50000", page);
-            }
-            Ask::Fetch => Amount::from(facts.host(*metric)).write(name, page),
+        if ask.wants_config() {
+            page.put(format_args!("{name}.label {name}\n"));
+            write_traits(name, "type DERIVE\nmin 0\nmax 50000", page);
+            limits::write(facts, name, page);
+        }
+        if ask.wants_values() {
+            Amount::from(facts.host(*metric)).write(name, page);
         }
     }
     write_established(facts, ask, page);
     page.text("multigraph netstat_established\n");
-    if ask == Ask::Config {
+    if ask.wants_config() {
         page.text("graph_title Netstat, established only\ngraph_args --lower-limit 0\n");
         write_common(page);
     }
@@ -178,9 +182,12 @@ fn write_common(page: &mut Page) {
 }
 
 fn write_established(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
-    match ask {
-        Ask::Config => write_traits("established", "label established\ntype GAUGE", page),
-        Ask::Fetch => Amount::from(facts.host(sockets::TCP_ESTABLISHED)).write("established", page),
+    if ask.wants_config() {
+        write_traits("established", "label established\ntype GAUGE", page);
+        limits::write(facts, &"established", page);
+    }
+    if ask.wants_values() {
+        Amount::from(facts.host(sockets::TCP_ESTABLISHED)).write("established", page);
     }
 }
 

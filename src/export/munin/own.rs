@@ -1,13 +1,16 @@
-//! Plugins about watchd itself and what Munin has no plugin for: watchd_services, watchd_restarts, watchd_pressure, watchd_self.
+//! Plugins about watchd itself and what Munin has no plugin for: watchd_services, watchd_restarts, watchd_classes,
+//! watchd_pressure, watchd_self.
 
 use watchd_probes::pressure;
 
 use super::Ask;
 use super::facts::{Amount, Clean, Facts};
 use super::graph::{Field, Graph, Need, Plugin, Shape, write_traits};
+use super::limits;
 use crate::export::Page;
-use crate::model::ServiceState;
+use crate::model::{ClassKind, ServiceState};
 use crate::store::ServiceRow;
+use crate::store::board::ClassRow;
 use crate::store::board::text;
 
 pub const SERVICES: Plugin = Plugin {
@@ -40,19 +43,20 @@ pub const RESTARTS: Plugin = Plugin {
 
 fn write_services(facts: &Facts<'_>, ask: Ask, (head, about): (&str, &str), page: &mut Page) {
     let is_restarts = about == RESTARTS.about;
-    if ask == Ask::Config {
+    if ask.wants_config() {
         page.text(head);
         page.put(format_args!("graph_category watchd\ngraph_info {about}\n"));
     }
     for service in &facts.snapshot.services {
         let name = Clean(text(&service.id).as_bytes());
-        match ask {
-            Ask::Config => {
-                page.put(format_args!("{name}.label {}\n", text(&service.id)));
-                write_traits(name, if is_restarts { "type DERIVE\nmin 0" } else { "min 0\nmax 1\ncritical 1:" }, page);
-            }
-            Ask::Fetch if is_restarts => Amount::Int(service.restarts.into()).write(name, page),
-            Ask::Fetch => readiness(service).write(name, page),
+        if ask.wants_config() {
+            page.put(format_args!("{name}.label {}\n", text(&service.id)));
+            write_traits(name, if is_restarts { "type DERIVE\nmin 0" } else { "min 0\nmax 1\ncritical 1:" }, page);
+            limits::write(facts, &name, page);
+        }
+        if ask.wants_values() {
+            let value = if is_restarts { Amount::Int(service.restarts.into()) } else { readiness(service) };
+            value.write(name, page);
         }
     }
 }
@@ -63,6 +67,40 @@ fn readiness(service: &ServiceRow) -> Amount {
         ServiceState::Ready => Amount::Int(1),
         ServiceState::Unknown | ServiceState::Paused => Amount::Unknown,
         _ => Amount::Int(0),
+    }
+}
+
+pub const CLASSES: Plugin = Plugin {
+    name: "watchd_classes",
+    about: "Which classes are true: those that readings make true, and those that the policy defines.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| facts.snapshot.classes.iter().any(is_told),
+        write: write_classes,
+    },
+};
+
+/// Fixed facts, the time of day and what other plugins tell are left out.
+fn is_told(class: &ClassRow) -> bool {
+    matches!(class.kind(), Some(ClassKind::Measured | ClassKind::Defined))
+}
+
+fn write_classes(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
+    if ask.wants_config() {
+        page.text("graph_title Classes\ngraph_args --base 1000 -l 0 --upper-limit 1\n");
+        page.text("graph_vlabel true\ngraph_scale no\ngraph_category watchd\n");
+        page.put(format_args!("graph_info {}\n", CLASSES.about));
+    }
+    for class in facts.snapshot.classes.iter().filter(|class| is_told(class)) {
+        let name = Clean(text(&class.name).as_bytes());
+        if ask.wants_config() {
+            page.put(format_args!("{name}.label {}\n", text(&class.name)));
+            write_traits(name, "min 0\nmax 1", page);
+            limits::write(facts, &name, page);
+        }
+        if ask.wants_values() {
+            Amount::Int(class.is_on().into()).write(name, page);
+        }
     }
 }
 

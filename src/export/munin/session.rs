@@ -4,7 +4,7 @@
 //! at the next white space. A name is compared with what the board has and is never a path. One deviation from
 //! munin-node: a node whose name has capitals lists its plugins all the same.
 
-use super::{Ask, Facts, answer, names};
+use super::{Ask, Facts, Guest, answer, is_ours, names};
 use crate::export::Page;
 
 /// What to do with the connection after a line.
@@ -12,6 +12,8 @@ use crate::export::Page;
 pub enum Next {
     More,
     Close,
+    /// A plugin of somebody else, by its place in the list, has to be run before anything is said.
+    Guest(usize, Ask),
 }
 
 /// What one client has negotiated.
@@ -19,6 +21,8 @@ pub enum Next {
 pub struct Session {
     /// The client understands plugins of several graphs.
     multigraph: bool,
+    /// It takes values with the configuration. Once said, that stays.
+    dirty: bool,
 }
 
 const UNKNOWN: &str = "# Unknown command. Try cap, list, nodes, config, fetch, version or quit\n";
@@ -27,6 +31,11 @@ impl Session {
     /// What the node says before it is asked.
     pub fn greet(host: &str, page: &mut Page) {
         page.put(format_args!("# munin node at {host}\n"));
+    }
+
+    /// Whether a line asks what there is.
+    pub fn is_about_names(line: &[u8]) -> bool {
+        after(line, b"list").is_some() || after(line, b"nodes").is_some()
     }
 
     /// What a line gets that is longer than anything that could mean something.
@@ -41,16 +50,18 @@ impl Session {
             return Next::Close;
         }
         if let Some(words) = after(line, b"cap") {
-            self.multigraph = words.split(|byte| *byte == b' ').any(|word| word == b"multigraph");
+            let has = |wanted: &[u8]| words.split(|byte| *byte == b' ').any(|word| word == wanted);
+            self.multigraph = has(b"multigraph");
+            self.dirty |= has(b"dirtyconfig");
             page.text("cap multigraph dirtyconfig\n");
         } else if let Some(rest) = after(line, b"list") {
             self.list(rest, host, facts, page);
         } else if after(line, b"nodes").is_some() {
-            page.put(format_args!("{}\n.\n", Lower(host)));
+            nodes(host, facts.guests, page);
         } else if let Some(name) = after(line, b"config") {
-            reply(facts, Ask::Config, name, page);
+            return reply(facts, if self.dirty { Ask::Dirty } else { Ask::Config }, name, page);
         } else if let Some(name) = after(line, b"fetch") {
-            reply(facts, Ask::Fetch, name, page);
+            return reply(facts, Ask::Fetch, name, page);
         } else if after(line, b"version").is_some() {
             page.put(format_args!("munins node on {host} version: watchd {}\n", env!("CARGO_PKG_VERSION")));
         } else {
@@ -64,16 +75,30 @@ impl Session {
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
         let wanted = wanted.split(|byte| !is_name(byte)).next().unwrap_or_default();
         let start = page.len();
-        if wanted.is_empty() || wanted.eq_ignore_ascii_case(host.as_bytes()) {
-            names(facts, self.multigraph, &mut |plugin, instance| {
-                if page.len() > start {
-                    page.text(" ");
-                }
-                page.text(plugin);
-                page.push(instance);
-            });
+        let give = |parts: [&[u8]; 2], page: &mut Page| {
+            if page.len() > start {
+                page.text(" ");
+            }
+            parts.into_iter().for_each(|part| page.push(part));
+        };
+        let is_own = wanted.is_empty() || wanted.eq_ignore_ascii_case(host.as_bytes());
+        if is_own {
+            names(facts, self.multigraph, &mut |plugin, instance| give([plugin.as_bytes(), instance], page));
+        }
+        for guest in facts.guests.iter().filter(|guest| self.understands(guest)) {
+            let is_there = match &guest.host {
+                Some(there) => wanted.eq_ignore_ascii_case(there.as_bytes()),
+                None => is_own,
+            };
+            if is_there && !is_ours(facts, guest.name.as_bytes()) {
+                give([guest.name.as_bytes(), b""], page);
+            }
         }
         page.text("\n");
+    }
+
+    fn understands(&self, guest: &Guest) -> bool {
+        !guest.is_silent && (self.multigraph || !guest.is_multigraph) && (self.dirty || !guest.is_dirty)
     }
 }
 
@@ -83,18 +108,39 @@ fn after<'a>(line: &'a [u8], command: &[u8]) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(command).then_some(rest)
 }
 
-fn reply(facts: &Facts<'_>, ask: Ask, rest: &[u8], page: &mut Page) {
+/// The node itself, and the virtual hosts that plugins belong to.
+fn nodes(host: &str, guests: &[Guest], page: &mut Page) {
+    page.put(format_args!("{}\n", Lower(host)));
+    for (place, guest) in guests.iter().enumerate() {
+        let known = || guests.iter().take(place).any(|other| other.host == guest.host);
+        match &guest.host {
+            Some(there) if !there.eq_ignore_ascii_case(host) && !known() => page.put(format_args!("{there}\n")),
+            _ => {}
+        }
+    }
+    page.text(".\n");
+}
+
+fn reply(facts: &Facts<'_>, ask: Ask, rest: &[u8], page: &mut Page) -> Next {
     let name = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"\t")).unwrap_or(rest);
     let name = name.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    if !is_ours(facts, name)
+        && let Some(place) = facts.guests.iter().position(|guest| guest.name.as_bytes() == name)
+    {
+        return Next::Guest(place, ask);
+    }
     let start = page.len();
+    // Old readings are not told as new ones.
+    let is_fresh = facts.snapshot.header.is_fresh(facts.now);
+    let ask = if ask == Ask::Dirty && !is_fresh { Ask::Config } else { ask };
     if !answer(facts, ask, name, page) {
         page.text("# Unknown service\n");
-    } else if ask == Ask::Fetch && !facts.snapshot.header.is_fresh(facts.now) {
-        // Old readings are not told as new ones.
+    } else if ask == Ask::Fetch && !is_fresh {
         page.truncate(start);
         page.text("# Timed out\n");
     }
     page.text(".\n");
+    Next::More
 }
 
 /// A host name in lower case.

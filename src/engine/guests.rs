@@ -1,0 +1,242 @@
+//! Runs the Munin plugins of others for the door, which has no file system, no privileges and no way to start anything.
+//!
+//! The door says which plugin of the list, what it is asked and for whom; nothing it says becomes a path or a word of a command but
+//! a number and an address. The plugin's output goes into a pipe whose end the door gets, so that core reads none of it. So
+//! many run at a time, so many are started in a time, and each has a deadline for its whole process group.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::model::{Call, Command, Ending, Fortune, GuestAsk, GuestSpec, Launch, Word};
+use crate::sys::epoll::{Interest, Poller};
+use crate::sys::files;
+use crate::sys::line::Line;
+use crate::sys::pidfd::Pidfd;
+use crate::sys::spawn::{self, Fault, Output, Plan, Report};
+
+use super::tokens::Token;
+
+mod environment;
+
+/// Plugins that run at a time.
+pub const RUNNING: usize = 16;
+/// Starts that may come at once, and one more for each such time.
+const BURST: u32 = 100;
+const REFILL: Duration = Duration::from_millis(50);
+/// Between asking a plugin to end and ending it.
+const GRACE: Duration = Duration::from_secs(2);
+/// Messages heard in one turn.
+const BATCH: usize = 32;
+
+/// What the owner wants of the plugins of others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kitchen {
+    pub specs: Vec<GuestSpec>,
+    /// Where plugins keep what they remember, a directory for each account.
+    pub state: String,
+    /// The node's name.
+    pub host: String,
+}
+
+/// The line to the door and what runs.
+#[derive(Default)]
+pub struct Guests {
+    line: Option<Line>,
+    running: Vec<Running>,
+    starts: u32,
+    refilled: Duration,
+}
+
+struct Running {
+    ticket: u32,
+    process: Pidfd,
+    report: Option<Report>,
+    deadline: Duration,
+    /// The door has been told that it took too long, or there is a new door.
+    is_late: bool,
+}
+
+impl Guests {
+    /// Makes the line for a new door and gives its end; what ran for the last one is ended.
+    pub fn open(&mut self, kitchen: &Kitchen, poller: &Poller, mono: Duration) -> std::io::Result<Option<Line>> {
+        self.close(poller);
+        if kitchen.specs.is_empty() {
+            return Ok(None);
+        }
+        let (ours, theirs) = Line::pair()?;
+        poller.add(&ours, Token::Guests.pack(), Interest::Read)?;
+        (self.line, self.starts, self.refilled) = (Some(ours), BURST, mono);
+        for (name, uid, _) in kitchen.specs.iter().filter_map(|spec| spec.account.as_ref()) {
+            // A plugin whose directory cannot be made says so itself, when it needs it.
+            let _ = files::dir_for(std::path::Path::new(&kitchen.state), name, *uid);
+        }
+        Ok(Some(theirs))
+    }
+
+    /// Ends everything that runs, at once.
+    pub fn close(&mut self, poller: &Poller) {
+        if let Some(line) = self.line.take() {
+            poller.remove(&line);
+        }
+        for running in &mut self.running {
+            let _ = running.process.send_group(libc::SIGKILL);
+            running.is_late = true;
+        }
+    }
+
+    /// Hears what the door wants.
+    pub fn on_ready(&mut self, kitchen: &Kitchen, poller: &Poller, mono: Duration) {
+        for _ in 0..BATCH {
+            let mut bytes = [0; Call::LEN + 1];
+            let Some(line) = &self.line else { return };
+            match line.hear(&mut bytes) {
+                Ok((0, _)) => return self.close(poller),
+                Ok((len, _)) => {
+                    if let Some(call) = bytes.get(..len).and_then(Call::from_bytes) {
+                        self.answer(call, kitchen, mono);
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn answer(&mut self, call: Call, kitchen: &Kitchen, mono: Duration) {
+        let spec = kitchen.specs.get(usize::from(call.guest)).filter(|_| self.may_start(mono));
+        let is_started = spec.is_some_and(|spec| self.start(call, spec, kitchen, mono).is_ok());
+        if !is_started {
+            self.say(call.ticket, Fortune::Refused);
+        }
+    }
+
+    /// Takes one start out of the allowance.
+    fn may_start(&mut self, mono: Duration) -> bool {
+        while self.refilled + REFILL <= mono && self.starts < BURST {
+            self.refilled += REFILL;
+            self.starts += 1;
+        }
+        if self.starts == BURST {
+            self.refilled = mono;
+        }
+        let may = self.starts > 0 && self.running.len() < RUNNING;
+        self.starts -= u32::from(may);
+        may
+    }
+
+    fn start(&mut self, call: Call, spec: &GuestSpec, kitchen: &Kitchen, mono: Duration) -> Result<(), Fault> {
+        let system = |what| move |error| Fault::System { what, error };
+        let launch =
+            Launch { env: environment::of(spec, kitchen, call), ..Launch::new(Command::Exec(words(spec, call.ask))) };
+        let mut plan = Plan::prepare(&launch, Output::Answer)?;
+        if let Some((_, uid, groups)) = &spec.account {
+            plan.set_ids(*uid, groups);
+        }
+        let held = spawn::hold(plan)?;
+        let process = Pidfd::open(held.pid()).map_err(system("watch the plugin"))?;
+        let running = held.release().map_err(system("let the plugin go"))?;
+        let handed = self.line.as_ref().zip(running.output.as_ref()).map(|(line, output)| {
+            line.hand_over(&Word { ticket: call.ticket, fortune: Fortune::Started }.to_bytes(), output.as_fd())
+        });
+        if !matches!(handed, Some(Ok(()))) {
+            let _ = process.send_group(libc::SIGKILL);
+        }
+        let deadline = mono + spec.timeout;
+        self.running.push(Running {
+            ticket: call.ticket,
+            process,
+            report: Some(running.report),
+            deadline,
+            is_late: false,
+        });
+        Ok(())
+    }
+
+    fn say(&self, ticket: u32, fortune: Fortune) {
+        // A door that does not listen is as good as dead; its successor asks again.
+        let _ = self.line.as_ref().map(|line| line.say(&Word { ticket, fortune }.to_bytes()));
+    }
+
+    /// A child has ended. True when it was one of ours.
+    pub fn on_child(&mut self, pid: i32, ending: Ending) -> bool {
+        let Some(place) = self.running.iter().position(|running| running.process.pid() == pid) else { return false };
+        let mut running = self.running.swap_remove(place);
+        if !running.is_late {
+            let is_program = running.report.take().and_then(Report::read).is_none();
+            let is_well = is_program && ending == Ending::Exit(0);
+            self.say(running.ticket, if is_well { Fortune::Ended } else { Fortune::Failed });
+        }
+        true
+    }
+
+    /// When the next plugin has had enough time.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.running.iter().map(|running| running.deadline).min()
+    }
+
+    /// Ends plugins that take too long: asks first, then does not ask. The door is told at once.
+    pub fn expire(&mut self, mono: Duration) {
+        let mut late = heapless::Vec::<u32, RUNNING>::new();
+        for running in self.running.iter_mut().filter(|running| running.deadline <= mono) {
+            let signal = if running.is_late { libc::SIGKILL } else { libc::SIGHUP };
+            let _ = running.process.send_group(signal);
+            if !std::mem::replace(&mut running.is_late, true) {
+                let _ = late.push(running.ticket);
+            }
+            running.deadline = mono + GRACE;
+        }
+        late.iter().for_each(|ticket| self.say(*ticket, Fortune::TimedOut));
+    }
+}
+
+/// The words of the command.
+fn words(spec: &GuestSpec, ask: GuestAsk) -> Vec<String> {
+    let argument = if ask == GuestAsk::Fetch { None } else { Some("config") };
+    let mut words = Vec::new();
+    for word in &spec.words {
+        if word == "%c" {
+            words.extend([spec.path.as_str()].into_iter().chain(argument).map(str::to_owned));
+        } else {
+            words.push(word.clone());
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn spec(words: &[&str]) -> GuestSpec {
+        GuestSpec {
+            name: "foo_bar".to_owned(),
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            path: "/p/foo_bar".to_owned(),
+            account: None,
+            variables: vec![("PATH".to_owned(), "/x".to_owned()), ("a".to_owned(), "1".to_owned())],
+            timeout: Duration::from_secs(60),
+            host_name: None,
+        }
+    }
+
+    #[test]
+    fn a_plugin_is_asked_by_its_argument() {
+        for (given, ask, expect) in [
+            (&["%c"][..], GuestAsk::Fetch, "/p/foo_bar"),
+            (&["%c"], GuestAsk::Config, "/p/foo_bar config"),
+            (&["/bin/sh", "%c"], GuestAsk::Dirty, "/bin/sh /p/foo_bar config"),
+            (&["nice", "-n", "5", "%c", "x"], GuestAsk::Fetch, "nice -n 5 /p/foo_bar x"),
+        ] {
+            assert_eq!(words(&spec(given), ask).join(" "), expect);
+        }
+    }
+
+    #[test]
+    fn starts_are_rationed() {
+        let mut guests = Guests { starts: BURST, ..Guests::default() };
+        let start = Duration::from_secs(100);
+        let count = |guests: &mut Guests, mono| (0..1000).filter(|_| guests.may_start(mono)).count();
+        assert_eq!(count(&mut guests, start), 100);
+        assert_eq!(count(&mut guests, start + Duration::from_secs(1)), 20);
+        assert_eq!(count(&mut guests, start + Duration::from_secs(3600)), 100);
+    }
+}

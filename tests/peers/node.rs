@@ -1,0 +1,254 @@
+//! A real munin-node and ours on the same host at the same moment: the same plugins, attribute by attribute, and values that a few
+//! seconds can explain. What ours has no plugin for it runs, as the other does.
+//!
+//! A munin-node that lies elsewhere than in the system's directories is found through `MUNIN_NODE_ROOT`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Home, is_root, net, skip, until};
+
+/// Links of a directory of plugins; a name with a wildcard stands before what it is linked as.
+const LINKS: &[(&str, &str)] = &[
+    // Those that we have ourselves.
+    ("cpu", "cpu"),
+    ("df", "df"),
+    ("df_inode", "df_inode"),
+    ("diskstats", "diskstats"),
+    ("entropy", "entropy"),
+    ("forks", "forks"),
+    ("fw_packets", "fw_packets"),
+    ("interrupts", "interrupts"),
+    ("irqstats", "irqstats"),
+    ("load", "load"),
+    ("memory", "memory"),
+    ("open_files", "open_files"),
+    ("open_inodes", "open_inodes"),
+    ("proc_pri", "proc_pri"),
+    ("processes", "processes"),
+    ("swap", "swap"),
+    ("threads", "threads"),
+    ("uptime", "uptime"),
+    ("users", "users"),
+    ("if_", "if_eth0"),
+    ("if_err_", "if_err_eth0"),
+    // Those that are run: shell and Perl, one or many graphs, with and without settings.
+    ("df_abs", "df_abs"),
+    ("tcp", "tcp"),
+    ("proc", "proc"),
+    ("multips", "multips"),
+    ("multips_memory", "multips_memory"),
+    ("buddyinfo", "buddyinfo"),
+    ("ps_", "ps_perl"),
+    ("port_", "port_22"),
+    ("fw_conntrack", "fw_conntrack"),
+    ("fw_forwarded_local", "fw_forwarded_local"),
+    ("munin_stats", "munin_stats"),
+    ("if_", "if_lo.copy"),
+];
+
+const CONF: &str = "[df*]\nenv.warning 91\nenv.critical 97\nenv.exclude_re ^/run/user ^/tmp\n[proc]\nenv.procname perl|sh\n\
+                    [cpu]\nenv.system_warning 50%\n[multips]\nenv.names perl sh\n[fw_*]\nuser root\n[munin_stats]\nuser munin\n\
+                    group munin\n[irqstats]\nenv.iNMI_warning 5\n[port_22]\nenv.count_critical 100\n";
+
+/// A munin-node that ends with the test.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn root() -> PathBuf {
+    std::env::var_os("MUNIN_NODE_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+/// A script of munin-node's package, with another configuration directory than the one it was built with.
+fn script(name: &str, conf: &Path, state: &Path) -> Command {
+    let mut command = Command::new("perl");
+    // As its first line asks for.
+    if name == "munin-node" {
+        command.arg("-T");
+    }
+    command.arg(format!("-I{}", root().join("usr/share/perl5").display())).arg("-e").arg(format!(
+        "use Munin::Common::Defaults; BEGIN {{ no warnings; $Munin::Common::Defaults::MUNIN_CONFDIR = q({}); \
+         $Munin::Common::Defaults::MUNIN_PLUGSTATE = q({}); \
+         my $own = q({}); $Munin::Common::Defaults::MUNIN_LIBDIR = $own if -e $own; }} $0 = q({name}); do q({}); die $@ if $@; exit main();",
+        conf.display(),
+        state.display(),
+        conf.join("lib").display(),
+        root().join("usr/sbin").join(name).display()
+    ));
+    command.arg("--");
+    command
+}
+
+/// A configuration directory for both, and the first of them started.
+fn set_up(home: &Home, port: u16) -> Option<Node> {
+    let plugins = home.scratch.dir_of("munin/plugins", None);
+    for folder in ["munin", "munin/plugins", "munin/plugin-conf.d", "memory", "memory-node"] {
+        home.scratch.dir_of(folder, None);
+    }
+    for (target, name) in LINKS {
+        let target = Path::new("/usr/share/munin/plugins").join(target);
+        if target.exists() {
+            symlink(target, plugins.join(name)).expect("a link can be made");
+        }
+    }
+    home.scratch.write("munin/plugin-conf.d/all", CONF);
+    let conf = format!(
+        "log_level 4\nlog_file @/node.log\npid_file @/node.pid\nbackground 0\nsetsid 0\nuser root\ngroup root\n\
+         host_name told.example\nhost 127.0.0.1\nport {port}\nallow .*\n"
+    );
+    home.scratch.write("munin/munin-node.conf", &conf.replace('@', &home.scratch.dir.to_string_lossy()));
+    let mut command = script("munin-node", &home.scratch.path("munin"), &home.scratch.path("memory-node"));
+    command.arg("--config").arg(home.scratch.path("munin/munin-node.conf"));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+    Some(Node(child))
+}
+
+#[test]
+fn a_real_munin_node_and_ours_tell_the_same() {
+    if !root().join("usr/sbin/munin-node").exists() || !Path::new("/usr/share/munin/plugins").exists() {
+        return skip("there is no munin-node (package munin-node)");
+    }
+    if !is_root() {
+        return skip("only root lets plugins become other accounts");
+    }
+    let (theirs, ours) = (net::free_port(), net::free_port());
+    let config = format!(
+        "[watchd]\ncycle = \"1s\"\n[munin]\nlisten = [\"127.0.0.1:{ours}\"]\nhost-name = \"told.example\"\n\
+         plugins = \"@/munin/plugins\"\nplugin-conf = \"@/munin/plugin-conf.d\"\nplugin-state = \"@/memory\"\n"
+    );
+    let home = Home::new("node", &config);
+    let node = set_up(&home, theirs).expect("munin-node can be started");
+    let mut daemon = home.start();
+    daemon.wait_for("two cycles", |snapshot| (snapshot.header.cycles > 2).then_some(()));
+    let list = "cap multigraph\nlist";
+    let listed = until("its list", || Some(net::munin(theirs, list)).filter(|list| list.contains("cpu")));
+    let also = net::munin(ours, list);
+    let mut faults = Vec::new();
+    let mut values = 0;
+    let names: Vec<&str> = listed.lines().nth(1).expect("a list").split_whitespace().collect();
+    assert!(names.len() > 20, "{listed}");
+    for name in names {
+        if !also.split_whitespace().any(|known| known == name) {
+            faults.push(format!("{name} is not in {also}"));
+            continue;
+        }
+        let config = format!("cap multigraph\nconfig {name}");
+        compare_config(name, &net::munin(theirs, &config), &net::munin(ours, &config), &mut faults);
+        let fetch = format!("fetch {name}");
+        let [before, between, after] = [theirs, ours, theirs].map(|port| net::munin(port, &fetch));
+        values += compare_values(name, [&before, &between, &after], &mut faults);
+    }
+    drop(node);
+    assert!(faults.is_empty(), "\n{}\n{}", faults.join("\n"), daemon.said());
+    assert!(values > 100, "{values} values were compared");
+}
+
+/// `graph attribute` and `graph field.attribute`, as a master understands them: of a graph the first counts, of a field the last.
+fn understood(text: &str) -> BTreeMap<String, String> {
+    let (mut graph, mut found) = (String::new(), BTreeMap::new());
+    for line in text.lines().filter(|line| !line.starts_with('#') && *line != "." && !line.starts_with("cap ")) {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        match key {
+            "multigraph" => value.clone_into(&mut graph),
+            "graph_info" => {}
+            _ if key.ends_with(".info") || key.ends_with(".extinfo") => {}
+            _ if key.contains('.') => drop(found.insert(format!("{graph} {key}"), value.trim().to_owned())),
+            _ => drop(found.entry(format!("{graph} {key}")).or_insert_with(|| value.trim().to_owned())),
+        }
+    }
+    found
+}
+
+fn compare_config(name: &str, theirs: &str, ours: &str, faults: &mut Vec<String>) {
+    let (theirs, ours) = (understood(theirs), understood(ours));
+    for key in theirs.keys().chain(ours.keys().filter(|key| !theirs.contains_key(*key))) {
+        let (their, our) = (theirs.get(key), ours.get(key));
+        // Devices of the device mapper are called by their numbers, and the width follows the longest name.
+        if their != our && !key.ends_with(" graph_width") {
+            faults.push(format!("config {name}: {key} is {our:?}, not {their:?}"));
+        }
+    }
+}
+
+/// How many values were compared: each lies between two of the other's, or near them.
+fn compare_values(name: &str, [before, ours, after]: [&str; 3], faults: &mut Vec<String>) -> usize {
+    let number = |text: &BTreeMap<String, String>, key: &str| text.get(key).and_then(|value| value.parse::<f64>().ok());
+    let (before, ours, after) = (understood(before), understood(ours), understood(after));
+    let mut count = 0;
+    for key in before.keys() {
+        let (Some(low), Some(high)) = (number(&before, key), number(&after, key)) else { continue };
+        let Some(value) = number(&ours, key) else {
+            faults.push(format!("fetch {name}: {key} is {:?}, not {low}", ours.get(key)));
+            continue;
+        };
+        count += 1;
+        let (low, high) = (low.min(high), low.max(high));
+        // A cycle and the three questions are some seconds; a busy host moves memory and processes meanwhile, and the readers of
+        // the other node are processes themselves. Rates of disks are those of another span.
+        let slack = (high.abs() * 0.15).max(match name {
+            "processes" | "proc_pri" | "threads" | "cpu" => 1000.0,
+            "memory" => 256.0 * 1024.0 * 1024.0,
+            _ => 60.0,
+        });
+        if name != "diskstats" && (value < low - slack || value > high + slack) {
+            faults.push(format!("fetch {name}: {key} is {value}, not {low} to {high}"));
+        }
+    }
+    count
+}
+
+#[test]
+fn munin_node_configure_proposes_the_plugin_of_ours() {
+    if !root().join("usr/sbin/munin-node-configure").exists() {
+        return skip("there is no munin-node (package munin-node)");
+    }
+    let home = Home::new("configure", "[watchd]\ncycle = \"1s\"\n[process.web]\nrun = [\"/bin/sleep\", \"1000\"]\n");
+    let mut daemon = home.start();
+    daemon.wait_for("its service", |snapshot| snapshot.service("web").map(|_| ()));
+    let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin");
+    let conf = home.scratch.dir_of("conf", None);
+    let plugin = home.scratch.dir_of("conf/lib", None).join("plugins/watchd_");
+    home.scratch.dir_of("conf/lib/plugins", None);
+    fs::copy(contrib.join("watchd_"), &plugin).expect("it can be copied");
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    home.scratch.dir_of("conf/plugins", None);
+    home.scratch.dir_of("conf/plugin-conf.d", None);
+    let user = if is_root() { "root" } else { "nobody" };
+    let settings = format!(
+        "[watchd_*]\nuser {user}\nenv.watchd {}\nenv.run_dir {}\n",
+        crate::harness::binary().display(),
+        home.run_dir().display()
+    );
+    fs::write(conf.join("plugin-conf.d/watchd"), settings).expect("a file can be written");
+    fs::write(conf.join("munin-node.conf"), "host_name told.example\n").expect("a file can be written");
+    let run = |more: &[&str]| {
+        let mut command = script("munin-node-configure", &conf, &home.scratch.dir_of("memory", None));
+        command.args(more);
+        let output = command.output().expect("it can be run");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let suggested = run(&["--suggest"]);
+    let line = suggested.lines().find(|line| line.starts_with("watchd_")).unwrap_or_else(|| panic!("{suggested}"));
+    assert!(line.contains("| yes") && line.contains("services") && line.contains("self"), "{suggested}");
+    let shell = run(&["--shell"]);
+    let link = format!("ln -s '{}' '{}/watchd_services'", plugin.display(), conf.join("plugins").display());
+    assert!(shell.contains(&link), "{shell}");
+    symlink(&plugin, conf.join("plugins/watchd_services")).expect("a link can be made");
+    for (words, expect) in
+        [(&["watchd_services", "config"][..], "web.label web\n"), (&["watchd_services"], "web.value 1\n")]
+    {
+        let mut command = script("munin-run", &conf, &home.scratch.path("memory"));
+        command.arg("--ignore-systemd-properties").args(words);
+        let output = command.output().expect("it can be run");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(expect), "{words:?}: {output:?}");
+    }
+}
