@@ -10,7 +10,7 @@ use std::time::Duration;
 use watchd::config::{PluginSection, read_plugin_conf};
 use watchd::export::Page;
 use watchd::export::munin::{Ask, Facts, Next, Session, answer, names};
-use watchd::model::{Now, Setting, Settings};
+use watchd::model::{Now, PluginSetting, Settings};
 
 mod recorded;
 
@@ -147,7 +147,7 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// Sections of plugin-conf.d as the door gets them.
 fn settings(sections: Vec<PluginSection>) -> Settings {
-    let setting = |section: PluginSection| Setting { section: section.name, variables: section.variables };
+    let setting = |section: PluginSection| PluginSetting { section: section.name, variables: section.variables };
     Settings::new(sections.into_iter().map(setting).collect())
 }
 
