@@ -8,6 +8,8 @@ mod harness;
 
 #[path = "peers/browser.rs"]
 mod browser;
+#[path = "peers/chromium.rs"]
+mod chromium;
 #[path = "peers/munin.rs"]
 mod munin;
 #[path = "peers/node.rs"]
@@ -19,7 +21,7 @@ use std::path::Path;
 
 use harness::{Home, net, until};
 
-/// A watchd that tells everything it knows, with one service that runs and one that cannot.
+/// A watchd that tells everything it knows, with one service that runs, one that cannot, and one that does not always.
 struct Told {
     home: Home,
     munin: u16,
@@ -32,6 +34,8 @@ impl Told {
         let config = format!(
             "[watchd]\ncycle = \"1s\"\n[munin]\nlisten = [\"127.0.0.1:{munin}\"]\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n\
              [process.stamper]\nrun = [\"@/stamp\", \"@/stamper\"]\n\
+             [process.moody]\nrun = [\"/bin/sh\", \"-c\", \"[ ! -e @/refuse ] && exec @/stamp @/moody\"]\n\
+             backoff = [\"200ms\", \"1s\"]\nlimit = \"500/10m\"\n\
              [process.broken]\nrun = [\"/bin/false\"]\nlimit = \"2/10m\"\n[disk.root]\npath = \"/\"\n"
         );
         let home = Home::new(name, &config);

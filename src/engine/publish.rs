@@ -33,6 +33,10 @@ impl Publisher {
             started_mono_ms: millis(now.mono),
             version: fixed(env!("CARGO_PKG_VERSION")),
             host: fixed(&loaded.host),
+            kernel_release: fixed(&daemon::kernel_fact("osrelease")),
+            kernel_version: fixed(&daemon::kernel_fact("version")),
+            node_name: fixed(&daemon::kernel_fact("hostname")),
+            domain_name: fixed(&daemon::kernel_fact("domainname")),
             state_ok: 1,
             ..Header::default()
         };

@@ -157,7 +157,9 @@ impl Family<'_> {
     }
 
     fn word(&self, format: Format) -> &'static str {
-        match (self.kind, format) {
+        // There, what the kernel counts for its network is untyped, whatever it is.
+        let kind = if self.name.starts_with("node_netstat_") { Type::Counter } else { self.kind };
+        match (kind, format) {
             (Type::Counter, _) if self.name.ends_with("_total") => "counter",
             (Type::Counter, Format::OpenMetrics) => "unknown",
             (Type::Counter, Format::Text) => "untyped",

@@ -103,6 +103,11 @@ pub struct Header {
     pub door_rss_kib: u32,
     pub version: [u8; 16],
     pub host: [u8; 64],
+    /// The kernel: its release, when it was built, and what it calls the host.
+    pub kernel_release: [u8; 64],
+    pub kernel_version: [u8; 96],
+    pub node_name: [u8; 64],
+    pub domain_name: [u8; 64],
     /// Addresses the door listens on, for people: `munin 127.0.0.1:4949, http 127.0.0.1:4950`.
     pub listening: [u8; 256],
     pub config_file: [u8; 256],

@@ -53,6 +53,12 @@ fn parse(stat: &[u8]) -> Option<Seen> {
     Some(Seen { state, start_ticks: fields.nth(18)?.parse().ok()? })
 }
 
+/// What the kernel says of itself under a name: `osrelease`, `hostname`; empty when it does not.
+pub fn kernel_fact(name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+    text.trim_end().to_owned()
+}
+
 /// The running boot, as it stands in the header of the board.
 pub fn boot_id() -> io::Result<[u8; 40]> {
     let mut id = [0; 40];

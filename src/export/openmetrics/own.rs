@@ -10,6 +10,7 @@ use crate::store::board::text;
 
 pub fn write(snapshot: &Snapshot, now: Now, format: Format, page: &mut Page) {
     let mut out = Out { format, page };
+    write_host(snapshot, now, &mut out);
     write_daemon(snapshot, now, &mut out);
     write_probes(snapshot, &mut out);
     write_services(snapshot, &mut out);
@@ -30,6 +31,28 @@ impl Out<'_> {
         self.begin(name, kind, help);
         self.page.put(format_args!("{name} {value}\n"));
     }
+}
+
+/// What node dashboards choose a host by.
+fn write_host(snapshot: &Snapshot, now: Now, out: &mut Out<'_>) {
+    let header = &snapshot.header;
+    out.single(
+        "node_time_seconds",
+        Type::Gauge,
+        "The clock of the host, in seconds since 1970.",
+        now.wall.as_secs_f64(),
+    );
+    out.begin("node_uname_info", Type::Gauge, "Which kernel runs, and what it calls the host.");
+    out.page.put(format_args!("node_uname_info{{sysname=\"Linux\",machine=\"{}\"", std::env::consts::ARCH));
+    for (label, fact) in [
+        ("release", &header.kernel_release[..]),
+        ("version", &header.kernel_version[..]),
+        ("nodename", &header.node_name[..]),
+        ("domainname", &header.domain_name[..]),
+    ] {
+        out.page.put(format_args!(",{label}=\"{}\"", Escaped(text(fact).as_bytes())));
+    }
+    out.page.text("} 1\n");
 }
 
 fn write_daemon(snapshot: &Snapshot, now: Now, out: &mut Out<'_>) {

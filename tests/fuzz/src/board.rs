@@ -58,7 +58,7 @@ pub fn hostile(input: &[u8]) {
     let mut page = Page::new(Page::LIMIT);
     json::status(&snapshot, NOW, &mut page);
     page.clear();
-    html::write(&snapshot, None, NOW, &mut page);
+    html::write(&snapshot, true, NOW, &mut page);
     for format in [Format::Text, Format::OpenMetrics] {
         page.clear();
         openmetrics::write(&snapshot, NOW, format, &mut page);

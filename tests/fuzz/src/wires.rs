@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use watchd::door::http;
+use watchd::door::{http, pages};
 use watchd::engine::checks::reply::Reply;
 use watchd::engine::control::Request;
 use watchd::export::Page;
+use watchd::export::events;
 use watchd::export::history::Query;
 use watchd::export::munin::{Facts, Next, Session};
 use watchd::model::Http;
@@ -43,14 +44,22 @@ pub fn http(input: &[u8]) {
     let Ok(request) = http::parse(head) else { return };
     ROOM.with_borrow_mut(|(snapshot, page)| {
         page.clear();
-        let known = http::Known { snapshot, history: None, now: board::NOW };
-        let _ = http::answer(&request, &known, page);
+        let known = pages::Known { snapshot, generation: 2, history: None, journal: None, now: board::NOW };
+        let answer = pages::answer(&request, &known, page);
+        let (mut packed, mut whole) = (Page::new(Page::LIMIT), Page::new(Page::LIMIT));
+        http::send(&answer, &request, (page, &mut packed), &mut whole);
+        assert!(whole.bytes().starts_with(b"HTTP/1.1 "), "an answer without a status");
     });
 }
 
 pub fn query(input: &[u8]) {
     if let Ok(query) = Query::parse(input) {
         assert!((2..=2000).contains(&query.points));
+        let span = query.span(1 << 40);
+        assert!(span.from < span.to, "nothing lasts so long");
+    }
+    if let Ok(query) = events::Query::parse(input) {
+        assert!((1..=events::MOST).contains(&query.last));
     }
 }
 
