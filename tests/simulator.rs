@@ -23,7 +23,9 @@ use watchd::model::{
     Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
-use watchd::supervisor::{Notice, Pidfile, Process, Reach, Strain, Text, Verb, Verdict, Which, parse_pidfile, text};
+use watchd::supervisor::{
+    Notice, Pidfile, Process, Reach, Rival, Strain, Text, Verb, Verdict, Which, parse_pidfile, text,
+};
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
@@ -72,6 +74,8 @@ struct Proc {
     ready_at: Duration,
     has_said_ready: bool,
     sick: bool,
+    /// Another supervisor, whose child it is.
+    keeper: Option<Identity>,
     /// It uses more than it may.
     is_bloated: bool,
 }
@@ -88,6 +92,8 @@ enum Happening {
     Trouble,
     Order,
     Sick(Identity, bool),
+    /// Another supervisor brings a daemon back.
+    Revive(usize),
     /// A daemon begins, or ends, to use too much.
     Bloat(Identity),
     /// A daemon says how it is.
@@ -121,6 +127,8 @@ struct World {
     /// How often a service was found ill, was not ready in time, and was stopped for another's sake.
     ills: u64,
     silences: u64,
+    fights: u64,
+    peaces: u64,
     excesses: u64,
     lates: u64,
     losses: u64,
@@ -148,6 +156,8 @@ struct Model {
     died_at: Duration,
     /// When it last said that it lives.
     last_word: Duration,
+    /// Another supervisor, which keeps it alive.
+    keeper: Option<Identity>,
     /// Since when every measurement was above its limit.
     high_since: Option<Duration>,
 }
@@ -229,6 +239,7 @@ impl World {
             ready_at: Duration::MAX,
             has_said_ready: false,
             sick: false,
+            keeper: None,
             is_bloated: false,
         };
         self.procs.insert(identity.pid, proc);
@@ -253,6 +264,10 @@ impl World {
             let (service, role, child) = (proc.service, proc.role, proc.child);
             if role == Role::Daemon {
                 self.models[service].died_at = now;
+                if self.models[service].keeper.is_some() {
+                    let wait = ms(self.draw(1500));
+                    self.later(wait, Happening::Revive(service));
+                }
             }
             if !child {
                 self.obituaries.insert(identity.pid, (identity, ending, now));
@@ -378,11 +393,13 @@ impl World {
             assert!(lasted, "service {service} was not measured above its limit for so long: {what}");
             self.excesses += 1;
         }
-        if what.starts_with("no sign of life") {
+        if kind == EventKind::ServiceUnhealthy && what.starts_with("no sign of life") {
             let service = service.expect("it is about one of them");
             assert!(self.mono - self.models[service].last_word >= WATCHDOG, "service {service} was not silent");
             self.silences += 1;
         }
+        self.fights += u64::from(kind == EventKind::ServiceFight);
+        self.peaces += u64::from(kind == EventKind::ServicePeace);
         self.ills += u64::from(kind == EventKind::ServiceUnhealthy);
         self.lates += u64::from(kind == EventKind::ServiceFailed && what.starts_with("not ready within"));
     }
@@ -412,6 +429,12 @@ impl World {
         match what {
             Happening::Die(identity, ending) => self.kill(identity, ending),
             Happening::Appear(service) => {
+                // Whoever lives beside another supervisor has a lock.
+                let is_kept = |proc: &Proc| proc.service == service && proc.ended.is_none() && proc.keeper.is_some();
+                let is_beside = self.models[service].keeper.is_some() || self.procs.values().any(is_kept);
+                if is_beside && self.copies(service) > 0 {
+                    return;
+                }
                 let identity = self.fork(service, Role::Daemon);
                 // It forked twice and left its parent; watchd is not always its subreaper.
                 self.procs.get_mut(&identity.pid).unwrap().child = self.random.is_multiple_of(2);
@@ -442,6 +465,17 @@ impl World {
             }
             Happening::Trouble => self.trouble(),
             Happening::Order | Happening::Answer(_) | Happening::Speak(_) => {}
+            Happening::Revive(service) => {
+                let keeper = self.models[service].keeper.filter(|keeper| self.live(*keeper).is_some());
+                if keeper.is_none() || self.copies(service) > 0 {
+                    return;
+                }
+                let identity = self.fork(service, Role::Daemon);
+                let proc = self.procs.get_mut(&identity.pid).unwrap();
+                (proc.child, proc.keeper) = (false, keeper);
+                self.enliven(identity);
+                self.happen(Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
+            }
             Happening::Bloat(identity) => {
                 let wait = ms(self.draw(600_000));
                 if let Some(proc) = self.live(identity) {
@@ -474,8 +508,18 @@ impl World {
         let service = self.draw(self.models.len() as u64) as usize;
         // What is born and named in the pidfile during a start is that start's work as far as anybody can tell.
         let is_starting = self.mono - self.models[service].last_start < ms(60_000);
-        match self.draw(7) {
+        match self.draw(8) {
             2 | 3 if is_starting => {}
+            7 if service > 1 && self.models[service].keeper.is_some() => {
+                if let Some(keeper) = self.models[service].keeper.take() {
+                    self.kill(keeper, Ending::Exit(0));
+                }
+            }
+            7 if service > 1 => {
+                let keeper = self.fork(service, Role::Stranger);
+                self.procs.get_mut(&keeper.pid).unwrap().child = false;
+                self.models[service].keeper = Some(keeper);
+            }
             6 => self.disk_full.set(!self.disk_full.get()),
             0 => self.forks_fail = !self.forks_fail,
             1 => {
@@ -707,6 +751,12 @@ impl Hands for SimHands {
         pid == to.pid
     }
 
+    fn keeper(&mut self, of: Identity) -> Option<Rival> {
+        let world = self.0.borrow();
+        let keeper = world.procs.get(&of.pid).filter(|proc| proc.identity == of)?.keeper?;
+        Some(Rival { identity: keeper, name: say("runsv") })
+    }
+
     fn own_pid(&self) -> i32 {
         OWN_PID
     }
@@ -819,6 +869,7 @@ impl Run {
             lost_since: mono,
             died_at: ms(0),
             last_word: ms(0),
+            keeper: None,
             high_since: None,
         };
         let mut world = World {
@@ -842,6 +893,8 @@ impl Run {
             starts: 0,
             ills: 0,
             silences: 0,
+            fights: 0,
+            peaces: 0,
             excesses: 0,
             lates: 0,
             losses: 0,
@@ -1151,7 +1204,8 @@ impl Run {
                     || has_ready(service) && proc.ready_at > now.mono
             });
             let gone = |need: &usize| !world.models[*need].wanted && world.copies(*need) == 0;
-            let is_lost = copies > 0 && !doubt && needs(service).iter().any(gone);
+            let is_lost =
+                copies > 0 && !doubt && world.models[service].keeper.is_none() && needs(service).iter().any(gone);
             let model = &mut world.models[service];
             model.was_ready |= fact.state == ServiceState::Ready;
             let is_wanted = model.wanted && model.guard && model.paused_until <= now.mono;
@@ -1187,22 +1241,32 @@ fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
     }
 }
 
-/// Starts, crashes of watchd, and the five of [`World`].
-fn play(seed: u64) -> [u64; 7] {
+/// Starts, crashes of watchd, and the seven of [`World`].
+fn play(seed: u64) -> [u64; 9] {
     let mut run = Run::new(seed);
     let end = run.now().mono + ms(HOURS * 3_600_000);
     while run.now().mono < end {
         run.turn();
     }
     let world = run.world.borrow();
-    [world.starts, run.crashes, world.ills, world.lates, world.losses, world.silences, world.excesses]
+    [
+        world.starts,
+        run.crashes,
+        world.ills,
+        world.lates,
+        world.losses,
+        world.silences,
+        world.excesses,
+        world.fights,
+        world.peaces,
+    ]
 }
 
 #[test]
 fn services_keep_their_promises_in_any_world() {
     let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
-    let mut sum = [0; 7];
+    let mut sum = [0; 9];
     for seed in seeds {
         let outcome = catch_unwind(|| play(seed));
         match outcome {
@@ -1213,8 +1277,8 @@ fn services_keep_their_promises_in_any_world() {
             }
         }
     }
-    let [starts, crashes, ills, lates, losses, silences, excesses] = sum;
+    let [starts, crashes, ills, lates, losses, silences, excesses, fights, peaces] = sum;
     println!("{starts} starts, {crashes} crashes of watchd, {ills} ill, {lates} late, {losses} without what they need");
-    println!("{silences} fell silent, {excesses} used too much");
+    println!("{silences} fell silent, {excesses} used too much, {fights} fights, {peaces} ended");
     assert!(given.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }

@@ -253,7 +253,7 @@ fn fixed(fact: ServiceFact<'_>, is_mended: bool) -> Outcome {
         ServiceState::Ready => Outcome::Kept,
         ServiceState::Unknown => Outcome::Unknown,
         ServiceState::Stopped | ServiceState::Paused => Outcome::Skipped,
-        ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => Outcome::Failed,
+        ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy | ServiceState::Fight => Outcome::Failed,
         ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff if fact.failed => Outcome::Failed,
         ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => {
             Outcome::Pending

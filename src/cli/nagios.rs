@@ -57,9 +57,11 @@ fn judge(look: &Look) -> (Level, String) {
             ServiceState::Paused | ServiceState::Stopping | ServiceState::Unknown | ServiceState::Waiting => {
                 Level::Warning
             }
-            ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => {
-                Level::Critical
-            }
+            ServiceState::Backoff
+            | ServiceState::Flapping
+            | ServiceState::Down
+            | ServiceState::Unhealthy
+            | ServiceState::Fight => Level::Critical,
         };
         let reason = plain(text(&row.reason));
         let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };

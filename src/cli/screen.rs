@@ -39,7 +39,8 @@ pub fn tone(state: ServiceState) -> Tone {
         | ServiceState::Flapping
         | ServiceState::Unknown
         | ServiceState::Down
-        | ServiceState::Unhealthy => Tone::Bad,
+        | ServiceState::Unhealthy
+        | ServiceState::Fight => Tone::Bad,
     }
 }
 

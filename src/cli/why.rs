@@ -141,6 +141,7 @@ fn meaning(state: ServiceState) -> &'static str {
         ServiceState::Unknown => ": nothing can be told about it, so nothing is done",
         ServiceState::Down => ": nothing says how to start it",
         ServiceState::Unhealthy => ": it lives, but it does not pass its checks",
+        ServiceState::Fight => ": somebody else has a hand in it, and watchd stands down",
         ServiceState::Waiting => ": it comes back by itself when what it needs is ready",
     }
 }

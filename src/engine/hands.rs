@@ -4,7 +4,7 @@
 //! identity was compared after it was taken.
 
 use crate::model::{Ending, Identity, Launch, Pattern};
-use crate::supervisor::{Pidfile, Process, Reach, Text};
+use crate::supervisor::{Pidfile, Process, Reach, Rival, Text};
 
 /// Why there is no grip on a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +58,9 @@ pub trait Hands {
 
     /// Whether a process is this one, descends from it, or lives in the session it leads. Only for one that is held.
     fn belongs(&mut self, pid: i32, to: Identity) -> bool;
+
+    /// Whose child a process is, unless that is ours, init's or not to be told.
+    fn keeper(&mut self, of: Identity) -> Option<Rival>;
 
     /// The pid of watchd itself.
     fn own_pid(&self) -> i32;

@@ -240,6 +240,7 @@ impl<G, B: Blob> Services<G, B> {
     pub fn on_cycle<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
         for entry in &mut self.entries {
             entry.solve(&mut self.books, turn);
+            entry.mind_rival(&mut self.books, turn);
             let event = entry.cycle_event(turn.now.mono);
             entry.drive(event, &mut self.books, turn);
         }

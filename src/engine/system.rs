@@ -6,14 +6,14 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::{Duration, UNIX_EPOCH};
 
 use watchd_probes::process::{self, Stat};
 use watchd_probes::{Buffer, Host, Look};
 
 use crate::model::{Ending, Identity, Launch, Now, Pattern};
-use crate::supervisor::{Pidfile, Process, Reach, Text, parse_pidfile, text};
+use crate::supervisor::{Pidfile, Process, Reach, Rival, Text, parse_pidfile, text};
 use crate::sys::accounts;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::spawn::{self, Held, Output, Plan, Report};
@@ -177,6 +177,32 @@ impl Hands for SystemHands<'_> {
             }
         }
         false
+    }
+
+    fn keeper(&mut self, of: Identity) -> Option<Rival> {
+        let child = process::stat(&mut self.look(), of.pid).ok().filter(|stat| process_of(stat).identity == of)?;
+        let parent = process::stat(&mut self.look(), child.ppid).ok()?;
+        let mut above = parent;
+        for _ in 0..GENERATIONS {
+            if above.pid == self.own_pid() {
+                return None;
+            }
+            if above.ppid <= 1 {
+                break;
+            }
+            above = process::stat(&mut self.look(), above.ppid).ok()?;
+        }
+        if parent.pid <= 1 {
+            return None;
+        }
+        let owner = std::fs::metadata(format!("/proc/{}", parent.pid)).ok()?;
+        let user = accounts::name_of(owner.uid());
+        let comm = parent.comm.as_bytes().escape_ascii();
+        let name = match user {
+            Some(user) => text(format_args!("{comm} (process {} of {user})", parent.pid)),
+            None => text(format_args!("{comm} (process {} of account {})", parent.pid, owner.uid())),
+        };
+        Some(Rival { identity: process_of(&parent).identity, name })
     }
 
     fn own_pid(&self) -> i32 {

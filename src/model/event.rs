@@ -34,6 +34,8 @@ super::words! {
         DaemonUpgraded = "daemon-upgraded",
         UpgradeRefused = "upgrade-refused",
         ServiceExcess = "service-excess",
+        ServiceFight = "service-fight",
+        ServicePeace = "service-peace",
     }
 }
 
@@ -66,6 +68,7 @@ impl EventKind {
             | Self::ServiceStopped
             | Self::ServicePaused
             | Self::ServiceResumed
+            | Self::ServicePeace
             | Self::ProbeRecovered
             | Self::StateWritable
             | Self::Report => Severity::Notice,
@@ -80,6 +83,7 @@ impl EventKind {
             | Self::UpgradeRefused
             | Self::ServiceFailed
             | Self::ServiceFlapping
+            | Self::ServiceFight
             | Self::StateUnwritable
             | Self::Trouble => Severity::Error,
         }

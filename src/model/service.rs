@@ -167,6 +167,8 @@ super::words! {
         Unhealthy = "unhealthy",
         /// Down until what it needs is ready.
         Waiting = "waiting",
+        /// Somebody else brings it back, or keeps ending it: left to them.
+        Fight = "fight",
     }
 }
 

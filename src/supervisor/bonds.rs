@@ -63,7 +63,7 @@ impl Machine {
 
     /// It would be stopped when what it needs goes.
     pub fn yields(&self) -> bool {
-        self.wish == Wish::Up && self.guard && self.pause.is_none() && !self.leaving
+        self.wish == Wish::Up && self.guard && self.pause.is_none() && !self.leaving && !self.is_kept()
     }
 
     pub(super) fn on_bond(&mut self, bond: Bond, turn: &mut Turn<'_>) {

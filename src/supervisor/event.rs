@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{Ending, Errand, EventKind, Figures, Identity};
 
-use super::{Asked, Bond, Text, Verdict, Word};
+use super::{Asked, Bond, Rival, Text, Verdict, Word};
 
 /// What people may ask of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,12 @@ pub enum Verb {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sighting {
     /// It runs, since `born`.
-    Found { identity: Identity, born: Duration },
+    Found {
+        identity: Identity,
+        born: Duration,
+        /// Whose child it is, when that is neither ours nor init's.
+        rival: Option<Box<Rival>>,
+    },
     /// It does not run; why we think so.
     NotFound(Text),
     /// Something else runs in its place: it does not run.
@@ -68,6 +73,8 @@ pub enum Event {
     Checked(Asked, Verdict),
     /// How those that it needs are has changed.
     Bond(Bond),
+    /// The one who brought it back has ended.
+    RivalGone,
     /// What it uses now.
     Measured(Figures),
     /// The service itself said something.

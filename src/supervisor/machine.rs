@@ -10,6 +10,7 @@ use crate::model::{Ailment, Errand, EventKind, Form, Identity, OnExit, ServiceSp
 
 use super::budget::Budget;
 use super::excess::Excess;
+use super::fight::Contest;
 use super::health::Health;
 use super::{Action, Actions, Bond, Event, Reach, Sighting, Text, text};
 
@@ -67,6 +68,7 @@ pub struct Machine {
     pub(super) ailment: Option<Ailment>,
     pub(super) health: Health,
     pub(super) excess: Excess,
+    pub(super) contest: Contest,
     pub(super) bond: Bond,
     /// Until when it is left alone.
     pub(super) pause: Option<Duration>,
@@ -134,6 +136,7 @@ impl Machine {
             ailment: None,
             health: Health::new(seed),
             excess: Excess::default(),
+            contest: Contest::default(),
             bond: Bond::Free,
             pause: None,
             guard: true,
@@ -163,9 +166,9 @@ impl Machine {
         match event {
             Event::Tick => self.on_time(&mut turn),
             Event::Cycle => self.on_cycle(&mut turn),
-            Event::Seen(Sighting::Found { identity, born }) => {
+            Event::Seen(Sighting::Found { identity, born, rival }) => {
                 let own = self.last.is_some_and(|last| last.own && last.identity == identity);
-                self.on_found(Daemon { identity, born, own }, &mut turn);
+                self.on_found(Daemon { identity, born, own }, rival.map(|rival| *rival), &mut turn);
             }
             Event::Seen(Sighting::NotFound(why)) => self.on_absence(why, false, &mut turn),
             Event::Seen(Sighting::Stranger(why)) => self.on_absence(why, true, &mut turn),
@@ -186,6 +189,7 @@ impl Machine {
             Event::ConfigChanged => self.on_config(&mut turn),
             Event::Checked(asked, verdict) => self.on_checked(asked, &verdict, &mut turn),
             Event::Bond(bond) => self.on_bond(bond, &mut turn),
+            Event::RivalGone => self.on_rival_gone(&mut turn),
             Event::Measured(figures) => self.on_measured(&figures, &mut turn),
             Event::Told(word) => self.on_told(word, &mut turn),
             Event::Moved { identity, born } => self.on_moved(identity, born, &mut turn),
@@ -223,6 +227,7 @@ impl Machine {
     /// Once a cycle a service that is down may have been started by someone else.
     fn on_cycle(&mut self, turn: &mut Turn<'_>) {
         self.on_time(turn);
+        self.outlive(turn);
         if matches!(self.phase, Phase::Down { .. }) && !turn.is_child() {
             turn.push(Action::Look);
         }
@@ -256,10 +261,12 @@ impl Machine {
             }
             Phase::Alive { .. } if self.is_unwell(spec) => ServiceState::Unhealthy,
             Phase::Alive { settled: false, .. } => ServiceState::Starting,
+            Phase::Alive { settled: true, .. } if self.is_kept() => ServiceState::Fight,
             Phase::Alive { settled: true, .. } => ServiceState::Ready,
             Phase::Down { .. } if self.wish == Wish::Stopped || !self.guard || self.leaving => ServiceState::Stopped,
             Phase::Down { .. } if !spec.can_start() => ServiceState::Down,
             Phase::Down { .. } if self.bond != Bond::Free => ServiceState::Waiting,
+            Phase::Down { .. } if self.is_fighting() => ServiceState::Fight,
             Phase::Down { .. } if self.strikes > 0 => ServiceState::Flapping,
             Phase::Down { .. } => ServiceState::Backoff,
         }

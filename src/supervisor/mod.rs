@@ -16,6 +16,7 @@ mod bonds;
 mod budget;
 mod event;
 mod excess;
+mod fight;
 mod health;
 mod machine;
 mod notice;
@@ -32,6 +33,7 @@ mod stories;
 
 pub use bonds::{Bond, Standing};
 pub use event::{Action, Actions, Event, Reach, Sighting, Verb};
+pub use fight::Rival;
 pub use health::{Asked, Strain, Verdict, Which};
 pub use machine::Machine;
 pub use notice::{Notice, Word};

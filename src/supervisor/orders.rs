@@ -11,6 +11,9 @@ use super::{Action, Verb};
 
 impl Machine {
     pub(super) fn on_order(&mut self, verb: Verb, turn: &mut Turn<'_>) {
+        if matches!(verb, Verb::Start | Verb::Stop | Verb::Restart | Verb::Reset) {
+            self.end_fight("ended by an order", turn);
+        }
         match verb {
             Verb::Start => self.order_start(turn),
             Verb::Stop => {

@@ -97,7 +97,7 @@ pub fn judge_pidfile(
     }
     let identity = process.identity;
     let born = identity.born();
-    let found = Sighting::Found { identity, born };
+    let found = Sighting::Found { identity, born, rival: None };
     let on_the_wall = |moment: Duration| now.wall.saturating_sub(now.mono.saturating_sub(moment));
     let is_since = |attempt| born + TICK >= attempt && written.saturating_add(SLACK) >= on_the_wall(attempt);
     if known.last == Some(identity) || known.attempt.is_some_and(is_since) {

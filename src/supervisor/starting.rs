@@ -11,7 +11,7 @@ use crate::model::{Ending, Errand, EventKind, Identity, ServiceSpec, Wish};
 
 use super::machine::{Daemon, Machine, Phase, Turn};
 use super::text::{Span, Text, text};
-use super::{Action, Bond};
+use super::{Action, Bond, Rival};
 
 /// How a process came to be known.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ impl Machine {
     pub(super) const LONGEST_GAP: Duration = Duration::from_secs(10);
     /// Even a policy without back-off does not start what cannot be started again and again within one turn.
     const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+    /// How long after the end of a start command its daemon may still turn up.
+    const LATE_BIRTH: Duration = Duration::from_secs(3);
     /// How often a command that ignores its end is killed again.
     const KILL_AGAIN: Duration = Duration::from_secs(5);
 
@@ -51,6 +53,7 @@ impl Machine {
         if wait > turn.now || !self.may_start(turn.spec) {
             return;
         }
+        self.outwait(turn);
         if !self.can_afford(turn) {
             self.strike(turn);
         } else if turn.is_child() {
@@ -77,8 +80,11 @@ impl Machine {
             .min(limit.window.max(longest))
             .max(turn.spec.care.cooldown);
         self.strikes = self.strikes.saturating_add(1);
-        self.phase = Phase::Down { wait: self.budget.next(limit).max(turn.after(gap)) };
-        if self.strikes == 1 {
+        let wait = self.budget.next(limit).max(turn.after(gap));
+        self.phase = Phase::Down { wait: wait.max(self.earliest_return(turn)) };
+        if self.is_ended_by_another() && !self.is_fighting() {
+            self.begin_to_yield(turn);
+        } else if self.strikes == 1 {
             let what = text(format_args!("{} starts in {}; {}", limit.count, Span(limit.window), self.reason));
             turn.note(EventKind::ServiceFlapping, &what);
         }
@@ -113,7 +119,7 @@ impl Machine {
             wait = turn.after(self.backoff(turn.spec.backoff));
             self.level = self.level.saturating_add(1);
         }
-        self.phase = Phase::Down { wait };
+        self.phase = Phase::Down { wait: wait.max(self.earliest_return(turn)) };
         let is_spent = self.strikes > 0 || self.budget.next(turn.spec.limit) > wait;
         if self.may_start(turn.spec) && self.is_counted() && is_spent {
             self.strike(turn);
@@ -182,7 +188,7 @@ impl Machine {
         turn.note(EventKind::ServiceReady, &self.reason.clone());
     }
 
-    pub(super) fn on_found(&mut self, daemon: Daemon, turn: &mut Turn<'_>) {
+    pub(super) fn on_found(&mut self, daemon: Daemon, rival: Option<Rival>, turn: &mut Turn<'_>) {
         let ours = match self.phase {
             Phase::Seeking { .. } => true,
             Phase::Unsure { .. } | Phase::Down { .. } | Phase::Checking => false,
@@ -199,6 +205,7 @@ impl Machine {
             }
             turn.note(EventKind::ServiceAdopted, &self.reason.clone());
         }
+        self.count_return(ours, rival, turn);
         self.alive(daemon, if ours { Origin::Started } else { Origin::Met }, turn);
     }
 
@@ -293,7 +300,8 @@ impl Machine {
                 }
                 let failed = failed || overdue;
                 // What a killed command has left on its way may still turn up.
-                let grace = if self.halting { turn.spec.settle } else { Duration::ZERO };
+                let late = turn.spec.settle.saturating_add(Self::LATE_BIRTH);
+                let grace = if self.halting { late } else { Duration::ZERO };
                 let until = if failed {
                     turn.after(grace)
                 } else {
@@ -331,6 +339,7 @@ impl Machine {
         match self.phase {
             Phase::Alive { .. } => {
                 turn.note(EventKind::ServiceDied, &self.reason.clone());
+                self.count_death(ending, lived, turn);
                 self.fall(Some(lived), turn);
             }
             Phase::Unwinding { command: None, .. } => self.after_stop_command(None, turn),
@@ -343,6 +352,7 @@ impl Machine {
     /// The kernel has said, after the fact, how a process ended that was not our child.
     pub(super) fn on_explained(&mut self, identity: Identity, ending: Ending, turn: &mut Turn<'_>) {
         let Some((_, lived)) = self.riddle.take_if(|(dead, _)| *dead == identity) else { return };
+        self.count_ending(ending);
         let what = text(format_args!("{ending} after {}", Span(lived)));
         turn.note(EventKind::ServiceDied, &what);
         if self.reason == unexplained(lived) {

@@ -107,6 +107,7 @@ impl Machine {
     /// What had to end has ended.
     pub(super) fn ended(&mut self, turn: &mut Turn<'_>) {
         self.halting = false;
+        self.count_end(turn);
         let ailment = self.ailment.take();
         if let Some(ailment) = ailment.filter(|_| self.wish == Wish::Up && !self.leaving) {
             return self.fall((ailment == Ailment::Unhealthy).then_some(turn.spec.settle), turn);

@@ -7,7 +7,7 @@ use crate::model::{
     Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 
-use super::{Action, Asked, Bond, Event, Machine, Reach, Sighting, Strain, Text, Verb, Verdict, Word, text};
+use super::{Action, Asked, Bond, Event, Machine, Reach, Rival, Sighting, Strain, Text, Verb, Verdict, Word, text};
 
 fn launch(program: &str) -> Launch {
     let command = Command::Exec(vec![program.to_owned()]);
@@ -104,7 +104,7 @@ impl Story {
     }
 
     fn found(&mut self, identity: Identity) -> Vec<Action> {
-        self.step(Event::Seen(Sighting::Found { identity, born: identity.born() }))
+        self.step(Event::Seen(Sighting::Found { identity, born: identity.born(), rival: None }))
     }
 
     fn spawn(&mut self) -> Vec<Action> {
@@ -114,7 +114,7 @@ impl Story {
 
     fn die(&mut self) -> Vec<Action> {
         let identity = self.machine.identity().expect("it runs");
-        self.step(Event::Died { identity, ending: Some(Ending::Signal(9)), trouble: None })
+        self.step(Event::Died { identity, ending: Some(Ending::Signal(11)), trouble: None })
     }
 
     fn order(&mut self, verb: Verb) -> Vec<Action> {
@@ -135,7 +135,7 @@ fn how_a_daemon_of_its_own_ended_is_told_when_the_kernel_says_so() {
     let mut story = Story::new(daemon());
     story.step(Event::Tick);
     let identity = story.identity();
-    story.step(Event::Seen(Sighting::Found { identity, born: identity.born() }));
+    story.step(Event::Seen(Sighting::Found { identity, born: identity.born(), rival: None }));
     story.wait(5000);
     story.step(Event::Died { identity, ending: None, trouble: None });
     assert!(story.machine.reason().contains("how is not known"), "{}", story.machine.reason());
@@ -153,7 +153,7 @@ fn a_death_after_settle_is_answered_in_the_same_step() {
     let mut story = Story::ready(child());
     story.now += ms(7_200_000);
     assert_eq!(story.die(), [Action::Spawn]);
-    assert_eq!(story.machine.reason(), "killed by signal 9 after 2 h");
+    assert_eq!(story.machine.reason(), "killed by signal 11 after 2 h");
     assert_eq!(story.machine.restarts(), 1);
 }
 
@@ -757,13 +757,90 @@ fn silence_means_nothing_where_no_word_was_promised() {
     let now = Now { mono: story.now, wall: ms(0) };
     let mut again = Machine::recall(&story.machine.record(now), now, &story.spec, 1);
     let identity = story.machine.identity().expect("it runs");
-    again.step(Event::Seen(Sighting::Found { identity, born: identity.born() }), story.now, &story.spec);
+    again.step(Event::Seen(Sighting::Found { identity, born: identity.born(), rival: None }), story.now, &story.spec);
     assert_eq!(again.next_deadline(&story.spec), Some(story.now + ms(10_000)), "also by the next watchd");
     story.step(Event::Told(Word::Stopping));
     assert_eq!(story.deadline(), None);
     assert_eq!(story.step(Event::Moved { identity: Identity { pid: 9, ..identity }, born: story.now }), []);
     assert_eq!(story.machine.identity().map(|identity| identity.pid), Some(9));
     assert!(!story.machine.is_own());
+}
+
+fn rival(random: u64) -> Option<Box<Rival>> {
+    let identity = Identity { pid: 812, start_ticks: 1 };
+    (random & 64 == 0).then(|| Box::new(Rival { identity, name: why("runsv (process 812 of root)") }))
+}
+
+#[test]
+fn what_another_brings_back_is_left_to_it_until_it_stops() {
+    let mut story = Story::new(daemon());
+    story.found(story.identity());
+    for turn in 0..3 {
+        story.wait(5000);
+        assert_eq!(story.state(), ServiceState::Ready, "{turn}");
+        assert_eq!(story.die(), [Action::Look]);
+        story.pid += 1;
+        let (identity, rival) = (story.identity(), rival(0));
+        story.step(Event::Seen(Sighting::Found { identity, born: identity.born(), rival }));
+    }
+    story.wait(5000);
+    assert_eq!(story.state(), ServiceState::Fight);
+    let reason = "brought back by runsv (process 812 of root), 3 times or more; left to them";
+    assert_eq!(story.machine.reason(), reason);
+    assert_eq!(story.die(), [], "the other has its turn");
+    assert_eq!((story.state(), story.deadline()), (ServiceState::Fight, Some(ms(60_000))));
+    assert_eq!(story.step(Event::Cycle), [Action::Look], "and is watched");
+    story.absent();
+    assert_eq!(story.wait(60_000), [Action::Look], "it did not take it");
+    assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+    assert!(story.notes.contains(&EventKind::ServicePeace));
+    assert_eq!(story.machine.restarts(), 1, "nothing else was started");
+}
+
+#[test]
+fn the_end_of_the_other_and_an_order_end_a_fight() {
+    for event in [Event::RivalGone, Event::Control(Verb::Reset), Event::Control(Verb::Start)] {
+        let mut story = Story::new(daemon());
+        story.found(story.identity());
+        for _ in 0..3 {
+            story.wait(5000);
+            story.die();
+            story.pid += 1;
+            let (identity, rival) = (story.identity(), rival(0));
+            story.step(Event::Seen(Sighting::Found { identity, born: identity.born(), rival }));
+        }
+        story.wait(5000);
+        story.die();
+        assert_eq!(story.state(), ServiceState::Fight);
+        assert_eq!(story.step(event), [Action::Look]);
+        assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+    }
+}
+
+#[test]
+fn only_signals_that_somebody_sends_make_a_fight() {
+    for (signal, expect) in [(9, ServiceState::Fight), (15, ServiceState::Fight), (11, ServiceState::Flapping)] {
+        let mut story = Story::ready(child());
+        while story.state() != expect {
+            assert!(story.machine.restarts() < 9, "{signal}");
+            let identity = story.machine.identity().expect("it runs");
+            let ending = Some(Ending::Signal(signal));
+            if story.step(Event::Died { identity, ending, trouble: None }).contains(&Action::Spawn) {
+                story.spawn();
+            }
+            story.wait(1000);
+        }
+        assert_eq!(story.machine.restarts(), 3);
+        story.now += ms(600_000);
+        if story.step(Event::Tick).contains(&Action::Spawn) {
+            story.spawn();
+        }
+        story.wait(1000);
+        assert_eq!(story.state(), ServiceState::Ready, "it is tried again");
+        story.now += ms(600_000);
+        story.step(Event::Cycle);
+        assert_eq!(story.notes.contains(&EventKind::ServicePeace), expect == ServiceState::Fight);
+    }
 }
 
 /// A child that may have 100 descriptors, for ten seconds more.
@@ -828,10 +905,10 @@ fn every_event_has_an_answer_in_every_phase() {
             let identity = story.machine.identity().unwrap_or(story.identity());
             let command = story.machine.command().map_or(identity, |(_, command)| command);
             let ending = Some(Ending::Exit(i32::from(random & 64 == 0)));
-            let event = match random % 30 {
+            let event = match random % 32 {
                 0 | 1 => Event::Tick,
                 2 => Event::Cycle,
-                3 => Event::Seen(Sighting::Found { identity: story.identity(), born: story.now }),
+                3 => Event::Seen(Sighting::Found { identity: story.identity(), born: story.now, rival: rival(random) }),
                 4 => Event::Seen(Sighting::NotFound(why("no"))),
                 5 => Event::Seen(Sighting::Stranger(why("who"))),
                 6 => Event::Seen(Sighting::CannotTell(why("?"))),
@@ -858,6 +935,7 @@ fn every_event_has_an_answer_in_every_phase() {
                 25 => Event::Told(if random & 32 == 0 { Word::Stopping } else { Word::Status(why("so")) }),
                 26 => Event::Moved { identity: story.identity(), born: story.now },
                 28 => uses(random >> 20 & 0xff, random >> 30 & 0x1f_ffff),
+                29 => Event::RivalGone,
                 27 => Event::Explained(identity, Ending::Signal(9)),
                 _ => Event::Guard(random & 32 == 0),
             };

@@ -84,6 +84,9 @@ impl Machine {
     /// What is said of a service that runs and has nothing wrong with it.
     pub(super) fn running(&self, daemon: Daemon) -> Text {
         let pid = daemon.identity.pid;
+        if self.is_kept() {
+            return self.reason.clone();
+        }
         if self.status.is_empty() {
             text(format_args!("runs as process {pid}"))
         } else {

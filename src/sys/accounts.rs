@@ -48,6 +48,13 @@ pub fn user(name: &str) -> Result<Account, Fault> {
     user_in(&read("/etc/passwd")?, name).ok_or_else(|| Fault::UnknownUser(name.to_owned()))
 }
 
+/// What an account is called; none for a number without a line.
+pub fn name_of(uid: u32) -> Option<String> {
+    let text = read("/etc/passwd").ok()?;
+    let account = user_in(&text, &uid.to_string())?;
+    (account.name != uid.to_string()).then_some(account.name)
+}
+
 /// Finds a group by its name or number.
 pub fn group(name: &str) -> Result<u32, Fault> {
     group_in(&read("/etc/group")?, name).ok_or_else(|| Fault::UnknownGroup(name.to_owned()))

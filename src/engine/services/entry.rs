@@ -148,6 +148,16 @@ impl<G> Entry<G> {
         }
     }
 
+    /// Notices the end of whoever else brings it back.
+    pub fn mind_rival<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
+        let Some(rival) = self.machine.rival() else { return };
+        let is_gone = matches!(turn.hands.process(rival.pid), Ok(found)
+            if found.is_none_or(|found| found.identity != rival || found.is_zombie));
+        if is_gone {
+            self.drive(Event::RivalGone, books, turn);
+        }
+    }
+
     /// Asks again how the one ended of which that was not known: its parent may have taken notice since.
     pub fn solve<H: Hands<Grip = G>, B: Blob>(&mut self, books: &mut Books<B>, turn: &mut Turn<'_, H>) {
         let Some((held, since)) = &self.riddle else { return };
@@ -195,7 +205,7 @@ impl<G> Entry<G> {
     /// What a cycle means for it: a search of the whole process table is too dear for each.
     pub fn cycle_event(&mut self, now: Duration) -> Event {
         if matches!(self.spec.form, Form::Match(_)) {
-            if now < self.next_scan {
+            if now < self.next_scan && self.machine.rival().is_none() {
                 return Event::Tick;
             }
             self.next_scan = now.saturating_add(SCAN_EVERY);

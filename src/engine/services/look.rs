@@ -85,9 +85,11 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
     /// Takes hold of what was recognised.
     pub(super) fn catch(&mut self, process: Process) -> Sighting {
         let identity = process.identity;
+        let mut rival = None;
         if self.entry.daemon.as_ref().is_none_or(|held| held.identity != identity) {
             match self.grip(identity, 0) {
                 Ok(held) => {
+                    rival = self.turn.hands.keeper(identity).map(Box::new);
                     if let Some(old) = self.entry.daemon.replace(held) {
                         self.turn.hands.let_go(old.grip);
                     }
@@ -99,6 +101,6 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             }
         }
         self.entry.comm = process.comm;
-        Sighting::Found { identity, born: identity.born() }
+        Sighting::Found { identity, born: identity.born(), rival }
     }
 }

@@ -47,7 +47,7 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             return;
         }
         let Ok(Some(process)) = self.turn.hands.process(main) else { return };
-        if let Sighting::Found { identity, born } = self.catch(process) {
+        if let Sighting::Found { identity, born, .. } = self.catch(process) {
             self.take(Event::Moved { identity, born });
         }
     }
