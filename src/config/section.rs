@@ -12,7 +12,7 @@ use super::source::Source;
 
 /// Keys that another version knows.
 const LATER: &[&str] =
-    &["count", "regex", "unit", "forecast", "splay", "background", "digest", "plugins", "plugin-conf", "alive"];
+    &["count", "regex", "forecast", "splay", "background", "digest", "plugins", "plugin-conf", "alive"];
 
 /// A value on its way to its type.
 pub struct Node<'a> {

@@ -29,6 +29,8 @@ pub enum Token {
     Check(u64),
     /// A socket on which a service speaks.
     Ear(u64),
+    /// The child that looks after files.
+    Upkeep,
 }
 
 const KIND: u32 = 56;
@@ -50,6 +52,7 @@ impl Token {
             Self::Check(token) => (10, token),
             Self::Ear(id) => (11, id),
             Self::Upgrade => (12, 0),
+            Self::Upkeep => (13, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -70,6 +73,7 @@ impl Token {
             10 => Self::Check(rest),
             11 => Self::Ear(rest),
             12 => Self::Upgrade,
+            13 => Self::Upkeep,
             _ => return None,
         })
     }

@@ -34,6 +34,7 @@ super::words! {
         DaemonUpgraded = "daemon-upgraded",
         UpgradeRefused = "upgrade-refused",
         ServiceExcess = "service-excess",
+        FileTended = "file-tended",
     }
 }
 
@@ -68,6 +69,7 @@ impl EventKind {
             | Self::ServiceResumed
             | Self::ProbeRecovered
             | Self::StateWritable
+            | Self::FileTended
             | Self::Report => Severity::Notice,
             Self::ServiceDied
             | Self::ServiceUnhealthy

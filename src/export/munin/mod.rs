@@ -56,6 +56,7 @@ pub static PLUGINS: &[Plugin] = &[
     cpu::VMSTAT,
     own::PRESSURE,
     own::RESTARTS,
+    own::MEASURES,
     own::SELF,
     own::SERVICES,
 ];

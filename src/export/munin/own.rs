@@ -1,4 +1,5 @@
-//! Plugins about watchd itself and what Munin has no plugin for: watchd_services, watchd_restarts, watchd_pressure, watchd_self.
+//! Plugins about watchd itself and what Munin has no plugin for: watchd_services, watchd_restarts, watchd_measures,
+//! watchd_pressure, watchd_self.
 
 use watchd_probes::pressure;
 
@@ -6,9 +7,9 @@ use super::Ask;
 use super::facts::{Amount, Clean, Facts};
 use super::graph::{Field, Graph, Need, Plugin, Shape, write_traits};
 use crate::export::Page;
-use crate::model::ServiceState;
-use crate::store::ServiceRow;
+use crate::model::{PromiseKind, ServiceState};
 use crate::store::board::text;
+use crate::store::{PromiseRow, ServiceRow};
 
 pub const SERVICES: Plugin = Plugin {
     name: "watchd_services",
@@ -37,6 +38,32 @@ pub const RESTARTS: Plugin = Plugin {
         },
     },
 };
+
+pub const MEASURES: Plugin = Plugin {
+    name: "watchd_measures",
+    about: "What the measures of the policy show.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| measures(facts).next().is_some(),
+        write: |facts, ask, page| {
+            if ask == Ask::Config {
+                page.text("graph_title Measures\ngraph_args --base 1000\ngraph_vlabel see legend\n");
+                page.put(format_args!("graph_category watchd\ngraph_info {}\n", MEASURES.about));
+            }
+            for row in measures(facts) {
+                let name = Clean(text(&row.id).as_bytes());
+                match ask {
+                    Ask::Config => page.put(format_args!("{name}.label {}\n", text(&row.id))),
+                    Ask::Fetch => Amount::from(row.figure(PromiseKind::Measure, 0)).write(name, page),
+                }
+            }
+        },
+    },
+};
+
+fn measures<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a PromiseRow> {
+    facts.snapshot.promises.iter().filter(|row| row.kind() == Some(PromiseKind::Measure))
+}
 
 fn write_services(facts: &Facts<'_>, ask: Ask, (head, about): (&str, &str), page: &mut Page) {
     let is_restarts = about == RESTARTS.about;
