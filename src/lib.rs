@@ -20,6 +20,7 @@ pub mod config;
 pub mod door;
 pub mod engine;
 pub mod export;
+pub mod files;
 pub mod learn;
 pub mod log;
 pub mod model;

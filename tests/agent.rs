@@ -96,6 +96,7 @@ impl World {
         };
         self.agent.pass(why, &mut self.classes, &scene, &mut self.actions);
         let words = |action: &Action| match action {
+            Action::Tend { promise } => format!("tend {}", self.agent.promises()[*promise].id),
             Action::Run { promise } => format!("run {}", self.agent.promises()[*promise].id),
             Action::Report { promise, text } => {
                 format!("report {}: {}", self.agent.promises()[*promise].id, self.actions.text(*text))

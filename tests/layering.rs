@@ -16,11 +16,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["model", "sys"]),
     ("classes", &["model", "config", "store"]),
     ("learn", &[]),
+    // What is done to files; the engine has it done in a child.
+    ("files", &["model", "sys"]),
     ("agent", &["model", "config", "store", "classes"]),
     ("supervisor", &["model", "config", "sys"]),
     ("export", &["model", "config", "store", "classes", "agent", "supervisor"]),
     ("door", &["model", "sys", "store", "export"]),
-    ("engine", &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door"]),
+    (
+        "engine",
+        &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door", "files"],
+    ),
     (
         "cli",
         &[
@@ -36,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "door",
             "engine",
             "learn",
+            "files",
         ],
     ),
     // The map of the rooms, and the program that starts one of them.

@@ -76,6 +76,13 @@ when = "!any"
 [command.clean]
 if = "never"
 run = "true"
+[file.line]
+path = "@/line"
+create = true
+line = "x"
+[measure.load]
+metric = "load.five"
+high = 100000
 [report.full]
 if = "disk_root_full & own_ready"
 text = "/ is {disk_root.used} full"

@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::promise::{CommandWork, Promise, ReportWork, Work};
 use crate::classes::DiskState;
 use crate::config::Mode;
-use crate::model::{Outcome, ServiceFact, ServiceState};
+use crate::model::{Mark, Marks, MeasureWork, Outcome, ServiceFact, ServiceState, Source};
 
 /// How a program of a promise ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(super) struct Case<'a> {
     pub guard: bool,
     pub service: Option<ServiceFact<'a>>,
     pub disk: DiskState,
+    /// What its last look made true.
+    pub marks: Marks,
     /// Monotonic.
     pub now: Duration,
     pub turn: u64,
@@ -66,7 +68,17 @@ impl<'a> Case<'a> {
     /// Only what is known without a look at the scene.
     pub fn bare(promise: &'a Promise, now: Duration, turn: u64, cycle: Duration) -> Self {
         let before = Outcome::Unknown;
-        Self { promise, before, guard: true, service: None, disk: DiskState::Unknown, now, turn, slack: cycle / 2 }
+        Self {
+            promise,
+            before,
+            guard: true,
+            service: None,
+            disk: DiskState::Unknown,
+            marks: Marks::default(),
+            now,
+            turn,
+            slack: cycle / 2,
+        }
     }
 }
 
@@ -75,6 +87,7 @@ impl<'a> Case<'a> {
 pub(super) enum Wish {
     Nothing,
     Run,
+    Tend,
     Tell,
     TellEnd,
     Hold(bool),
@@ -89,6 +102,32 @@ impl State {
             Work::Process(_) => self.process(case),
             Work::Command(_) => self.command(case),
             Work::Report(report) => self.report(case, report),
+            Work::Measure(MeasureWork { source: Source::Metric(..), .. }) => {
+                (self.every(case, metric(case)), Wish::Nothing)
+            }
+            Work::Measure(MeasureWork { source: Source::Run(_), .. }) => self.tend(case, Wish::Run),
+            Work::File(_) | Work::Tidy(_) | Work::Fresh(_) | Work::Measure(_) => self.tend(case, Wish::Tend),
+        }
+    }
+
+    /// What is looked at in a child: whether there was something to do is known afterwards.
+    fn tend(&mut self, case: &Case<'_>, wish: Wish) -> (Outcome, Wish) {
+        if case.promise.mode == Mode::Off || !case.guard {
+            return (Outcome::Skipped, Wish::Nothing);
+        }
+        let is_due = self.acted != Some(case.turn) && self.is_due(case, case.promise.every);
+        if self.pending || !is_due || !self.may_act(case) {
+            return (case.before, Wish::Nothing);
+        }
+        (self.last, self.acted, self.pending) = (Some(signed(case.now)), Some(case.turn), true);
+        (case.before, wish)
+    }
+
+    /// What was asked for with `tend` has come out.
+    pub fn tended(&mut self, outcome: Outcome) {
+        self.pending = false;
+        if let (Outcome::Repaired, Some(budget)) = (outcome, &mut self.budget) {
+            budget.spend();
         }
     }
 
@@ -229,11 +268,15 @@ impl State {
 
     /// Takes over from the state of the same promise in the policy before. The supervisor is told anew what it may do, and
     /// a cycle number means nothing any more; a limit that was changed begins full.
-    pub fn inherit(&mut self, old: &Self, same_limit: bool) {
+    pub fn inherit(&mut self, old: &Self, same_limit: bool, is_program: bool) {
+        // A look at files begins anew; a program goes on.
+        let is_cut_short = old.pending && !is_program;
         *self = Self {
             acted: None,
             mended: None,
             held: None,
+            pending: old.pending && is_program,
+            last: old.last.filter(|_| !is_cut_short),
             budget: old.budget.filter(|_| same_limit),
             cooling: old.cooling.filter(|_| same_limit),
             is_limited: old.is_limited && same_limit,
@@ -258,6 +301,15 @@ fn fixed(fact: ServiceFact<'_>, is_mended: bool) -> Outcome {
         ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => {
             Outcome::Pending
         }
+    }
+}
+
+/// A number that is read with the others.
+fn metric(case: &Case<'_>) -> Outcome {
+    match (case.promise.mode, case.guard) {
+        (Mode::Off, _) | (_, false) => Outcome::Skipped,
+        _ if case.marks.has(Mark::Missing) => Outcome::Unknown,
+        _ => Outcome::Kept,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The judge: what the owner promised, whether it holds, and what has to be done.
 //!
-//! A pass goes through the promises in the order disk, process, command, report, and again while classes change, at most
+//! A pass goes through the promises in the order measure, disk, process, file, freshness, command, report, and again while classes change, at most
 //! `ROUNDS` times; each kind sees what came out of the kinds before it. It is a function from (state, scene) to (state, actions): nothing is started here. The engine carries the
 //! actions out and says later how a command ended.
 //!
@@ -15,6 +15,7 @@
 //! | `budget.rs` | `limit` |
 //! | `actions.rs` | what is to be done |
 //! | `acts.rs` | what was done, for other runs |
+//! | `told.rs` | what looks at files and numbers have found |
 //! | `judge.rs` | one promise, one outcome |
 //! | `pass.rs` | all of them |
 
@@ -25,9 +26,11 @@ mod judge;
 mod pass;
 mod promise;
 mod template;
+mod told;
 
 pub use actions::{Action, Actions};
 pub use judge::CommandEnd;
 pub use pass::{Agent, Pass};
 pub use promise::{CommandWork, Promise, ReportWork, Work};
-pub use template::{Names, Template, TemplateError};
+pub use template::{Figure, Names, Template, TemplateError};
+pub use told::Report;

@@ -8,7 +8,8 @@ use watchd_probes::Now;
 use super::actions::{Action, Actions};
 use super::judge::{Case, CommandEnd, State, Wish, outcome_of};
 use super::promise::{Promise, Work};
-use super::template::Facts;
+use super::template::{Facts, Names, Template};
+use super::told::{Report, Told};
 use crate::classes::{Classes, DiskState, Scene};
 use crate::model::{Acts, Outcome, PromiseKind};
 
@@ -33,6 +34,7 @@ pub struct Agent {
     limited: Vec<bool>,
     /// When each outcome became what it is, since 1970.
     since: Vec<Duration>,
+    told: Told,
     host: String,
     cycle: Duration,
     turn: u64,
@@ -48,6 +50,7 @@ impl Agent {
             outcomes: vec![Outcome::Skipped; count],
             limited: vec![false; count],
             since: vec![Duration::ZERO; count],
+            told: Told::new(count),
             host: host.to_owned(),
             cycle,
             turn: 0,
@@ -61,9 +64,10 @@ impl Agent {
             let Some(same) = old.find(promise.kind(), &promise.id) else { continue };
             let (Some(state), Some(before)) = (self.states.get_mut(place), old.states.get(same)) else { continue };
             let same_limit = old.promises.get(same).is_some_and(|old| old.limit == promise.limit);
-            state.inherit(before, same_limit);
+            state.inherit(before, same_limit, promise.launch().is_some());
             carry_over(&mut self.since, place, &old.since, same);
             carry_over(&mut self.outcomes, place, &old.outcomes, same);
+            self.told.inherit(place, &old.told, same);
         }
     }
 
@@ -83,7 +87,9 @@ impl Agent {
 
     /// How a promise stands, work in progress included, and since when.
     pub fn outcome(&self, promise: usize) -> Option<(Outcome, Duration)> {
-        let pending = self.states.get(promise)?.pending;
+        // A look at files is too short to be told of.
+        let is_program = self.promises.get(promise)?.launch().is_some();
+        let pending = is_program && self.states.get(promise)?.pending;
         let outcome = if pending { Outcome::Pending } else { *self.outcomes.get(promise)? };
         Some((outcome, *self.since.get(promise)?))
     }
@@ -93,7 +99,9 @@ impl Agent {
         actions.clear();
         if why == Pass::Cycle {
             self.turn += 1;
+            self.told.begin(&self.promises, scene);
         }
+        classes.mark(self.told.marks(), scene.now);
         classes.update(scene, &self.outcomes, &self.limited);
         for _ in 0..ROUNDS {
             if !self.round(classes, scene, actions) {
@@ -166,6 +174,38 @@ impl Agent {
         }
     }
 
+    /// What was asked for with [`Action::Tend`] has come out. Make a pass afterwards.
+    pub fn tended(&mut self, promise: usize, report: &Report<'_>, now: Now) {
+        let Some(state) = self.states.get_mut(promise) else { return };
+        state.tended(report.outcome);
+        self.told.take(promise, self.promises.get(promise), report);
+        self.settle(promise, report.outcome, now);
+    }
+
+    /// The numbers that a promise has found, by place; not a number when it is not known.
+    pub fn figures(&self, promise: usize) -> [f64; 2] {
+        self.told.figures(promise)
+    }
+
+    /// What a look at files or numbers has said last.
+    pub fn words(&self, promise: usize) -> &str {
+        self.told.words(promise)
+    }
+
+    /// Fills in the names of a text that was not in the policy, as everything is now.
+    pub fn render(&self, text: &str, classes: &Classes, scene: &Scene<'_>) -> Result<String, String> {
+        let names = Names::of(&self.promises);
+        let template = Template::parse(text, &names)
+            .map_err(|error| format!("column {}: {}; {}", error.column, error.what, error.remedy))?;
+        let mut out = String::new();
+        template.render(&mut out, scene, &self.facts(classes)).map_err(|error| error.to_string())?;
+        Ok(out)
+    }
+
+    fn facts<'a>(&'a self, classes: &'a Classes) -> Facts<'a> {
+        Facts { host: &self.host, classes, promises: &self.promises, outcomes: &self.outcomes, told: &self.told }
+    }
+
     /// Judges one promise; says whether it came out otherwise than before.
     fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) -> bool {
         let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return false };
@@ -182,6 +222,7 @@ impl Agent {
             guard: promise.guard.is_none_or(|guard| classes.eval(guard)),
             service,
             disk,
+            marks: self.told.marks().get(place).copied().unwrap_or_default(),
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
@@ -212,17 +253,13 @@ impl Agent {
         let Some(promise) = self.promises.get(place) else { return };
         match (wish, &promise.work) {
             (Wish::Run, _) => actions.push(Action::Run { promise: place }),
+            (Wish::Tend, _) => actions.push(Action::Tend { promise: place }),
             (Wish::Hold(hold), Work::Process(service)) => {
                 let service = usize::from(*service);
                 actions.push(if hold { Action::Hold { service } } else { Action::Allow { service } });
             }
             (Wish::Tell | Wish::TellEnd, Work::Report(report)) => {
-                let facts = Facts {
-                    host: &self.host,
-                    disks: classes.table().disks(),
-                    promises: &self.promises,
-                    outcomes: &self.outcomes,
-                };
+                let facts = self.facts(classes);
                 let text = actions.write(|line| {
                     // A line cuts what is too long and never fails.
                     let _ = if wish == Wish::TellEnd { line.write_str("over: ") } else { Ok(()) };

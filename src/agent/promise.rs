@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::template::Template;
 use crate::classes::{ExprId, Prefix};
 use crate::config::Mode;
-use crate::model::{Launch, Limit, PromiseKind};
+use crate::model::{FileWork, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source, TidyWork};
 
 /// One promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Promise {
     pub limit: Option<Limit>,
     /// How long it leaves things alone once its limit is spent.
     pub cooldown: Duration,
+    /// What a look at files may take.
+    pub patience: Duration,
     pub work: Work,
 }
 
@@ -34,6 +36,11 @@ pub enum Work {
     Process(u16),
     Command(CommandWork),
     Report(ReportWork),
+    /// What is done to files or read from them; all in a child.
+    File(FileWork),
+    Tidy(TidyWork),
+    Fresh(FreshWork),
+    Measure(MeasureWork),
 }
 
 /// A program that is run when its guard holds.
@@ -70,6 +77,9 @@ impl Promise {
             Work::Process(_) => PromiseKind::Process,
             Work::Command(_) => PromiseKind::Command,
             Work::Report(_) => PromiseKind::Report,
+            Work::File(_) | Work::Tidy(_) => PromiseKind::File,
+            Work::Fresh(_) => PromiseKind::Freshness,
+            Work::Measure(_) => PromiseKind::Measure,
         }
     }
 
@@ -78,7 +88,7 @@ impl Promise {
         let kind = match self.work {
             Work::Disk(_) => "disk_",
             Work::Report(_) => "report_",
-            Work::Process(_) | Work::Command(_) => "",
+            _ => "",
         };
         Prefix { kind, id: &self.id }
     }
@@ -88,7 +98,8 @@ impl Promise {
         match &self.work {
             Work::Command(command) => Some(&command.launch),
             Work::Report(report) => report.run.as_ref(),
-            Work::Disk(_) | Work::Process(_) => None,
+            Work::Measure(MeasureWork { source: Source::Run(launch), .. }) => Some(launch),
+            _ => None,
         }
     }
 
@@ -97,7 +108,7 @@ impl Promise {
         match &self.work {
             Work::Command(command) => Some(command.timeout),
             Work::Report(report) => Some(report.timeout),
-            Work::Disk(_) | Work::Process(_) => None,
+            _ => Some(self.patience),
         }
     }
 }

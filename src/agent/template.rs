@@ -7,6 +7,11 @@
 //! | `{disk_ID.used}` `{disk_ID.inodes}` | `93%` |
 //! | `{ID.state}` `{ID.reason}` | of a service |
 //! | `{ID.outcome}` `{disk_ID.outcome}` `{report_ID.outcome}` | of a promise |
+//! | `{ID.bytes}` `{ID.count}` | what a tidying file promise has put away |
+//! | `{ID.age}` `{ID.size}` | of the newest of a freshness |
+//! | `{ID.value}` | of a measure |
+//! | `{ID.reason}` `{ID.diff}` | what a promise about files or numbers has said |
+//! | `{class:NAME}` | `true` or `false` |
 //! | `{PROBE.FIELD}` | a reading about the whole host; a counter as its growth per second |
 //! | `{{` | `{` |
 //!
@@ -17,10 +22,11 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use watchd_probes::{Kind, MetricId, ObjectId, PROBES, Unit};
 
-use super::promise::Promise;
-use crate::classes::{Gauge, Level, Scene};
+use super::promise::{Promise, Work};
+use super::told::Told;
+use crate::classes::{Classes, Gauge, Level, Scene};
 use crate::config::nearest;
-use crate::model::Outcome;
+use crate::model::{Mark, Outcome};
 
 /// A compiled text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,8 +41,58 @@ enum Piece {
     State(u16),
     Reason(u16),
     Outcome(u16),
+    Figure(u16, Figure),
+    Class(String),
     /// Probe and place in its table.
     Metric(u8, u8),
+}
+
+/// What a promise about files or numbers has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Figure {
+    Bytes,
+    Count,
+    Age,
+    Size,
+    Value,
+    /// What it said.
+    Words,
+}
+
+impl Figure {
+    pub const NONE: &'static [(&'static str, Self)] = &[];
+    pub const FILE: &'static [(&'static str, Self)] = &[("diff", Self::Words), ("reason", Self::Words)];
+    pub const TIDY: &'static [(&'static str, Self)] =
+        &[("bytes", Self::Bytes), ("count", Self::Count), ("reason", Self::Words)];
+    pub const FRESH: &'static [(&'static str, Self)] =
+        &[("age", Self::Age), ("size", Self::Size), ("reason", Self::Words)];
+    pub const MEASURE: &'static [(&'static str, Self)] = &[("value", Self::Value), ("reason", Self::Words)];
+
+    /// How each kind of work is asked for what it found.
+    pub fn of(work: &Work) -> &'static [(&'static str, Self)] {
+        match work {
+            Work::File(_) => Self::FILE,
+            Work::Tidy(_) => Self::TIDY,
+            Work::Fresh(_) => Self::FRESH,
+            Work::Measure(_) => Self::MEASURE,
+            Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Self::NONE,
+        }
+    }
+
+    /// The classes that a look which finds these can make true.
+    pub fn marks(figures: &[(&'static str, Self)]) -> &'static [Mark] {
+        match figures.first() {
+            Some((_, Self::Words)) => &[Mark::Changed],
+            Some((_, Self::Age)) => &[Mark::Stale, Mark::Small],
+            Some((_, Self::Value)) => &[Mark::High, Mark::Low, Mark::Missing],
+            _ => &[],
+        }
+    }
+
+    /// Which of a promise's figures it is.
+    fn place(self) -> usize {
+        usize::from(matches!(self, Self::Count | Self::Size))
+    }
 }
 
 /// Why a text is not a template; `column` counts characters from 1.
@@ -53,6 +109,30 @@ pub struct Names<'a> {
     pub disks: Vec<&'a str>,
     pub services: Vec<&'a str>,
     pub promises: Vec<String>,
+    /// `ID.field`, the promise, and what it is.
+    pub figures: Vec<(String, u16, Figure)>,
+}
+
+impl<'a> Names<'a> {
+    /// Of a policy that is in force.
+    pub fn of(promises: &'a [Promise]) -> Self {
+        let mut names = Self::default();
+        for (place, promise) in (0..).zip(promises) {
+            match promise.work {
+                Work::Disk(_) => names.disks.push(&promise.id),
+                Work::Process(_) => names.services.push(&promise.id),
+                _ => {}
+            }
+            names.add(promise.prefix().kind, &promise.id, place, Figure::of(&promise.work));
+        }
+        names
+    }
+
+    /// One promise with its place and what it finds.
+    pub fn add(&mut self, kind: &str, id: &str, place: u16, figures: &[(&'static str, Figure)]) {
+        self.promises.push(format!("{kind}{id}"));
+        self.figures.extend(figures.iter().map(|(field, figure)| (format!("{id}.{field}"), place, *figure)));
+    }
 }
 
 impl Names<'_> {
@@ -72,7 +152,12 @@ impl Names<'_> {
             (_, "outcome") => place(self.promises.iter().position(|id| id == object)).map(Piece::Outcome),
             _ => None,
         };
-        piece.or_else(|| metric(name))
+        let figure = || self.figures.iter().find(|(known, ..)| known == name);
+        let class = || name.strip_prefix("class:").filter(|class| !class.is_empty());
+        piece
+            .or_else(|| figure().map(|(_, promise, figure)| Piece::Figure(*promise, *figure)))
+            .or_else(|| class().map(|class| Piece::Class(class.to_owned())))
+            .or_else(|| metric(name))
     }
 
     /// Everything that could be written between braces.
@@ -81,6 +166,7 @@ impl Names<'_> {
         all.extend(self.disks.iter().flat_map(|id| [format!("disk_{id}.used"), format!("disk_{id}.inodes")]));
         all.extend(self.services.iter().flat_map(|id| [format!("{id}.state"), format!("{id}.reason")]));
         all.extend(self.promises.iter().map(|id| format!("{id}.outcome")));
+        all.extend(self.figures.iter().map(|(name, ..)| name.clone()));
         let hosts = PROBES.iter().filter(|info| info.labels.is_empty());
         all.extend(hosts.flat_map(|info| info.metrics.iter().map(|metric| format!("{}.{}", info.name, metric.field))));
         all
@@ -125,6 +211,11 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// The classes it names.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| if let Piece::Class(name) = piece { Some(name.as_str()) } else { None })
+    }
+
     /// Writes the text as it is now.
     pub(super) fn render(&self, out: &mut impl Write, scene: &Scene<'_>, facts: &Facts<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|piece| piece.render(out, scene, facts))
@@ -151,9 +242,45 @@ fn unknown(name: &str, column: usize, names: &Names<'_>) -> TemplateError {
 /// What a text may need besides the scene.
 pub struct Facts<'a> {
     pub host: &'a str,
-    pub disks: &'a [String],
+    pub classes: &'a Classes,
     pub promises: &'a [Promise],
     pub outcomes: &'a [Outcome],
+    pub(super) told: &'a Told,
+}
+
+impl Facts<'_> {
+    fn figure(&self, out: &mut impl Write, promise: usize, figure: Figure) -> std::fmt::Result {
+        if figure == Figure::Words {
+            return out.write_str(self.told.words(promise));
+        }
+        let level = self.told.figures(promise).get(figure.place()).copied().unwrap_or(f64::NAN);
+        match figure {
+            _ if level.is_nan() => out.write_str("unknown"),
+            Figure::Bytes | Figure::Size => bytes(out, level),
+            Figure::Age if level < 120.0 => write!(out, "{level:.0} s"),
+            Figure::Age if level < 7_200.0 => write!(out, "{:.0} min", level / 60.0),
+            Figure::Age if level < 172_800.0 => write!(out, "{:.1} h", level / 3_600.0),
+            Figure::Age => write!(out, "{:.1} d", level / 86_400.0),
+            Figure::Value if level.fract() != 0.0 => write!(out, "{level:.2}"),
+            Figure::Count | Figure::Value | Figure::Words => write!(out, "{level:.0}"),
+        }?;
+        let unit = match self.promises.get(promise).map(|promise| &promise.work) {
+            Some(Work::Measure(measure)) => measure.unit.as_deref().unwrap_or(""),
+            _ => "",
+        };
+        if unit.is_empty() { Ok(()) } else { write!(out, " {unit}") }
+    }
+
+    fn holds(&self, class: &str) -> bool {
+        let mut holds = self.classes.is_on(class);
+        let id = |promise: usize| self.promises.get(promise).map(Promise::prefix);
+        let services = self.promises.iter().filter(|promise| matches!(promise.work, Work::Process(_)));
+        let service = |place: usize| services.clone().nth(place).map(|promise| promise.id.as_str());
+        if !holds {
+            self.classes.each(&service, &id, &mut |row| holds |= row.on && row.name == class);
+        }
+        holds
+    }
 }
 
 impl Piece {
@@ -169,7 +296,7 @@ impl Piece {
                     write!(out, "{}{}{}", if place > 0 { ", " } else { "" }, prefix.kind, prefix.id)
                 })
             }
-            Self::Disk(gauge) => match gauge.read(&scene.readings, facts.disks) {
+            Self::Disk(gauge) => match gauge.read(&scene.readings, facts.classes.table().disks()) {
                 Level::Is(level) => write!(out, "{level:.0}%"),
                 Level::Unknown | Level::Absent => out.write_str("unknown"),
             },
@@ -178,6 +305,8 @@ impl Piece {
             Self::Outcome(promise) => {
                 out.write_str(facts.outcomes.get(usize::from(*promise)).map_or("unknown", |outcome| outcome.word()))
             }
+            Self::Figure(promise, figure) => facts.figure(out, usize::from(*promise), *figure),
+            Self::Class(name) => out.write_str(if facts.holds(name) { "true" } else { "false" }),
             Self::Metric(probe, place) => reading(out, scene, (*probe, *place)),
         }
     }
@@ -219,6 +348,7 @@ mod tests {
             disks: vec!["root"],
             services: vec!["web"],
             promises: vec!["disk_root".into(), "web".into(), "clean".into()],
+            figures: vec![("logs.bytes".into(), 3, Figure::Bytes)],
         }
     }
 
@@ -230,6 +360,7 @@ mod tests {
             "{disk_root.used} {disk_root.inodes} {disk_root.outcome}",
             "{web.state} {web.reason} {web.outcome} {clean.outcome}",
             "{load.one} {{literally}",
+            "{logs.bytes} {class:any}",
         ] {
             assert!(Template::parse(good, &names()).is_ok(), "{good}");
         }

@@ -15,7 +15,7 @@ use super::table::{Entry, ExprId, LIMITED, OUTCOMES, Side, Source, States, Table
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
-use crate::model::{CLASSES, ClassKind, Outcome, Quantity, ServiceState};
+use crate::model::{CLASSES, ClassKind, Mark, Outcome, Quantity, ServiceState};
 
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
@@ -63,6 +63,8 @@ pub struct Builder {
     promises: HashMap<String, u16>,
     /// How long the outcome classes of a promise stay.
     holds: HashMap<u16, Duration>,
+    /// Prefixes of what looks find.
+    marks: HashMap<String, (u16, &'static [Mark])>,
     defined: Vec<u16>,
     /// How often the nearest name was looked for.
     suggested: usize,
@@ -77,6 +79,7 @@ impl Builder {
             services: HashMap::new(),
             promises: HashMap::new(),
             holds: HashMap::new(),
+            marks: HashMap::new(),
             defined: Vec::new(),
             suggested: 0,
         };
@@ -143,6 +146,14 @@ impl Builder {
     /// Lets a declared class stay true so long after it last held.
     pub fn hold(&mut self, class: u16, hold: Duration) {
         self.table.holds.push((class, hold));
+    }
+
+    /// Declares `ID_changed`, `ID_high` and so on.
+    pub fn marks(&mut self, id: &str, number: u16, marks: &'static [Mark]) {
+        // A report may share its id with what it tells about.
+        if !marks.is_empty() {
+            self.marks.insert(canonify(id), (number, marks));
+        }
     }
 
     /// Declares a class that an expression will define; the kind of the class that has the name already, if one has.
@@ -266,6 +277,11 @@ impl Builder {
         if let (Some(service), Some(state)) = (self.services.get(prefix), state) {
             return Some(Source::State { service: *service, states: States::one(*state) });
         }
+        if let Some((promise, marks)) = self.marks.get(prefix)
+            && let Some(mark) = marks.iter().find(|mark| mark.word() == word)
+        {
+            return Some(Source::Mark { promise: *promise, mark: *mark });
+        }
         let promise = self.promises.get(prefix)?;
         if word == LIMITED {
             return Some(Source::Limited { promise: *promise });
@@ -289,6 +305,11 @@ impl Builder {
             self.numbers.iter().filter(|(_, class)| known(**class)).map(|(name, _)| name.clone()).collect();
         all.extend(words(&self.services, ServiceState::ALL.iter().map(|state| state.word()).collect()));
         all.extend(words(&self.promises, OUTCOMES.iter().map(|outcome| outcome.word()).chain([LIMITED]).collect()));
+        let marked = |(prefix, (_, marks)): (&String, &(u16, &'static [Mark]))| {
+            let prefix = prefix.clone();
+            marks.iter().map(move |mark| format!("{prefix}_{mark}")).collect::<Vec<_>>()
+        };
+        all.extend(self.marks.iter().flat_map(marked));
         all.extend(time::examples().map(str::to_owned));
         all.sort();
         nearest(name, all.iter().map(String::as_str)).map(str::to_owned)

@@ -11,7 +11,7 @@ use heapless::String as Short;
 use super::live::{Classes, Timed};
 use super::table::{LIMITED, OUTCOMES, States};
 use super::time::{Calendar, MONTHS, SHIFTS, WEEKDAYS};
-use crate::model::{ClassKind, ServiceState};
+use crate::model::{ClassKind, Mark, Marks, ServiceState};
 
 /// One class for those who show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,12 @@ impl Classes {
             }
             if States::DOWN.contains(state) {
                 loose(&joined(Prefix { kind: "", id }, ServiceState::Down.word()), ClassKind::State, timed.since());
+            }
+        }
+        for (place, timed) in self.marks.iter().enumerate().filter(|(_, timed)| timed.value != Marks::default()) {
+            let Some(prefix) = promise(place) else { continue };
+            for mark in Mark::ALL.iter().filter(|mark| timed.value.has(**mark)) {
+                loose(&joined(prefix, mark.word()), ClassKind::Measured, timed.since());
             }
         }
         for (place, timed) in self.outcomes.iter().enumerate() {

@@ -13,7 +13,7 @@ use super::given::Given;
 use super::list::{Clock, Prefix};
 use super::table::{ExprId, LIMITED, OUTCOMES, Side, Source, Table};
 use super::time::{Calendar, TimeTest};
-use crate::model::{ClassKind, Outcome, ServiceFact, ServiceState};
+use crate::model::{ClassKind, Marks, Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
 
 /// What one moment looks like.
@@ -73,6 +73,8 @@ pub struct Classes {
     pub(super) states: Vec<Timed<Option<ServiceState>>>,
     pub(super) outcomes: Vec<Timed<Outcome>>,
     pub(super) limited: Vec<Timed<bool>>,
+    /// What looks at files and numbers have found, and since when that is so.
+    pub(super) marks: Vec<Timed<Marks>>,
     /// The entries whose names could also be put together when classes are listed.
     mentioned: Vec<u16>,
     /// Those that outlast what makes them true.
@@ -114,6 +116,7 @@ impl Classes {
             states: vec![Timed::new(None); services],
             outcomes: vec![Timed::new(Outcome::Skipped); promises],
             limited: vec![Timed::new(false); promises],
+            marks: vec![Timed::new(Marks::default()); promises],
             mentioned: (0..)
                 .zip(&table.entries)
                 .filter(|(_, entry)| entry.source.is_moving())
@@ -184,6 +187,13 @@ impl Classes {
         &self.table
     }
 
+    /// Says what looks at files and numbers have found; it counts from the next update on.
+    pub fn mark(&mut self, marks: &[Marks], now: Now) {
+        for (known, marks) in self.marks.iter_mut().zip(marks) {
+            known.set(*marks, now.wall.as_secs());
+        }
+    }
+
     /// Looks at everything anew; says whether any class that an expression can mention changed.
     pub fn update(&mut self, scene: &Scene<'_>, outcomes: &[Outcome], limited: &[bool]) -> bool {
         let wall = scene.now.wall.as_secs();
@@ -226,6 +236,9 @@ impl Classes {
                 }
                 Source::Over { service, bit } => {
                     (scene.services)(usize::from(*service)).is_some_and(|fact| fact.over & bit != 0)
+                }
+                Source::Mark { promise, mark } => {
+                    self.marks.get(usize::from(*promise)).is_some_and(|known| known.value.has(*mark))
                 }
                 Source::Outcome { promise, outcome } => {
                     self.outcomes.get(usize::from(*promise)).is_some_and(|known| known.value == *outcome)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::expr::Op;
 use super::gauge::Gauge;
 use super::time::TimeTest;
-use crate::model::{ClassKind, Outcome, ServiceState};
+use crate::model::{ClassKind, Mark, Outcome, ServiceState};
 
 /// A compiled expression of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,11 @@ pub(super) enum Source {
         promise: u16,
     },
     Defined(ExprId),
+    /// What a look at files or numbers has found.
+    Mark {
+        promise: u16,
+        mark: Mark,
+    },
     /// What watchd has to remember cannot be written.
     StateUnwritable,
     /// Nothing in this policy; it is false.
@@ -168,7 +173,12 @@ impl Source {
     pub fn is_moving(&self) -> bool {
         matches!(
             self,
-            Self::Time(_) | Self::State { .. } | Self::Outcome { .. } | Self::Limited { .. } | Self::Unread(_)
+            Self::Time(_)
+                | Self::State { .. }
+                | Self::Outcome { .. }
+                | Self::Limited { .. }
+                | Self::Mark { .. }
+                | Self::Unread(_)
         )
     }
 
@@ -176,8 +186,8 @@ impl Source {
         Some(match self {
             Self::Hard => ClassKind::Hard,
             Self::Time(_) => ClassKind::Time,
-            Self::Measured(_) | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
             Self::State { .. } | Self::Over { .. } => ClassKind::State,
+            Self::Measured(_) | Self::Mark { .. } | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
             Self::Outcome { .. } | Self::Limited { .. } => ClassKind::Outcome,
             Self::Defined(_) => ClassKind::Defined,
             Self::Nothing => return None,

@@ -150,7 +150,9 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
             let to = report.run.as_ref().map_or_else(|| "the journal".to_owned(), program);
             page.push_str(&format!("It tells {to}, not twice within {}.\n", age(report.quiet)));
         }
-        Work::Process(_) => {}
+        Work::File(work) => page.push_str(&format!("It takes care of {}.\n", plain(&work.path))),
+        Work::Tidy(work) => page.push_str(&format!("It tidies {}.\n", plain(&work.dir))),
+        Work::Process(_) | Work::Fresh(_) | Work::Measure(_) => {}
     }
     if promise.guard.is_some() && !matches!(promise.work, Work::Process(_)) {
         page.push_str("It counts only while its `if` holds.\n");

@@ -1,5 +1,6 @@
 //! `watchd why NAME`: the state of a service, promise or class in sentences, and what led to it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     let journal = JournalReader::open(&places.events()).map(|journal| journal.last(u64::MAX)).unwrap_or_default();
     let rows = if journal.is_empty() { &look.snapshot.events } else { &journal };
     let policy = super::written::policy(places, &look.snapshot.header);
-    match explain(&look, (rows, &policy), name, paint()) {
+    match explain(&look, (rows, &policy), (name, &places.state_dir.join("files")), paint()) {
         Some(page) => {
             super::say(&wrap(&page, terminal::size().map_or(usize::MAX, |(columns, _)| columns)));
             if matches!(look.life, Life::Dead | Life::Absent) { ExitCode::from(3) } else { ExitCode::SUCCESS }
@@ -52,7 +53,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
 fn explain(
     look: &Look,
     (journal, policy): (&[EventRow], &Result<Policy, String>),
-    name: &str,
+    (name, files): (&str, &Path),
     paint: Paint,
 ) -> Option<String> {
     let snapshot = &look.snapshot;
@@ -85,6 +86,7 @@ fn explain(
             let known = policy.promises.iter().find(same);
             page.push_str(&known.map_or_else(String::new, |known| kept::promise(known, policy, snapshot)));
         }
+        page.push_str(&difference(files, name));
     }
     if let Some(row) = class {
         page.push_str(&tell_class(look, row));
@@ -153,6 +155,16 @@ fn tell_promise(look: &Look, row: &PromiseRow) -> String {
         at => format!("came out as {}, {} ago", row.outcome().word(), age(since(look.now.wall, at))),
     };
     format!("The {kind} promise {} {when}.\n", plain(text(&row.id)))
+}
+
+/// The last change of a file, as it was kept.
+fn difference(files: &Path, name: &str) -> String {
+    let is_id = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let kept = if is_id { std::fs::read_to_string(files.join(format!("{name}.diff"))).ok() } else { None };
+    kept.map_or_else(String::new, |text| {
+        let lines: String = text.lines().map(|line| format!("  {}\n", plain(line))).collect();
+        format!("The last difference:\n{lines}")
+    })
 }
 
 fn tell_class(look: &Look, row: &ClassRow) -> String {

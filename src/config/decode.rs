@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::fault::{At, Findings, Place, excerpt};
 use super::scalar::{Scalar, Statuses};
 use super::section::Node;
-use super::tables::{Check, Fresh, Match, Ready};
+use super::tables::{Check, Fresh, Match, Ready, Replace, SizeLimit};
 use crate::model::{Command, Pattern};
 
 /// A type that a value can have.
@@ -114,7 +114,7 @@ macro_rules! decode_tables {
         })*
     };
 }
-decode_tables! { Check, Ready, Fresh, }
+decode_tables! { Check, Ready, Fresh, Replace, SizeLimit, }
 
 /// A value that keeps its place within a list.
 impl<T: Decode> Decode for At<T> {
@@ -134,6 +134,19 @@ impl<T: Decode> Decode for Vec<T> {
         // Each item is decoded before the first failure counts, so that all faults are seen.
         let values: Vec<Option<T>> = items.iter().map(|item| T::decode(item, findings)).collect();
         values.into_iter().collect()
+    }
+}
+
+/// A list, or its only item without the brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMore<T>(pub Vec<T>);
+
+impl<T: Decode> Decode for OneOrMore<T> {
+    fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
+        if node.value.is_array() {
+            return Vec::decode(node, findings).map(Self);
+        }
+        T::decode(node, findings).map(|value| Self(vec![value]))
     }
 }
 

@@ -9,12 +9,12 @@ use super::include;
 use super::nearest::nearest;
 use super::section::Node;
 use super::source::Source;
-use super::tables::{Class, Command, Disk, Http, Munin, Process, Report, Watchd};
+use super::tables::{Class, Command, Disk, File, Freshness, Http, Measure, Munin, Process, Report, Watchd};
 
 /// Faults of the TOML itself that are shown for one file: the parser goes on after the first, and stumbles over the rest of it.
 const SYNTAX_FAULTS: usize = 10;
 /// Tables that another version knows.
-const LATER: &[&str] = &["file", "measure", "freshness", "webhook", "notify", "learn"];
+const LATER: &[&str] = &["webhook", "notify", "learn"];
 
 /// A table with an id of its own: `[process.web]`.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ pub struct Document {
     pub http: Single<Http>,
     pub processes: Vec<Named<Process>>,
     pub disks: Vec<Named<Disk>>,
+    pub files: Vec<Named<File>>,
+    pub freshnesses: Vec<Named<Freshness>>,
+    pub measures: Vec<Named<Measure>>,
     pub commands: Vec<Named<Command>>,
     pub reports: Vec<Named<Report>>,
     pub classes: Vec<Named<Class>>,
@@ -108,6 +111,9 @@ impl Document {
             "http" => once(&mut self.http, place, Http::decode(node, findings), ("http", findings)),
             "process" => each(&mut self.processes, node, Process::decode, findings),
             "disk" => each(&mut self.disks, node, Disk::decode, findings),
+            "file" => each(&mut self.files, node, File::decode, findings),
+            "freshness" => each(&mut self.freshnesses, node, Freshness::decode, findings),
+            "measure" => each(&mut self.measures, node, Measure::decode, findings),
             "command" => each(&mut self.commands, node, Command::decode, findings),
             "report" => each(&mut self.reports, node, Report::decode, findings),
             "class" => each(&mut self.classes, node, Class::decode, findings),
@@ -116,7 +122,8 @@ impl Document {
     }
 }
 
-const TABLES: &[&str] = &["watchd", "munin", "http", "process", "disk", "command", "report", "class"];
+const TABLES: &[&str] =
+    &["watchd", "munin", "http", "process", "disk", "file", "freshness", "measure", "command", "report", "class"];
 
 fn unknown(name: &str, place: Place, node: &Node<'_>, findings: &mut Findings) {
     let owner = [("watchd", Watchd::KEYS), ("munin", Munin::KEYS)].into_iter().find(|(_, keys)| keys.contains(&name));

@@ -16,6 +16,7 @@ mod amount;
 mod decode;
 mod document;
 mod fault;
+mod filed;
 mod include;
 mod nearest;
 mod plugin_conf;
@@ -26,14 +27,16 @@ mod source;
 mod tables;
 
 pub use amount::{Amount, Then};
-pub use decode::Count;
+pub use decode::{Count, OneOrMore};
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};
+pub use filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
 pub use nearest::nearest;
 pub use plugin_conf::{PluginSection, Stumble, read_plugin_conf, sort_plugin_sections};
 pub use scalar::{
     Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
 };
 pub use tables::{
-    Aim, Check, Class, Command, Common, Disk, Http, Limited, Munin, Process, Ready, Report, Surroundings, Watchd,
+    Aim, Check, Class, Command, Common, Disk, File, Freshness, Http, Limited, Measure, Munin, Process, Ready, Replace,
+    Report, SizeLimit, Surroundings, Watchd,
 };

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::amount::{Amount, Then};
-use super::decode::Count;
+use super::decode::{Count, OneOrMore};
 use super::fault::{At, Findings};
-use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Share, Sink, Statuses, Text, Url};
+use super::filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
+use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
 use super::setting::{self, Bytes, Number, Rlimits, Umask};
-use crate::model::{self, EnvFile, Ionice, Limit, Network, OnExit, Pattern, Quantity, StopStep};
+use crate::model::{self, EnvFile, Ionice, Limit, LogKind, Network, OnExit, Pattern, Quantity, StopStep};
 
 section! {
     /// `[watchd]`
@@ -52,7 +53,7 @@ section! {
     Common {
         guard: Expression = "if",
         every: Duration = "every",
-        mode: Mode = "mode",
+        mode: Manner = "mode",
         limit: Limit = "limit",
         /// How long it leaves things alone once the limit is spent.
         cooldown: Duration = "cooldown",
@@ -201,6 +202,82 @@ section! {
         full: Share = "full",
         ok: Share = "ok",
         inodes: Share = "inodes",
+    }
+}
+
+section! {
+    /// `[file.ID]`: with `path` what one file is to be like, with `in` which files are put out of the way.
+    File with common: Common {
+        path: Absolute = "path",
+        line: Line = "line",
+        lines: Vec<Line> = "lines",
+        absent: OneOrMore<Regex> = "absent",
+        replace: OneOrMore<Replace> = "replace",
+        spot: model::Spot = "where",
+        blanks: Blanks = "blanks",
+        create: bool = "create",
+        owner: Account = "owner",
+        group: Account = "group",
+        backup: bool = "backup",
+        watch: HashName = "watch",
+        template: Text = "template",
+        template_file: Absolute = "template-file",
+        dir: Absolute = "in",
+        names: Vec<Glob> = "names",
+        older: Duration = "older",
+        larger: Size = "larger",
+        keep: Count = "keep",
+        until: String = "until",
+        delete: bool = "delete",
+        compress: bool = "compress",
+        depth: Count = "depth",
+    }
+}
+
+section! {
+    /// One item of `replace`.
+    Replace {
+        regex: Regex = "regex",
+        with: Line = "with",
+    }
+}
+
+section! {
+    /// `[freshness.ID]`
+    Freshness with common: Common {
+        path: Absolute = "path",
+        dir: Absolute = "in",
+        names: Vec<Glob> = "names",
+        depth: Count = "depth",
+        newest: Duration = "newest",
+        size: SizeLimit = "size",
+        marker: Absolute = "marker",
+    }
+}
+
+section! {
+    /// `size` of what is fresh.
+    SizeLimit {
+        min: Size = "min",
+        shrink: Share = "shrink",
+    }
+}
+
+section! {
+    /// `[measure.ID]`
+    Measure with common: Common, surroundings: Surroundings {
+        file: Absolute = "file",
+        pattern: Regex = "match",
+        kind: LogKind = "kind",
+        run: model::Command = "run",
+        metric: String = "metric",
+        high: Level = "high",
+        /// Where high is over.
+        high_ok: Level = "high-ok",
+        low: Level = "low",
+        low_ok: Level = "low-ok",
+        unit: Line = "unit",
+        learn: bool = "learn",
     }
 }
 

@@ -31,6 +31,7 @@ use super::system::{Grip, SystemHands};
 use super::tokens::Token;
 use super::turns::Turns;
 use super::upgrade::Upgrade;
+use super::upkeep::Upkeep;
 use crate::config::Memory;
 use crate::model::{EventKind, Now, Places, ServiceSpec};
 use crate::store::Board;
@@ -65,6 +66,7 @@ pub struct Core {
     pub(super) mounts: Mounts,
     pub(super) outputs: Outputs,
     pub(super) guests: Guests,
+    pub(super) upkeep: Upkeep,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
@@ -166,6 +168,7 @@ impl Core {
             mounts: Mounts::default(),
             outputs: Outputs::default(),
             guests: Guests::default(),
+            upkeep: Upkeep::default(),
             publisher,
             door,
             control,
@@ -249,6 +252,7 @@ impl Core {
             self.ears.deadline(),
             self.mounts.deadline(),
             self.guests.deadline(),
+            self.upkeep.deadline(),
             self.control.deadline(),
             self.door.deadline(),
             self.judgement.classes.given.deadline(),
@@ -287,6 +291,7 @@ impl Core {
             Some(Token::Mounts) => {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
+            Some(Token::Upkeep) => self.on_upkeep(),
             Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             Some(Token::Check(id)) => self.on_check(id),
@@ -320,6 +325,7 @@ impl Core {
         self.guests.expire(mono);
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
+        self.expire_upkeep();
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
             self.reload();
         }
@@ -409,6 +415,7 @@ impl Core {
         if is_cycle || self.is_stirred {
             if may_begin {
                 self.judge(is_cycle);
+                self.start_upkeep();
             }
             self.publish(is_cycle);
         }

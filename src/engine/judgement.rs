@@ -102,6 +102,7 @@ impl Core {
             Action::Hold { service } => self.guard(service, false),
             Action::Allow { service } => self.guard(service, true),
             Action::Run { promise } if self.may_act(promise) => self.send(promise, None),
+            Action::Tend { promise } => self.upkeep.push(promise),
             Action::Report { promise, text } if self.may_act(promise) => {
                 let text = self.judgement.actions.text(text).to_owned();
                 let Some(told) = self.judgement.agent.promises().get(promise) else { return };
@@ -145,6 +146,7 @@ impl Core {
 
     pub(super) fn on_done(&mut self, done: &Done) {
         match done.owner {
+            Owner::Promise(place) if self.on_measured(place, done) => {}
             Owner::Promise(place) => {
                 self.judgement.agent.command_done(place, done.end, self.now);
                 self.is_stirred = true;
@@ -194,7 +196,7 @@ fn told(done: &Done) -> String {
     format!("{how}{colon}{output}").replace(char::is_control, " ")
 }
 
-fn calendar(civil: Civil) -> Calendar {
+pub(super) fn calendar(civil: Civil) -> Calendar {
     Calendar {
         year: u16::try_from(civil.year).unwrap_or_default(),
         month: civil.month,

@@ -27,8 +27,10 @@ pub mod services;
 pub mod sight;
 pub mod start;
 pub mod system;
+pub mod tending;
 pub mod tokens;
 pub mod turns;
 pub mod upgrade;
+pub mod upkeep;
 
 pub use start::{Failure, run};

@@ -153,6 +153,7 @@ impl Core {
                 at_wall_ms: millis(since),
                 kind: promise.kind().byte(),
                 outcome: outcome.byte(),
+                figures: agent.figures(place),
                 ..PromiseRow::new_zeroed()
             });
         }

@@ -97,6 +97,10 @@ impl Core {
             let old = self.judgement.agent.promises().get(promise)?;
             judgement.agent.find(old.kind(), &old.id)
         });
+        self.upkeep.adopt(|promise| {
+            let old = self.judgement.agent.promises().get(promise)?;
+            judgement.agent.find(old.kind(), &old.id)
+        });
         self.judgement = judgement;
         self.cycle = policy.daemon.cycle;
         self.memory = policy.daemon.memory;

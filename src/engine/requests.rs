@@ -87,6 +87,7 @@ impl Core {
         if let Some(what) = self.outputs.on_child(pid) {
             self.notes.add(EventKind::Trouble, "", what);
         }
+        self.upkeep.on_child(pid);
         self.checks.on_child(pid);
         if self.door.on_child(pid, self.now.mono) {
             let text = "the process that serves Munin and HTTP ended; it is started again";

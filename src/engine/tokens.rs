@@ -31,6 +31,8 @@ pub enum Token {
     Ear(u64),
     /// The door asks for plugins of others.
     Guests,
+    /// The child that looks after files.
+    Upkeep,
 }
 
 const KIND: u32 = 56;
@@ -53,6 +55,7 @@ impl Token {
             Self::Ear(id) => (11, id),
             Self::Upgrade => (12, 0),
             Self::Guests => (13, 0),
+            Self::Upkeep => (14, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -74,6 +77,7 @@ impl Token {
             11 => Self::Ear(rest),
             12 => Self::Upgrade,
             13 => Self::Guests,
+            14 => Self::Upkeep,
             _ => return None,
         })
     }

@@ -355,11 +355,27 @@ pub(super) struct Promise<'a> {
     kind: Option<PromiseKind>,
     outcome: Outcome,
     at: Time,
+    /// Of a measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    /// Of what is to be fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<f64>,
 }
 
 impl<'a> Promise<'a> {
     pub fn new(row: &'a PromiseRow) -> Self {
-        Self { id: text(&row.id), kind: row.kind(), outcome: row.outcome(), at: Time(row.at_wall_ms) }
+        Self {
+            id: text(&row.id),
+            kind: row.kind(),
+            outcome: row.outcome(),
+            at: Time(row.at_wall_ms),
+            value: row.figure(PromiseKind::Measure, 0),
+            age_s: row.figure(PromiseKind::Freshness, 0),
+            size_bytes: row.figure(PromiseKind::Freshness, 1),
+        }
     }
 }
 

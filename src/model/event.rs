@@ -36,6 +36,7 @@ super::words! {
         ServiceExcess = "service-excess",
         ServiceFight = "service-fight",
         ServicePeace = "service-peace",
+        FileTended = "file-tended",
     }
 }
 
@@ -71,6 +72,7 @@ impl EventKind {
             | Self::ServicePeace
             | Self::ProbeRecovered
             | Self::StateWritable
+            | Self::FileTended
             | Self::Report => Severity::Notice,
             Self::ServiceDied
             | Self::ServiceUnhealthy

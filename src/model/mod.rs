@@ -5,6 +5,7 @@ mod bound;
 mod care;
 mod classes;
 mod event;
+mod files;
 mod guest;
 mod limits;
 mod network;
@@ -21,6 +22,10 @@ pub use bound::{Amount, Bound, Deed, Figures, Quantity};
 pub use care::{Care, Check, Http, Readiness, Target};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};
+pub use files::{
+    Content, Edit, FileWork, FreshPlace, FreshWork, LogKind, Mark, Marks, MeasureWork, Replace, Source, Spot, Tended,
+    Threshold, TidyWork, Tidying, Until,
+};
 pub use guest::{Call, Fortune, GuestAsk, GuestSpec, Word};
 pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};

@@ -31,5 +31,8 @@ super::words! {
         Disk = "disk",
         Command = "command",
         Report = "report",
+        File = "file",
+        Freshness = "freshness",
+        Measure = "measure",
     }
 }

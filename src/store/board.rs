@@ -193,12 +193,19 @@ pub struct PromiseRow {
     pub id: [u8; 32],
     /// When the outcome was reached; 0 when there is none yet.
     pub at_wall_ms: u64,
+    /// What a look at files or numbers has found; not a number when it is not known.
+    pub figures: [f64; 2],
     pub kind: u8,
     pub outcome: u8,
     pub _spare: [u8; 6],
 }
 
 impl PromiseRow {
+    /// One of its figures, when it is known and of this kind of promise.
+    pub fn figure(&self, kind: PromiseKind, place: usize) -> Option<f64> {
+        self.figures.get(place).copied().filter(|figure| self.kind() == Some(kind) && figure.is_finite())
+    }
+
     pub fn kind(&self) -> Option<PromiseKind> {
         PromiseKind::from_byte(self.kind)
     }

@@ -9,7 +9,7 @@ use watchd_probes::inventory::Inventory;
 
 use super::existence;
 use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback};
-use crate::agent::Names;
+use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
 use crate::config::{At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
 use crate::model::{Network, PROMISES, SERVICES};
@@ -44,12 +44,15 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     maker.bonds(document, &services);
     let mut promises = Vec::new();
     let names = template_names(document);
+    promises.extend(document.measures.iter().map(|measure| maker.measure(measure)));
     for (place, disk) in (0..).zip(&document.disks) {
         promises.push(maker.disk(disk, place));
     }
     for (place, process) in (0..).zip(&document.processes) {
         promises.push(maker.process(process, place));
     }
+    promises.extend(document.files.iter().map(|file| maker.file(file, &document.disks, &names)));
+    promises.extend(document.freshnesses.iter().map(|fresh| maker.freshness(fresh)));
     promises.extend(document.commands.iter().map(|command| maker.command(command)));
     promises.extend(document.reports.iter().map(|report| maker.report(report, &names)));
     let Maker { mut findings, builder, .. } = maker;
@@ -94,11 +97,50 @@ fn table(builder: Builder, document: &Document, findings: &mut Findings) -> Opti
 fn template_names(document: &Document) -> Names<'_> {
     let disks: Vec<&str> = document.disks.iter().map(|disk| disk.id.as_str()).collect();
     let services: Vec<&str> = document.processes.iter().map(|process| process.id.as_str()).collect();
-    let mut promises: Vec<String> = disks.iter().map(|id| format!("disk_{id}")).collect();
-    promises.extend(services.iter().map(|id| (*id).to_owned()));
-    promises.extend(document.commands.iter().map(|command| command.id.clone()));
-    promises.extend(document.reports.iter().map(|report| format!("report_{}", report.id)));
-    Names { disks, services, promises }
+    let mut names = Names::default();
+    for (place, it) in (0..).zip(promised(document)) {
+        names.add(it.prefix, it.id, place, it.figures);
+    }
+    Names { disks, services, ..names }
+}
+
+/// A promise before it is made.
+struct Promised<'a> {
+    table: &'static str,
+    /// What its classes begin with.
+    prefix: &'static str,
+    id: &'a str,
+    place: Place,
+    common: &'a Common,
+    /// What its look finds.
+    figures: &'static [(&'static str, Figure)],
+}
+
+/// All promises in their order.
+fn promised(document: &Document) -> Vec<Promised<'_>> {
+    let mut all = Vec::new();
+    let plain = Figure::NONE;
+    let of = |table, prefix, id, place, (common, figures)| Promised { table, prefix, id, place, common, figures };
+    all.extend(
+        document.measures.iter().map(|it| of("measure", "", &it.id, it.place, (&it.section.common, Figure::MEASURE))),
+    );
+    all.extend(document.disks.iter().map(|it| of("disk", "disk_", &it.id, it.place, (&it.section.common, plain))));
+    all.extend(document.processes.iter().map(|it| of("process", "", &it.id, it.place, (&it.section.common, plain))));
+    all.extend(document.files.iter().map(|it| {
+        let figures = if it.section.dir.is_some() { Figure::TIDY } else { Figure::FILE };
+        of("file", "", &it.id, it.place, (&it.section.common, figures))
+    }));
+    all.extend(
+        document
+            .freshnesses
+            .iter()
+            .map(|it| of("freshness", "", &it.id, it.place, (&it.section.common, Figure::FRESH))),
+    );
+    all.extend(document.commands.iter().map(|it| of("command", "", &it.id, it.place, (&it.section.common, plain))));
+    all.extend(
+        document.reports.iter().map(|it| of("report", "report_", &it.id, it.place, (&it.section.common, plain))),
+    );
+    all
 }
 
 impl Maker {
@@ -172,33 +214,21 @@ impl Maker {
     /// Declares what each id makes true; ids that would make the same names are faults.
     fn names(&mut self, document: &Document) {
         let mut seen: HashMap<String, (Place, String)> = HashMap::new();
-        let mut number = 0;
+        for (number, it) in (0_u16..).zip(promised(document)) {
+            self.claim(&mut seen, (it.table, it.id), it.place);
+            self.builder.promise(&format!("{}{}", it.prefix, it.id), number);
+            self.builder.marks(it.id, number, Figure::marks(it.figures));
+            self.hold_outcomes(it.common, &format!("{}.{}", it.table, it.id), number);
+        }
         for disk in &document.disks {
-            self.claim(&mut seen, ("disk", &disk.id), disk.place);
             let levels = super::promises::levels(&disk.section);
             self.builder.disk(&disk.id, super::promises::mount_point(&disk.section), &levels);
-            self.builder.promise(&format!("disk_{}", disk.id), number);
-            self.hold_outcomes(&disk.section.common, &format!("disk.{}", disk.id), number);
-            number += 1;
         }
         for (place, process) in (0..).zip(&document.processes) {
-            self.claim(&mut seen, ("process", &process.id), process.place);
             self.builder.service(&process.id, place);
             for (what, _) in process.section.limits() {
                 self.builder.limit(&process.id, place, what);
             }
-        }
-        let acting = document.processes.iter().map(|it| ("process", &it.id, it.place, &it.section.common));
-        let acting = acting.chain(document.commands.iter().map(|it| ("command", &it.id, it.place, &it.section.common)));
-        let acting = acting.chain(document.reports.iter().map(|it| ("report", &it.id, it.place, &it.section.common)));
-        for (kind, id, place, common) in acting {
-            if kind != "process" {
-                self.claim(&mut seen, (kind, id), place);
-            }
-            let prefix = if kind == "report" { format!("report_{id}") } else { id.clone() };
-            self.builder.promise(&prefix, number);
-            self.hold_outcomes(common, &format!("{kind}.{id}"), number);
-            number += 1;
         }
         for class in &document.classes {
             self.claim(&mut seen, ("class", &class.id), class.place);
@@ -207,7 +237,8 @@ impl Maker {
             let what = format!("{} processes are too many", document.processes.len());
             self.findings.fault(process.place, "process", what, format!("there is room for {SERVICES}"));
         }
-        if usize::from(number) > PROMISES {
+        let number = promised(document).len();
+        if number > PROMISES {
             let place = Place { file: 0, line: 1, column: 1 };
             let what = format!("{number} promises are too many");
             self.findings.fault(place, "policy", what, format!("there is room for {PROMISES}"));
@@ -290,7 +321,7 @@ impl Maker {
     }
 
     /// Compiles an expression; names that nothing makes true are warnings.
-    fn expression(&mut self, text: &At<Expression>, key: &str) -> Option<ExprId> {
+    pub fn expression(&mut self, text: &At<Expression>, key: &str) -> Option<ExprId> {
         let at = |column: usize| {
             let column = u32::try_from(column).unwrap_or(u32::MAX).saturating_sub(1);
             Place { column: text.place.column.saturating_add(column), ..text.place }

@@ -2,12 +2,15 @@
 //!
 //! `load` reads the files, joins what the rooms say about their sections, and gives either a policy with its warnings or the
 //! list of all faults. It reads, allocates and may take its time, so the daemon calls it in a child and gets the policy as bytes.
-//! A policy has no positions and no comments; promises are in the order of a pass: disks, processes, commands, reports.
+//! A policy has no positions and no comments; promises are in the order of a pass: measures, disks,
+//! processes, files, freshnesses, commands, reports.
 
 mod assemble;
 mod bounds;
 mod care;
 mod existence;
+mod files;
+mod measures;
 mod node;
 mod promises;
 mod services;

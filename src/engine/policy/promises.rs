@@ -7,13 +7,13 @@ use super::existence;
 use super::services::launch;
 use crate::agent::{CommandWork, Names, Promise, ReportWork, Template, Work};
 use crate::classes::DiskLevels;
-use crate::config::{At, Command, Common, Disk, Mode, Named, Place, Process, Report, Share, Sink, Text};
+use crate::config::{At, Command, Common, Disk, Expression, Mode, Named, Place, Process, Report, Share, Sink, Text};
 use crate::model;
 
 const MILLI: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// No time of a promise is longer.
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+pub const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// The thresholds of a disk with their defaults: five points of room between full and well again.
 pub fn levels(disk: &Disk) -> DiskLevels {
@@ -125,9 +125,15 @@ impl Maker {
         self.promise((&named.id, &key), &section.common, Work::Report(work))
     }
 
-    fn template(&mut self, text: &At<Text>, key: &str, names: &Names<'_>) -> Template {
+    pub fn template(&mut self, text: &At<Text>, key: &str, names: &Names<'_>) -> Template {
         match Template::parse(&text.value.0, names) {
-            Ok(template) => return template,
+            Ok(template) => {
+                for class in template.classes() {
+                    let class = At { value: Expression(class.to_owned()), place: text.place };
+                    self.expression(&class, key);
+                }
+                return template;
+            }
             Err(error) => {
                 let column = u32::try_from(error.column).unwrap_or(u32::MAX).saturating_sub(1);
                 let place = Place { column: text.place.column.saturating_add(column), ..text.place };
@@ -137,12 +143,23 @@ impl Maker {
         Template::default()
     }
 
+    /// Permission bits are a file's.
+    fn no_bits(&mut self, key: &str, common: &Common) {
+        if let Some(mode) = common.mode.as_ref().filter(|mode| mode.value.bits.is_some()) {
+            let what = "permission bits belong to a file";
+            self.findings.fault(mode.place, &format!("{key}.mode"), what, "write \"fix\", \"warn\" or \"off\"");
+        }
+    }
+
     /// What all promises have.
-    fn promise(&mut self, (id, key): (&str, &str), common: &Common, work: Work) -> Promise {
+    pub fn promise(&mut self, (id, key): (&str, &str), common: &Common, work: Work) -> Promise {
         let cooldown = self.time(common.cooldown.as_ref(), &format!("{key}.cooldown"), (1_000 * MILLI, LONGEST));
         if let (Some(at), None, false) = (&common.cooldown, &common.limit, matches!(work, Work::Process(_))) {
             let remedy = "give it a `limit`, or write `every`";
             self.findings.fault(at.place, &format!("{key}.cooldown"), "is of no use without `limit`", remedy);
+        }
+        if !matches!(work, Work::File(_)) {
+            self.no_bits(key, common);
         }
         Promise {
             id: id.to_owned(),
@@ -151,18 +168,19 @@ impl Maker {
             every: self
                 .time(common.every.as_ref(), &format!("{key}.every"), (Duration::ZERO, LONGEST))
                 .unwrap_or_default(),
-            mode: common.mode.as_ref().map_or(Mode::Fix, |mode| mode.value),
+            mode: common.mode.as_ref().and_then(|mode| mode.value.mode).unwrap_or(Mode::Fix),
             limit: common.limit.as_ref().map(|limit| limit.value),
+            patience: self.timeout(common, key, Duration::from_secs(30)),
             work,
         }
     }
 
-    fn timeout(&mut self, common: &Common, key: &str, default: Duration) -> Duration {
+    pub fn timeout(&mut self, common: &Common, key: &str, default: Duration) -> Duration {
         self.time(common.timeout.as_ref(), &format!("{key}.timeout"), (100 * MILLI, DAY)).unwrap_or(default)
     }
 
     /// A key that has to be there. One that is there but wrong has been reported already.
-    fn required(&mut self, is_there: bool, (place, table): (Place, &str), key: &str) {
+    pub fn required(&mut self, is_there: bool, (place, table): (Place, &str), key: &str) {
         if !is_there && !self.findings.mentions(&format!("{table}.{key}")) {
             self.findings.fault(place, table, format!("`{key}` is missing"), format!("write {key} = …"));
         }
@@ -170,6 +188,6 @@ impl Maker {
 }
 
 /// In place of a launch that is missing: a fault has been noted, and the policy is never used.
-fn stand_in(launch: Option<model::Launch>) -> model::Launch {
+pub fn stand_in(launch: Option<model::Launch>) -> model::Launch {
     launch.unwrap_or_else(|| model::Launch::new(model::Command::Exec(Vec::new())))
 }

@@ -60,6 +60,7 @@ pub static PLUGINS: &[Plugin] = &[
     own::CLASSES,
     own::PRESSURE,
     own::RESTARTS,
+    own::MEASURES,
     own::SELF,
     own::SERVICES,
 ];

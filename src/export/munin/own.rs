@@ -1,5 +1,5 @@
 //! Plugins about watchd itself and what Munin has no plugin for: watchd_services, watchd_restarts, watchd_classes,
-//! watchd_pressure, watchd_self.
+//! watchd_measures, watchd_pressure, watchd_self.
 
 use watchd_probes::pressure;
 
@@ -8,10 +8,10 @@ use super::facts::{Amount, Clean, Facts};
 use super::graph::{Field, Graph, Need, Plugin, Shape, write_traits};
 use super::limits;
 use crate::export::Page;
-use crate::model::{ClassKind, ServiceState};
-use crate::store::ServiceRow;
+use crate::model::{ClassKind, PromiseKind, ServiceState};
 use crate::store::board::ClassRow;
 use crate::store::board::text;
+use crate::store::{PromiseRow, ServiceRow};
 
 pub const SERVICES: Plugin = Plugin {
     name: "watchd_services",
@@ -40,6 +40,35 @@ pub const RESTARTS: Plugin = Plugin {
         },
     },
 };
+
+pub const MEASURES: Plugin = Plugin {
+    name: "watchd_measures",
+    about: "What the measures of the policy show.",
+    shape: Shape::Own {
+        is_multigraph: false,
+        is_present: |facts| measures(facts).next().is_some(),
+        write: |facts, ask, page| {
+            if ask.wants_config() {
+                page.text("graph_title Measures\ngraph_args --base 1000\ngraph_vlabel see legend\n");
+                page.put(format_args!("graph_category watchd\ngraph_info {}\n", MEASURES.about));
+            }
+            for row in measures(facts) {
+                let name = Clean(text(&row.id).as_bytes());
+                if ask.wants_config() {
+                    page.put(format_args!("{name}.label {}\n", text(&row.id)));
+                    limits::write(facts, &name, page);
+                }
+                if ask.wants_values() {
+                    Amount::from(row.figure(PromiseKind::Measure, 0)).write(name, page);
+                }
+            }
+        },
+    },
+};
+
+fn measures<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a PromiseRow> {
+    facts.snapshot.promises.iter().filter(|row| row.kind() == Some(PromiseKind::Measure))
+}
 
 fn write_services(facts: &Facts<'_>, ask: Ask, (head, about): (&str, &str), page: &mut Page) {
     let is_restarts = about == RESTARTS.about;

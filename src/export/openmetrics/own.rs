@@ -4,7 +4,7 @@ use watchd_probes::PROBES;
 
 use super::{Escaped, Family, Format, Type};
 use crate::export::Page;
-use crate::model::{Now, ServiceState};
+use crate::model::{Now, PromiseKind, ServiceState};
 use crate::store::Snapshot;
 use crate::store::board::text;
 
@@ -15,6 +15,29 @@ pub fn write(snapshot: &Snapshot, now: Now, format: Format, page: &mut Page) {
     write_probes(snapshot, &mut out);
     write_services(snapshot, &mut out);
     write_verdicts(snapshot, &mut out);
+    write_figures(snapshot, &mut out);
+}
+
+/// What promises about numbers and files have found: the name of the family, its help, kind of promise and place of the figure.
+type Figures = (&'static str, &'static str, PromiseKind, usize);
+
+const FIGURES: &[Figures] = &[
+    ("watchd_measure", "What the measures of the policy show.", PromiseKind::Measure, 0),
+    ("watchd_freshness_age_seconds", "Age of the newest of what is to be fresh.", PromiseKind::Freshness, 0),
+    ("watchd_freshness_size_bytes", "Size of the newest of what is to be fresh.", PromiseKind::Freshness, 1),
+];
+
+fn write_figures(snapshot: &Snapshot, out: &mut Out<'_>) {
+    for (name, help, kind, place) in FIGURES {
+        let mut is_begun = false;
+        for row in &snapshot.promises {
+            let Some(figure) = row.figure(*kind, *place) else { continue };
+            if !std::mem::replace(&mut is_begun, true) {
+                out.begin(name, Type::Gauge, help);
+            }
+            out.page.put(format_args!("{name}{{id=\"{}\"}} {figure}\n", Escaped(text(&row.id).as_bytes())));
+        }
+    }
 }
 
 struct Out<'a> {

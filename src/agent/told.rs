@@ -1,0 +1,100 @@
+//! What the promises about files and numbers have found: two numbers, some words and some marks for each.
+//!
+//! Numbers of the host's own metrics are read here at the beginning of each cycle; everything else is handed in when a child has
+//! looked. Memory: 40 bytes a promise, and the words of those that have something to say.
+
+use watchd_probes::{MetricId, ObjectId, PROBES};
+
+use super::promise::{Promise, Work};
+use crate::classes::Scene;
+use crate::model::{Mark, Marks, Outcome, Source};
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    pub outcome: Outcome,
+    pub marks: Marks,
+    pub figures: [f64; 2],
+    pub text: &'a str,
+}
+
+/// Words of one promise that are kept.
+const WORDS: usize = 400;
+
+/// Everything found, by the places of the promises.
+pub(super) struct Told {
+    marks: Vec<Marks>,
+    found: Vec<Found>,
+}
+
+#[derive(Clone)]
+struct Found {
+    figures: [f64; 2],
+    words: String,
+    /// What changed has been there for a whole cycle's pass.
+    is_old: bool,
+}
+
+impl Told {
+    pub fn new(count: usize) -> Self {
+        let nothing = Found { figures: [f64::NAN; 2], words: String::new(), is_old: true };
+        Self { marks: vec![Marks::default(); count], found: vec![nothing; count] }
+    }
+
+    pub fn inherit(&mut self, place: usize, old: &Self, same: usize) {
+        if let (Some(marks), Some(before)) = (self.marks.get_mut(place), old.marks.get(same)) {
+            *marks = *before;
+        }
+        if let (Some(found), Some(before)) = (self.found.get_mut(place), old.found.get(same)) {
+            found.clone_from(before);
+        }
+    }
+
+    pub fn marks(&self) -> &[Marks] {
+        &self.marks
+    }
+
+    pub fn figures(&self, place: usize) -> [f64; 2] {
+        self.found.get(place).map_or([f64::NAN; 2], |found| found.figures)
+    }
+
+    pub fn words(&self, place: usize) -> &str {
+        self.found.get(place).map_or("", |found| found.words.as_str())
+    }
+
+    /// A new cycle: what changed is no news any more, and the host's own metrics are read.
+    pub fn begin(&mut self, promises: &[Promise], scene: &Scene<'_>) {
+        for ((promise, marks), found) in promises.iter().zip(&mut self.marks).zip(&mut self.found) {
+            if std::mem::replace(&mut found.is_old, true) {
+                *marks = marks.with(Mark::Changed, false);
+            }
+            let Work::Measure(measure) = &promise.work else { continue };
+            if let Source::Metric(probe, place) = measure.source {
+                let value = level(scene, probe, place);
+                *marks = measure.marks(value, *marks);
+                found.figures = [value, f64::NAN];
+            }
+        }
+    }
+
+    pub fn take(&mut self, place: usize, promise: Option<&Promise>, report: &Report<'_>) {
+        let (Some(marks), Some(found)) = (self.marks.get_mut(place), self.found.get_mut(place)) else { return };
+        let is_new = report.marks.has(Mark::Changed);
+        // A look that comes soon does not take back what the one before has found.
+        let is_fresh = is_new || (!found.is_old && marks.has(Mark::Changed));
+        found.is_old = !is_new && found.is_old;
+        *marks = match promise.map(|promise| &promise.work) {
+            Some(Work::Measure(measure)) => measure.marks(report.figures.first().copied().unwrap_or(f64::NAN), *marks),
+            _ => report.marks.with(Mark::Changed, is_fresh),
+        };
+        found.figures = report.figures;
+        found.words.clear();
+        found.words.push_str(report.text.get(..report.text.floor_char_boundary(WORDS)).unwrap_or(""));
+    }
+}
+
+/// A metric of the whole host; a counter as its growth per second.
+fn level(scene: &Scene<'_>, probe: u8, place: u8) -> f64 {
+    let id = PROBES.get(usize::from(probe)).map(|info| MetricId::new(info.id, place));
+    id.and_then(|id| scene.readings.level(id, ObjectId::HOST)).unwrap_or(f64::NAN)
+}

@@ -1,0 +1,139 @@
+//! `[measure.ID]` into what is looked at, and the levels that mean something.
+
+use watchd_probes::{MetricId, PROBES};
+
+use super::assemble::Maker;
+use super::promises::stand_in;
+use super::services::launch;
+use crate::agent::{Promise, Work};
+use crate::config::{At, Level, Measure, Named, Place, nearest};
+use crate::model::{LogKind, MeasureWork, Source, Threshold};
+
+impl Maker {
+    pub fn measure(&mut self, named: &Named<Measure>) -> Promise {
+        let section = &named.section;
+        let key = format!("measure.{}", named.id);
+        let work = MeasureWork {
+            source: self.measured(named, &key),
+            high: self.threshold((&section.high, &section.high_ok), (&key, "high"), |enter, leave| leave <= enter),
+            low: self.threshold((&section.low, &section.low_ok), (&key, "low"), |enter, leave| leave >= enter),
+            unit: section.unit.as_ref().map(|unit| unit.value.0.clone()),
+            learn: section.learn.as_ref().is_some_and(|learn| learn.value),
+        };
+        if let (Some(high), Some(low), Some(at)) = (work.high, work.low, &section.low)
+            && low.enter >= high.enter
+        {
+            let what = "is not below `high`";
+            self.findings.fault(at.place, &format!("{key}.low"), what, "leave some room between them");
+        }
+        self.promise((&named.id, &key), &section.common, Work::Measure(work))
+    }
+
+    /// Exactly one of `file`, `run` and `metric`.
+    fn measured(&mut self, named: &Named<Measure>, key: &str) -> Source {
+        let section = &named.section;
+        let given: Vec<(&str, Place)> = [
+            ("file", section.file.as_ref().map(|at| at.place)),
+            ("run", section.run.as_ref().map(|at| at.place)),
+            ("metric", section.metric.as_ref().map(|at| at.place)),
+        ]
+        .into_iter()
+        .filter_map(|(name, place)| place.map(|place| (name, place)))
+        .collect();
+        for (name, place) in given.iter().skip(1) {
+            let first = given.first().map_or("", |(first, _)| first);
+            let what = format!("stands beside `{first}`");
+            self.findings.fault(*place, &format!("{key}.{name}"), what, "keep one of file, run and metric");
+        }
+        if given.is_empty() && !self.findings.mentions(key) {
+            let what = "has none of `file`, `run` and `metric`";
+            self.findings.fault(named.place, key, what, "say what is measured");
+        }
+        self.belongs(section, key);
+        self.surroundings(&section.surroundings, key);
+        self.programs(key, &section.surroundings, &[("run", &section.run)]);
+        match (&section.file, &section.run, &section.metric) {
+            (Some(file), ..) => Source::Log {
+                path: file.value.0.clone(),
+                pattern: section.pattern.as_ref().map_or_else(String::new, |regex| regex.value.0.clone()),
+                kind: self.log_kind(named, key),
+            },
+            (_, Some(run), _) => Source::Run(launch(&run.value, &section.surroundings)),
+            (_, _, Some(metric)) => self.metric(metric, key),
+            _ => Source::Run(stand_in(None)),
+        }
+    }
+
+    /// Keys that need another one.
+    fn belongs(&mut self, section: &Measure, key: &str) {
+        let of_file = [
+            ("match", section.pattern.as_ref().map(|at| at.place)),
+            ("kind", section.kind.as_ref().map(|at| at.place)),
+        ];
+        for (name, place) in of_file {
+            if let Some(place) = place.filter(|_| section.file.is_none()) {
+                self.findings.fault(place, &format!("{key}.{name}"), "is of no use without `file`", "take it out");
+            }
+        }
+        if section.run.is_none() {
+            self.idle(&section.surroundings, key);
+        }
+    }
+
+    fn log_kind(&mut self, named: &Named<Measure>, key: &str) -> LogKind {
+        let section = &named.section;
+        let kind = section.kind.as_ref().map_or(LogKind::Lines, |kind| kind.value);
+        let is_named = section
+            .pattern
+            .as_ref()
+            .is_some_and(|regex| regex.value.0.contains("?<value>") || regex.value.0.contains("?P<value>"));
+        if section.pattern.is_none() {
+            self.required(false, (named.place, key), "match");
+        } else if kind == LogKind::Gauge && !is_named {
+            let place = section.pattern.as_ref().map_or(named.place, |at| at.place);
+            let remedy = "write it like 'took (?<value>[0-9.]+) ms'";
+            self.findings.fault(place, &format!("{key}.match"), "has no group called `value`", remedy);
+        }
+        kind
+    }
+
+    fn metric(&mut self, name: &At<String>, key: &str) -> Source {
+        let hosts = || PROBES.iter().filter(|info| info.labels.is_empty());
+        let found = MetricId::from_name(&name.value)
+            .filter(|id| hosts().any(|info| PROBES.get(id.probe()).is_some_and(|probe| probe.name == info.name)));
+        let places = found.and_then(|id| u8::try_from(id.probe()).ok().zip(u8::try_from(id.place()).ok()));
+        if let Some((probe, place)) = places {
+            return Source::Metric(probe, place);
+        }
+        let all: Vec<String> = hosts()
+            .flat_map(|info| info.metrics.iter().map(|metric| format!("{}.{}", info.name, metric.field)))
+            .collect();
+        let near = nearest(&name.value, all.iter().map(String::as_str));
+        let remedy =
+            near.map_or_else(|| "write one like load.five".to_owned(), |near| format!("the nearest is `{near}`"));
+        self.findings.fault(name.place, &format!("{key}.metric"), "is no metric of the whole host", remedy);
+        Source::Metric(0, 0)
+    }
+
+    fn threshold(
+        &mut self,
+        (enter, leave): (&Option<At<Level>>, &Option<At<Level>>),
+        (key, name): (&str, &str),
+        is_inside: fn(f64, f64) -> bool,
+    ) -> Option<Threshold> {
+        let key = format!("{key}.{name}-ok");
+        match (enter, leave) {
+            (None, Some(leave)) => {
+                self.findings.fault(leave.place, &key, format!("is of no use without `{name}`"), "take it out");
+                None
+            }
+            (Some(enter), Some(leave)) if !is_inside(enter.value.0, leave.value.0) => {
+                self.findings.fault(leave.place, &key, format!("lies beyond `{name}`"), "leave some room between them");
+                None
+            }
+            (Some(enter), Some(leave)) => Some(Threshold { enter: enter.value.0, leave: leave.value.0 }),
+            (Some(enter), None) => Some(Threshold { enter: enter.value.0, leave: enter.value.0 }),
+            (None, None) => None,
+        }
+    }
+}

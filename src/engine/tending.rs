@@ -1,0 +1,183 @@
+//! Joins the promises about files and numbers with those who look: the child for files, the programs for numbers.
+
+use std::time::Duration;
+
+use super::core::Core;
+use super::errands::Done;
+use super::judgement::calendar;
+use super::tokens::Token;
+use super::upkeep::{Found, Step};
+use crate::agent::{CommandEnd, Report, Work};
+use crate::classes::Scene;
+use crate::config::Mode;
+use crate::files::{self, Memory, Task};
+use crate::model::{EventKind, Marks, Outcome, Source, Tended};
+use crate::sys::clock::Civil;
+use crate::sys::epoll::Interest;
+use crate::sys::memory;
+
+impl Core {
+    /// Starts a child for the promises about files that are due.
+    pub(super) fn start_upkeep(&mut self) {
+        while let Some((promise, found)) = self.upkeep.take_stuck() {
+            self.on_tended(promise, &found);
+        }
+        if !self.upkeep.is_due() {
+            return;
+        }
+        let mut upkeep = std::mem::take(&mut self.upkeep);
+        let begun = (self.now.mono, Duration::from_secs(30));
+        let started = upkeep.start(&[], begun, |promise| {
+            let tended = self.tend(promise);
+            memory::trim_text();
+            tended
+        });
+        let watched = started.and_then(|source| self.poller.add(source, Token::Upkeep.pack(), Interest::Read));
+        self.upkeep = upkeep;
+        if let Err(error) = watched {
+            self.notes.add(EventKind::Trouble, "", &format!("cannot start a child to look after files: {error}"));
+        }
+    }
+
+    pub(super) fn on_upkeep(&mut self) {
+        loop {
+            let agent = &self.judgement.agent;
+            let patience = |promise: usize| {
+                agent.promises().get(promise).and_then(|promise| promise.timeout()).unwrap_or(Duration::from_secs(30))
+            };
+            match self.upkeep.advance(self.now.mono, patience) {
+                Step::Done(promise, found) => self.on_tended(promise, &found),
+                Step::Later => break,
+                Step::Over => {
+                    // What became due meanwhile begins at once.
+                    self.is_stirred |= self.upkeep.is_due();
+                    break;
+                }
+            }
+        }
+    }
+
+    pub(super) fn expire_upkeep(&mut self) {
+        if let Step::Done(promise, found) = self.upkeep.expire(self.now.mono) {
+            self.on_tended(promise, &found);
+        }
+    }
+
+    /// What came of a look at files.
+    fn on_tended(&mut self, promise: usize, found: &Found) {
+        let Found { outcome, marks, figures, .. } = *found;
+        self.tell(promise, &Report { outcome, marks, figures, text: found.text() });
+    }
+
+    /// What came of a look: told when it is news.
+    fn tell(&mut self, place: usize, report: &Report<'_>) {
+        let agent = &mut self.judgement.agent;
+        let is_news = !report.text.is_empty() && report.text != agent.words(place);
+        let is_act = report.outcome == Outcome::Repaired || report.marks != Marks::default();
+        agent.tended(place, report, self.now);
+        self.is_stirred = true;
+        let Some(promise) = agent.promises().get(place) else { return };
+        if is_news || (is_act && !report.text.is_empty()) {
+            let text = format!("{}: {}", report.outcome, report.text);
+            self.notes.add(EventKind::FileTended, &promise.id, &text);
+        }
+    }
+
+    /// The program of a measure has ended: its output is a number, or there is none. False when it was no measure's.
+    pub(super) fn on_measured(&mut self, place: usize, done: &Done) -> bool {
+        let Some(promise) = self.judgement.agent.promises().get(place) else { return false };
+        if !matches!(promise.work, Work::Measure(_)) {
+            return false;
+        }
+        self.turns.done(promise);
+        let output = done.text.trim();
+        let number = number(output).filter(|_| done.end == CommandEnd::Exit(0));
+        let outcome = match done.end {
+            _ if number.is_some() => Outcome::Kept,
+            CommandEnd::Timeout => Outcome::Timeout,
+            CommandEnd::Denied => Outcome::Denied,
+            _ => Outcome::Failed,
+        };
+        let text = match (number, done.end) {
+            (Some(_), _) => String::new(),
+            (None, CommandEnd::Exit(0)) => format!("its output is not one number: {}", output.escape_debug()),
+            (None, end) => format!("it gave no number: {end:?} {}", output.escape_debug()),
+        };
+        let figures = [number.unwrap_or(f64::NAN), f64::NAN];
+        self.tell(place, &Report { outcome, marks: Marks::default(), figures, text: &text });
+        true
+    }
+
+    /// Looks after the files of one promise; called in a child.
+    fn tend(&self, place: usize) -> Tended {
+        let agent = &self.judgement.agent;
+        let Some(promise) = agent.promises().get(place) else { return Tended::new(Outcome::Unknown, "") };
+        let (memory, is_dry) = (Memory::new(&self.places.state_dir), promise.mode != Mode::Fix);
+        let now = self.now;
+        match &promise.work {
+            Work::File(work) => {
+                let render = |text: &str| self.render(text);
+                files::keep(&Task { id: &promise.id, work, is_dry, memory: &memory, render: &render })
+            }
+            Work::Tidy(work) => files::tidy(work, &memory, (now, is_dry)),
+            Work::Fresh(work) => files::fresh(&promise.id, work, &memory, now),
+            Work::Measure(measure) => match &measure.source {
+                Source::Log { path, pattern, kind } => files::tail(&promise.id, &memory, (path, pattern, *kind)),
+                Source::Run(_) | Source::Metric(..) => Tended::new(Outcome::Unknown, ""),
+            },
+            Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Tended::new(Outcome::Unknown, ""),
+        }
+    }
+
+    /// A template's text as everything is now; states of services are those of the last pass.
+    fn render(&self, text: &str) -> Result<String, String> {
+        let scene = Scene {
+            now: self.now,
+            local: calendar(Civil::local(self.now.wall)),
+            utc: calendar(Civil::utc(self.now.wall)),
+            readings: self.sight.readings(),
+            is_state_writable: self.is_state_writable(),
+            services: &|place| {
+                let fact = self.services.facts(self.now).nth(place)?;
+                Some(crate::model::ServiceFact {
+                    state: fact.state,
+                    restarted: false,
+                    failed: false,
+                    over: fact.over,
+                    reason: fact.reason,
+                })
+            },
+        };
+        self.judgement.agent.render(text, &self.judgement.classes, &scene)
+    }
+}
+
+/// One number and nothing else, as programs print it.
+fn number(text: &str) -> Option<f64> {
+    let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
+    text.parse().ok().filter(|number: &f64| number.is_finite() && text.bytes().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_a_number_or_nothing() {
+        for (text, expect) in [
+            ("12", Some(12.0)),
+            ("-0.5", Some(-0.5)),
+            ("1e3", Some(1000.0)),
+            ("", None),
+            ("12 mails", None),
+            ("1\n2", None),
+            ("nan", None),
+            ("inf", None),
+            ("1e999", None),
+            ("0x10", None),
+            ("1,5", None),
+        ] {
+            assert_eq!(number(text), expect, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Stories of one file: what was there, what was promised, what came of it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use super::*;
+use crate::model::Edit;
+#[cfg(test)]
+use crate::scratch::Scratch;
+
+fn line(path: &Path, line: &str) -> FileWork {
+    let edit = Edit { lines: vec![line.to_owned()], ..Edit::default() };
+    FileWork { path: path.to_string_lossy().into_owned(), content: Content::Edit(edit), ..FileWork::default() }
+}
+
+fn tend(scratch: &Scratch, work: &FileWork, is_dry: bool) -> Tended {
+    let memory = Memory::new(scratch);
+    keep(&Task { id: "x", work, is_dry, memory: &memory, render: &|text| Ok(text.replace("{host}", "h")) })
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("it is there")
+}
+
+fn left_beside(scratch: &Scratch) -> Vec<String> {
+    let names = fs::read_dir(&**scratch).expect("it is there").map(|entry| entry.expect("an entry").file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.contains("watchd-new")).collect()
+}
+
+#[test]
+fn a_line_comes_once_and_the_rest_stays_as_it_was() {
+    let scratch = Scratch::new();
+    scratch.write("f", "a\n");
+    let path = scratch.join("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    let work = line(&path, "x");
+    let dry = tend(&scratch, &work, true);
+    assert_eq!((dry.outcome, dry.text.as_str()), (Outcome::Would, "1 lines more, 0 less; +x"));
+    assert_eq!(read(&path), "a\n");
+    assert_eq!(read(&scratch.join("files/x.diff")), "@@ -1,1 +1,2 @@\n a\n+x\n");
+    for (expect, said) in [(Outcome::Repaired, "1 lines more, 0 less; +x"), (Outcome::Kept, "")] {
+        let tended = tend(&scratch, &work, false);
+        assert_eq!((tended.outcome, tended.text.as_str()), (expect, said));
+        assert_eq!(
+            (read(&path).as_str(), fs::metadata(&path).expect("it is there").mode() & 0o7777),
+            ("a\nx\n", 0o640)
+        );
+    }
+    assert_eq!(left_beside(&scratch), Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_file_is_made_only_when_asked_for() {
+    let scratch = Scratch::new();
+    let path = scratch.join("new");
+    let work = line(&path, "x");
+    let refused = tend(&scratch, &work, false);
+    assert_eq!(refused.outcome, Outcome::Failed);
+    assert!(refused.text.contains("create = true") && !path.exists(), "{}", refused.text);
+    let work = FileWork { create: true, bits: Some(0o600), ..work };
+    assert_eq!(tend(&scratch, &work, true).outcome, Outcome::Would);
+    assert!(!path.exists());
+    assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Repaired);
+    assert_eq!((read(&path).as_str(), fs::metadata(&path).expect("it is there").mode() & 0o7777), ("x\n", 0o600));
+    let empty =
+        FileWork { path: scratch.join("empty").to_string_lossy().into_owned(), create: true, ..FileWork::default() };
+    assert_eq!(
+        [tend(&scratch, &empty, false), tend(&scratch, &empty, false)].map(|it| it.outcome),
+        [Outcome::Repaired, Outcome::Kept]
+    );
+}
+
+#[test]
+fn rights_are_set_and_seen() {
+    let scratch = Scratch::new();
+    scratch.write("f", "a\n");
+    let path = scratch.join("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    let work = FileWork { bits: Some(0o644), content: Content::Any, ..line(&path, "") };
+    let said = tend(&scratch, &work, true);
+    assert_eq!((said.outcome, said.text.as_str()), (Outcome::Would, "rights 0666 to 0644"));
+    assert_eq!(
+        [tend(&scratch, &work, false), tend(&scratch, &work, false)].map(|it| it.outcome),
+        [Outcome::Repaired, Outcome::Kept]
+    );
+    let work = FileWork { owner: Some("no-such-user".into()), ..work };
+    assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Failed);
+}
+
+#[test]
+fn nothing_but_a_plain_file_is_touched() {
+    let scratch = Scratch::new();
+    scratch.write("real/f", "a\n");
+    fs::hard_link(scratch.join("real/f"), scratch.join("second")).expect("a name can be given");
+    scratch.write("alone", "a\n");
+    symlink(scratch.join("alone"), scratch.join("link")).expect("a link can be made");
+    symlink(scratch.join("real"), scratch.join("way")).expect("a link can be made");
+    scratch.write("nul", "a\0\n");
+    let large = fs::File::create(scratch.join("large")).expect("it can be made");
+    large.set_len(5 << 20).expect("it can grow");
+    let fifo = scratch.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("it can be made");
+    for (name, why) in [
+        ("real/f", "more than one name"),
+        ("link", "a symbolic link"),
+        ("way/f", "a symbolic link"),
+        ("real", "a directory"),
+        ("fifo", "no regular file"),
+        ("nul", "a NUL"),
+        ("large", "larger than 4 MiB"),
+        ("none/f", "cannot open the directory"),
+        ("..", "names no file"),
+    ] {
+        for is_dry in [true, false] {
+            let tended = tend(&scratch, &line(&scratch.join(name), "x"), is_dry);
+            assert_eq!(tended.outcome, Outcome::Failed, "{name}");
+            assert!(tended.text.contains(why), "{name}: {}", tended.text);
+        }
+    }
+    assert_eq!((read(&scratch.join("alone")), read(&scratch.join("second"))), ("a\n".to_owned(), "a\n".to_owned()));
+}
+
+#[test]
+fn a_file_that_is_being_written_is_left_alone() {
+    let scratch = Scratch::new();
+    scratch.write("f", "a\n");
+    let path = scratch.join("f");
+    let writer = fs::File::options().append(true).open(&path).expect("it opens");
+    let tended = tend(&scratch, &line(&path, "x"), false);
+    if tended.outcome != Outcome::Repaired {
+        assert!(tended.text.contains("open for writing"), "{}", tended.text);
+        assert_eq!(read(&path), "a\n");
+        drop(writer);
+        assert_eq!(tend(&scratch, &line(&path, "x"), false).outcome, Outcome::Repaired);
+    }
+    assert_eq!(read(&path), "a\nx\n");
+}
+
+#[test]
+fn what_a_killed_one_left_is_tidied_and_what_is_in_use_is_not() {
+    let scratch = Scratch::new();
+    scratch.write("f", "x\n");
+    scratch.write(".f.watchd-new", "half of");
+    let path = scratch.join("f");
+    let held = fs::File::open(scratch.join(".f.watchd-new")).expect("it opens");
+    held.lock().expect("it can be locked");
+    assert_eq!(tend(&scratch, &line(&path, "x"), false).outcome, Outcome::Failed, "another one is at work");
+    drop(held);
+    assert_eq!(tend(&scratch, &line(&path, "x"), false).outcome, Outcome::Kept);
+    assert_eq!(left_beside(&scratch), Vec::<String>::new());
+}
+
+#[test]
+fn a_template_is_the_whole_text() {
+    let scratch = Scratch::new();
+    scratch.write("f", "old\n");
+    scratch.write("t.tmpl", "from {host}\n");
+    let path = scratch.join("f");
+    let template = FileWork { content: Content::Template("on {host}\n".into()), backup: true, ..line(&path, "") };
+    assert_eq!(
+        [tend(&scratch, &template, false), tend(&scratch, &template, false)].map(|it| it.outcome),
+        [Outcome::Repaired, Outcome::Kept]
+    );
+    assert_eq!((read(&path), read(&scratch.join("f.watchd-backup"))), ("on h\n".to_owned(), "old\n".to_owned()));
+    let source = scratch.join("t.tmpl").to_string_lossy().into_owned();
+    let from_file = FileWork { content: Content::TemplateFile(source), ..template };
+    assert_eq!(tend(&scratch, &from_file, false).outcome, Outcome::Repaired);
+    assert_eq!(read(&path), "from h\n");
+}
+
+#[test]
+fn a_change_is_told_once_and_survives_a_restart() {
+    let scratch = Scratch::new();
+    let path = scratch.join("f");
+    let work = FileWork { watch: true, content: Content::Any, ..line(&path, "") };
+    let is_changed = |tended: &Tended| tended.marks.has(Mark::Changed);
+    let step = |expect: Option<&str>| {
+        let tended = tend(&scratch, &work, false);
+        assert_eq!(is_changed(&tended), expect.is_some(), "{}", tended.text);
+        assert!(tended.text.contains(expect.unwrap_or("")), "{}", tended.text);
+        assert!(!is_changed(&tend(&scratch, &work, false)), "told once");
+    };
+    scratch.write("f", "a\nb\n");
+    step(None);
+    scratch.write("f", "a\nc\n");
+    step(Some("the text changed, 1 lines more, 1 less; -b; +c"));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    step(Some("rights 0600, were 0644"));
+    fs::remove_file(&path).expect("it is ours");
+    step(Some("it is gone"));
+    scratch.write("f", "a\n");
+    step(Some("it is there"));
+    scratch.write("f", &"x\n".repeat(40 << 10));
+    step(Some("larger than 64 KiB"));
+    // The same bytes written again are no change.
+    scratch.write("f", &"x\n".repeat(40 << 10));
+    step(None);
+    let mixed = FileWork { watch: true, ..line(&path, "y") };
+    assert!(!is_changed(&tend(&scratch, &mixed, false)));
+    assert!(!is_changed(&tend(&scratch, &mixed, false)), "what we did ourselves is no news");
+}
+
+#[test]
+fn an_account_that_may_not_is_denied() {
+    let scratch = Scratch::new();
+    scratch.write("f", "a\n");
+    let path = scratch.join("f");
+    fs::File::options().read(true).mode(0o644).open(&path).expect("it opens");
+    let work = FileWork { path: "/proc/self/mem".into(), ..line(&path, "x") };
+    assert!(matches!(tend(&scratch, &work, false).outcome, Outcome::Failed | Outcome::Denied));
+}
