@@ -8,6 +8,8 @@ pub enum Action {
     /// Tell this: `text` is found with [`Actions::text`]. When the promise has a program it gets the text on its standard
     /// input, and its end is told with `Agent::command_done`.
     Report { promise: usize, text: TextId },
+    /// Tell that this promise would act if its mode let it, and what a report would say.
+    Would { promise: usize, text: Option<TextId> },
     /// Neither start nor stop this service.
     Hold { service: usize },
     /// Take care of it again.

@@ -26,7 +26,7 @@ mod pass;
 mod promise;
 mod template;
 
-pub use actions::{Action, Actions};
+pub use actions::{Action, Actions, TextId};
 pub use judge::CommandEnd;
 pub use pass::{Agent, Pass};
 pub use promise::{CommandWork, Promise, ReportWork, Work};

@@ -75,7 +75,8 @@ impl Core {
     }
 
     /// Applies the difference. What can fail comes first, so that a failure changes nothing.
-    fn apply(&mut self, loaded: Loaded) -> Result<(), Vec<String>> {
+    fn apply(&mut self, mut loaded: Loaded) -> Result<(), Vec<String>> {
+        self.manner.adapt(&mut loaded.policy);
         let wanted = wanted(&self.places, &loaded).map_err(|fault| vec![fault])?;
         if wanted != *self.door.wanted() {
             self.change_door(wanted)?;
