@@ -245,6 +245,7 @@ impl Agent {
         let facts = Facts {
             host: &self.host,
             disks: classes.table().disks(),
+            left: &|disk| classes.disk_left(disk),
             promises: &self.promises,
             outcomes: &self.outcomes,
         };

@@ -81,6 +81,7 @@ pub struct Core {
     signals: Signals,
     notifier: Notifier,
     next_cycle: Duration,
+    pub(super) next_forecast: Duration,
     next_sign: Option<Duration>,
     /// Something changed since the last judgement.
     pub(super) is_stirred: bool,
@@ -183,6 +184,7 @@ impl Core {
             signals,
             notifier: Notifier::from_environment(),
             next_cycle: now.mono,
+            next_forecast: now.mono,
             next_sign: None,
             is_stirred: true,
             stopping: Stopping::No,
@@ -364,6 +366,7 @@ impl Core {
         self.aim_service_probe();
         self.sight.look(self.now);
         self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
+        self.look_ahead();
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);

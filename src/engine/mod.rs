@@ -11,6 +11,7 @@ pub mod core;
 pub mod doorkeeper;
 pub mod ears;
 pub mod errands;
+pub mod forecast;
 pub mod guests;
 pub mod hands;
 pub mod judgement;

@@ -102,6 +102,7 @@ impl Core {
         self.cycle = policy.daemon.cycle;
         self.memory = policy.daemon.memory;
         self.bring_cycle_forward();
+        self.next_forecast = self.now.mono;
         self.watch_config(policy.file.as_deref());
         self.notes.add(EventKind::ConfigLoaded, "", policy.file.as_deref().unwrap_or("the embedded default"));
         self.is_stirred = true;
