@@ -27,6 +27,7 @@ pub struct Log {
     file: Option<PathBuf>,
     written: u64,
     held_back: u32,
+    is_quiet: bool,
 }
 
 impl Log {
@@ -35,11 +36,19 @@ impl Log {
     pub fn from_environment() -> Self {
         let file = std::env::var_os(FILE).map(PathBuf::from).filter(|file| file.is_absolute() && stderr::is(file));
         let written = file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |found| found.len());
-        Self { file, written, held_back: 0 }
+        Self { file, written, held_back: 0, is_quiet: false }
+    }
+
+    /// Writes nothing from now on.
+    pub fn be_quiet(&mut self) {
+        self.is_quiet = true;
     }
 
     /// Writes one event.
     pub fn event(&mut self, wall: Duration, kind: EventKind, subject: &str, text: &str) {
+        if self.is_quiet {
+            return;
+        }
         if self.held_back > 0 {
             let held_back = self.held_back;
             let mut note = heapless::String::<64>::new();

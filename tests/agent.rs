@@ -101,10 +101,23 @@ impl World {
             Action::Report { promise, text } => {
                 format!("report {}: {}", self.agent.promises()[*promise].id, self.actions.text(*text))
             }
+            Action::Would { .. } => String::new(),
             Action::Hold { service } => format!("hold {service}"),
             Action::Allow { service } => format!("allow {service}"),
         };
-        self.actions.as_slice().iter().map(words).collect()
+        self.actions.as_slice().iter().map(words).filter(|words| !words.is_empty()).collect()
+    }
+
+    /// What would have been done in the last pass.
+    fn would(&self) -> Vec<String> {
+        let words = |action: &Action| match action {
+            Action::Would { promise, text } => {
+                let text = text.map_or("", |text| self.actions.text(text));
+                Some(format!("{} {text}", self.agent.promises()[*promise].id).trim_end().to_owned())
+            }
+            _ => None,
+        };
+        self.actions.as_slice().iter().filter_map(words).collect()
     }
 
     fn at(&self) -> Now {
@@ -407,4 +420,27 @@ fn what_another_run_does_meanwhile_is_not_done_twice() {
     world.agent.leave_to_another(0);
     let shared = world.agent.share(0, world.at()).expect("it is there");
     assert!(world.agent.may_still(0, &shared, world.at()), "what we did ourselves is no news");
+}
+
+#[test]
+fn what_would_be_done_is_told_as_often_as_it_would_be_done() {
+    let mut world = World::new(
+        "[process.web]\nmatch = \"x\"\nmode = \"warn\"\n\
+         [command.c]\nif = \"web_would\"\nrun = \"x\"\nevery = \"1m\"\nlimit = \"2/1d\"\nmode = \"warn\"\n\
+         [report.r]\nif = \"web_would\"\ntext = \"{web.state}\"\nchanges = true\nmode = \"warn\"\n",
+    );
+    world.cycle(10);
+    assert_eq!(world.would(), NOTHING);
+    world.state(0, ServiceState::Stopped);
+    world.cycle(10);
+    assert_eq!(world.would(), ["web", "c", "r stopped"]);
+    for (seconds, expect) in [(10, &[][..]), (60, &["c"]), (60, &[]), (3600, &[])] {
+        world.cycle(seconds);
+        assert_eq!(world.would(), expect, "after {seconds} s");
+    }
+    world.state(0, ServiceState::Ready);
+    world.cycle(10);
+    world.state(0, ServiceState::Stopped);
+    world.cycle(10);
+    assert_eq!(world.would(), ["web", "r stopped"], "a second death, and the limit is spent");
 }

@@ -35,7 +35,7 @@ fn a_file_server_that_never_answers_holds_neither_the_loop_nor_the_next_watchd()
     if !is_root() || !Path::new("/dev/fuse").exists() {
         return skip("a dead file server takes root and /dev/fuse");
     }
-    let home = Home::new("mute", &one_service("settle = \"100ms\""));
+    let home = Home::new("mute", &one_service("settle = \"100ms\"\n[disk.share]\npath = \"@/mounted\""));
     home.scratch.program("stamp.c", "stamp");
     let mute = home.scratch.compiled(Path::new("tests/attack/mute.c"), "mute");
     let point = home.scratch.dir_of("mounted", None);
@@ -47,6 +47,10 @@ fn a_file_server_that_never_answers_holds_neither_the_loop_nor_the_next_watchd()
         let children =
             look::pids().into_iter().filter(|pid| look::stat(*pid).is_some_and(|stat| stat.parent == daemon.pid()));
         children.rev().find(|pid| look::stat(*pid).is_some_and(|stat| stat.state == 'D'))
+    });
+    daemon.wait_for("the class of a disk that hangs", |snapshot| {
+        let on = |name| snapshot.classes.iter().any(|row| row.is_on() && board::text(&row.name) == name);
+        (on("disk_share_hung") && on("disk_share_unknown") && !on("disk_share_full")).then_some(())
     });
     let longest = daemon.wait_for("five more cycles", |snapshot| {
         (snapshot.header.cycles > first + 5).then_some(snapshot.header.longest_turn_us)

@@ -109,7 +109,7 @@ fn a_steady_cycle_allocates_nothing() {
     #[allow(clippy::disallowed_methods, reason = "the loop is turned beside the one who looks at it")]
     let daemon = std::thread::spawn(move || {
         IS_LOOP.with(|is_loop| is_loop.set(true));
-        engine::run(&for_loop).map_err(|failure| format!("{failure:?}"))
+        engine::run(&for_loop, false).map_err(|failure| format!("{failure:?}"))
     });
     // What is steady is found out by looking: a class that changes, or a disk that appears, is told once and then over.
     until("twenty cycles in a row without an allocation", || {

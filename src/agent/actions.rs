@@ -10,6 +10,8 @@ pub enum Action {
     Report { promise: usize, text: TextId },
     /// Have the files of this promise looked after; tell what came of it with `Agent::tended`.
     Tend { promise: usize },
+    /// Tell that this promise would act if its mode let it, and what a report would say.
+    Would { promise: usize, text: Option<TextId> },
     /// Neither start nor stop this service.
     Hold { service: usize },
     /// Take care of it again.

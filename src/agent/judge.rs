@@ -88,6 +88,8 @@ pub(super) enum Wish {
     Nothing,
     Run,
     Tend,
+    /// It would act, but its mode is to warn.
+    Would,
     Tell,
     TellEnd,
     Hold(bool),
@@ -180,12 +182,12 @@ impl State {
         if self.pending || self.acted == Some(case.turn) || !self.is_due(case, case.promise.every) {
             return (case.before, Wish::Nothing);
         }
-        if case.promise.mode == Mode::Warn {
-            self.act(case);
-            return (Outcome::Would, Wish::Nothing);
-        }
         if !self.may_act(case) {
             return (case.before, Wish::Nothing);
+        }
+        if case.promise.mode == Mode::Warn {
+            self.act(case);
+            return (Outcome::Would, Wish::Would);
         }
         self.act(case);
         self.pending = true;
@@ -213,7 +215,7 @@ impl State {
         self.act(case);
         self.told = true;
         if case.promise.mode == Mode::Warn {
-            return (Outcome::Would, Wish::Nothing);
+            return (Outcome::Would, Wish::Would);
         }
         self.pending = report.run.is_some();
         (Outcome::Kept, Wish::Tell)

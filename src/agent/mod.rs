@@ -28,7 +28,7 @@ mod promise;
 mod template;
 mod told;
 
-pub use actions::{Action, Actions};
+pub use actions::{Action, Actions, TextId};
 pub use judge::CommandEnd;
 pub use pass::{Agent, Pass};
 pub use promise::{CommandWork, Promise, ReportWork, Work};

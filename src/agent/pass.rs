@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use watchd_probes::Now;
 
-use super::actions::{Action, Actions};
+use super::actions::{Action, Actions, TextId};
 use super::judge::{Case, CommandEnd, State, Wish, outcome_of};
-use super::promise::{Promise, Work};
+use super::promise::{Promise, ReportWork, Work};
 use super::template::{Facts, Names, Template};
 use super::told::{Report, Told};
 use crate::classes::{Classes, DiskState, Scene};
@@ -226,12 +226,17 @@ impl Agent {
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
+        let is_process = promise.kind() == PromiseKind::Process;
         let mut is_news = false;
         if let Some(limited) = self.limited.get_mut(place) {
             is_news = *limited != state.is_limited;
             *limited = state.is_limited;
         }
-        is_news |= self.settle(place, outcome, scene.now);
+        let is_other = self.settle(place, outcome, scene.now);
+        if is_other && is_process && outcome == Outcome::Would {
+            actions.push(Action::Would { promise: place, text: None });
+        }
+        is_news |= is_other;
         self.carry(place, wish, (classes, scene), actions);
         is_news
     }
@@ -258,17 +263,33 @@ impl Agent {
                 let service = usize::from(*service);
                 actions.push(if hold { Action::Hold { service } } else { Action::Allow { service } });
             }
+            (Wish::Would, Work::Report(report)) => {
+                let text = Some(self.tell(Wish::Tell, report, (classes, scene), actions));
+                actions.push(Action::Would { promise: place, text });
+            }
+            (Wish::Would, _) => actions.push(Action::Would { promise: place, text: None }),
             (Wish::Tell | Wish::TellEnd, Work::Report(report)) => {
-                let facts = self.facts(classes);
-                let text = actions.write(|line| {
-                    // A line cuts what is too long and never fails.
-                    let _ = if wish == Wish::TellEnd { line.write_str("over: ") } else { Ok(()) };
-                    let _ = report.text.render(line, scene, &facts);
-                });
+                let text = self.tell(wish, report, (classes, scene), actions);
                 actions.push(Action::Report { promise: place, text });
             }
             (Wish::Nothing | Wish::Hold(_) | Wish::Tell | Wish::TellEnd, _) => {}
         }
+    }
+
+    /// The text of a report.
+    fn tell(
+        &self,
+        wish: Wish,
+        report: &ReportWork,
+        (classes, scene): (&Classes, &Scene<'_>),
+        actions: &mut Actions,
+    ) -> TextId {
+        let facts = self.facts(classes);
+        actions.write(|line| {
+            // A line cuts what is too long and never fails.
+            let _ = if wish == Wish::TellEnd { line.write_str("over: ") } else { Ok(()) };
+            let _ = report.text.render(line, scene, &facts);
+        })
     }
 }
 

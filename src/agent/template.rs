@@ -5,6 +5,7 @@
 //! | `{host}` | the host's name |
 //! | `{repaired}` `{failed}` | the ids of the promises that came out so |
 //! | `{disk_ID.used}` `{disk_ID.inodes}` | `93%` |
+//! | `{disk_ID.eta}` | `17 hours` until it is full |
 //! | `{ID.state}` `{ID.reason}` | of a service |
 //! | `{ID.outcome}` `{disk_ID.outcome}` `{report_ID.outcome}` | of a promise |
 //! | `{ID.bytes}` `{ID.count}` | what a tidying file promise has put away |
@@ -38,6 +39,8 @@ enum Piece {
     Host,
     With(Outcome),
     Disk(Gauge),
+    /// How long it will do.
+    Left(u16),
     State(u16),
     Reason(u16),
     Outcome(u16),
@@ -147,6 +150,7 @@ impl Names<'_> {
             ("failed", "") => Some(Piece::With(Outcome::Failed)),
             (_, "used") => disk().map(|disk| Piece::Disk(Gauge::DiskUsed(disk))),
             (_, "inodes") => disk().map(|disk| Piece::Disk(Gauge::DiskInodes(disk))),
+            (_, "eta") => disk().map(Piece::Left),
             (_, "state") => service().map(Piece::State),
             (_, "reason") => service().map(Piece::Reason),
             (_, "outcome") => place(self.promises.iter().position(|id| id == object)).map(Piece::Outcome),
@@ -163,7 +167,7 @@ impl Names<'_> {
     /// Everything that could be written between braces.
     fn all(&self) -> Vec<String> {
         let mut all = ["host", "repaired", "failed"].map(str::to_owned).to_vec();
-        all.extend(self.disks.iter().flat_map(|id| [format!("disk_{id}.used"), format!("disk_{id}.inodes")]));
+        all.extend(self.disks.iter().flat_map(|id| ["used", "inodes", "eta"].map(|what| format!("disk_{id}.{what}"))));
         all.extend(self.services.iter().flat_map(|id| [format!("{id}.state"), format!("{id}.reason")]));
         all.extend(self.promises.iter().map(|id| format!("{id}.outcome")));
         all.extend(self.figures.iter().map(|(name, ..)| name.clone()));
@@ -299,6 +303,12 @@ impl Piece {
             Self::Disk(gauge) => match gauge.read(&scene.readings, facts.classes.table().disks()) {
                 Level::Is(level) => write!(out, "{level:.0}%"),
                 Level::Unknown | Level::Absent => out.write_str("unknown"),
+            },
+            Self::Left(disk) => match facts.classes.disk_left(*disk) {
+                Some(left) if left.as_secs() >= 2 * 86_400 => write!(out, "{} days", left.as_secs() / 86_400),
+                Some(left) if left.as_secs() >= 2 * 3_600 => write!(out, "{} hours", left.as_secs() / 3_600),
+                Some(left) => write!(out, "{} minutes", left.as_secs() / 60),
+                None => out.write_str("unknown"),
             },
             Self::State(service) => out.write_str(fact(*service).map_or("unknown", |fact| fact.state.word())),
             Self::Reason(service) => out.write_str(fact(*service).map_or("unknown", |fact| fact.reason)),

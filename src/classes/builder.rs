@@ -44,6 +44,8 @@ pub struct DiskLevels {
     pub full: f32,
     pub ok: f32,
     pub inodes: f32,
+    /// Full within this time is full soon.
+    pub forecast: Option<Duration>,
 }
 
 /// How expressions are joined.
@@ -119,6 +121,14 @@ impl Builder {
         self.above(&name("inodes_full"), Gauge::DiskInodes(disk), (levels.inodes, levels.inodes - 2.0));
         self.above(&name("read_only"), Gauge::DiskReadOnly(disk), (1.0, 1.0));
         self.intern(&name("unknown"), Source::Unread(Gauge::DiskUsed(disk)));
+        self.above(&name("hung"), Gauge::DiskHung(disk), (1.0, 1.0));
+        if let Some(ahead) = levels.forecast {
+            let hours = ahead.as_secs_f32() / 3_600.0;
+            // A forecast sways: it has to get half as far again to be taken back.
+            let soon = Threshold { gauge: Gauge::DiskLeft(disk), side: Side::Below, enter: hours, leave: 1.5 * hours };
+            self.intern(&name("full_soon"), Source::Measured(soon));
+            self.table.forecasts.push((disk, ahead));
+        }
         disk
     }
 

@@ -27,6 +27,10 @@ pub enum Gauge {
     DiskInodes(u16),
     /// 1 when nothing can be written, 0 otherwise.
     DiskReadOnly(u16),
+    /// 1 when it did not answer in time.
+    DiskHung(u16),
+    /// Hours until it is full, as far as that can be foreseen; [`Classes`](super::Classes) knows.
+    DiskLeft(u16),
 }
 
 /// What a gauge shows.
@@ -41,7 +45,9 @@ impl Gauge {
     /// The disk it belongs to.
     pub(super) fn disk(self) -> Option<u16> {
         match self {
-            Self::DiskUsed(disk) | Self::DiskInodes(disk) | Self::DiskReadOnly(disk) => Some(disk),
+            Self::DiskUsed(disk) | Self::DiskInodes(disk) | Self::DiskReadOnly(disk) | Self::DiskHung(disk) => {
+                Some(disk)
+            }
             _ => None,
         }
     }
@@ -59,6 +65,8 @@ impl Gauge {
             Self::DiskUsed(disk) => of_disk(readings, disks, disk, used),
             Self::DiskInodes(disk) => of_disk(readings, disks, disk, inodes),
             Self::DiskReadOnly(disk) => of_disk(readings, disks, disk, read_only),
+            Self::DiskHung(disk) => of_disk(readings, disks, disk, hung),
+            Self::DiskLeft(_) => Level::Absent,
         }
     }
 }
@@ -114,6 +122,11 @@ fn inodes(readings: &Readings<'_>, mount: ObjectId) -> Level {
 
 fn read_only(readings: &Readings<'_>, mount: ObjectId) -> Level {
     readings.view.get(filesystem::READ_ONLY, mount).number().map_or(Level::Unknown, Level::Is)
+}
+
+/// Local file systems are not asked in a way that could hang.
+fn hung(readings: &Readings<'_>, mount: ObjectId) -> Level {
+    readings.view.get(filesystem::HUNG, mount).number().map_or(Level::Absent, Level::Is)
 }
 
 #[cfg(test)]

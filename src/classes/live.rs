@@ -81,6 +81,8 @@ pub struct Classes {
     pub(super) held: Vec<Held>,
     /// What somebody set.
     pub given: Given,
+    /// How long the disks that are looked ahead for will do, as far as that can be foreseen.
+    left: Vec<(u16, Option<Duration>)>,
     /// The time of the last update.
     pub(super) at: Now,
 }
@@ -128,6 +130,7 @@ impl Classes {
                 .map(|(class, lasts)| Held { class: *class, lasts: *lasts, until: Duration::ZERO, is_alone: false })
                 .collect(),
             given: Given::default(),
+            left: table.forecasts.iter().map(|(disk, _)| (*disk, None)).collect(),
             at: Now::default(),
             table,
         }
@@ -208,7 +211,28 @@ impl Classes {
         for (known, limited) in self.limited.iter_mut().zip(limited) {
             known.set(*limited, wall);
         }
-        self.judge(scene, &|gauge, disks| gauge.read(&scene.readings, disks))
+        let left = std::mem::take(&mut self.left);
+        let changed = self.judge(scene, &|gauge, disks| match gauge {
+            Gauge::DiskLeft(disk) => {
+                let left = left.iter().find(|(other, _)| *other == disk).and_then(|(_, left)| *left);
+                left.map_or(Level::Absent, |left| Level::Is(left.as_secs_f64() / 3_600.0))
+            }
+            gauge => gauge.read(&scene.readings, disks),
+        });
+        self.left = left;
+        changed
+    }
+
+    /// Takes the newest forecast of a disk.
+    pub fn expect_full(&mut self, disk: u16, left: Option<Duration>) {
+        if let Some(known) = self.left.iter_mut().find(|(other, _)| *other == disk) {
+            known.1 = left;
+        }
+    }
+
+    /// How long a disk will do, as far as that can be foreseen.
+    pub fn disk_left(&self, disk: u16) -> Option<Duration> {
+        self.left.iter().find(|(other, _)| *other == disk).and_then(|(_, left)| *left)
     }
 
     /// Sets the bits; `read` gives the levels.
@@ -330,7 +354,7 @@ mod tests {
     #[test]
     fn levels_have_hysteresis() {
         let mut builder = builder();
-        builder.disk("root", "/", &DiskLevels { full: 90.0, ok: 80.0, inodes: 90.0 });
+        builder.disk("root", "/", &DiskLevels { full: 90.0, ok: 80.0, inodes: 90.0, forecast: None });
         let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
         for (level, full, ok, load, memory) in [
             (1.0, false, true, false, true),
@@ -354,7 +378,7 @@ mod tests {
     #[test]
     fn an_unknown_level_makes_only_unknown_true() {
         let mut builder = builder();
-        builder.disk("data", "/data", &DiskLevels { full: 90.0, ok: 80.0, inodes: 90.0 });
+        builder.disk("data", "/data", &DiskLevels { full: 90.0, ok: 80.0, inodes: 90.0, forecast: None });
         let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
         classes.judge(&scene(), &|_, _| Level::Is(95.0));
         assert!(classes.is_on("disk_data_full") && !classes.is_on("disk_data_unknown"));

@@ -130,6 +130,8 @@ pub struct Table {
     pub(super) entries: Vec<Entry>,
     /// Mount points of the disks.
     pub(super) disks: Vec<String>,
+    /// The disks that are looked ahead for, and how far.
+    pub(super) forecasts: Vec<(u16, Duration)>,
     pub(super) ops: Vec<Op>,
     /// One past the last step of each expression.
     pub(super) ends: Vec<u32>,
@@ -152,6 +154,11 @@ impl Table {
     /// The mount points of the disks, in the order of their promises.
     pub fn disks(&self) -> &[String] {
         &self.disks
+    }
+
+    /// The disks that are looked ahead for, and how far.
+    pub fn forecasts(&self) -> &[(u16, Duration)] {
+        &self.forecasts
     }
 
     pub(super) fn name(&self, class: usize) -> &str {

@@ -2,6 +2,7 @@
 //!
 //! A command gets the places and what was given, and answers with its exit code. 2 means that what was typed is wrong.
 
+mod agent;
 mod check;
 mod class;
 mod class_list;
@@ -26,6 +27,7 @@ mod orders;
 mod plot;
 mod quantity;
 mod screen;
+mod shadow;
 mod status;
 mod why;
 mod written;
@@ -73,7 +75,10 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "run",
         words: "",
-        flags: &[],
+        flags: &[flag(
+            "shadow",
+            "judges everything and acts on nothing; `watchd shadow` tells what it would have done",
+        )],
         help: "the daemon, in the foreground; what runs when no command is named",
         exits: &[(0, "it was asked to stop"), (1, "the system refused"), (2, "the config is refused")],
         run: daemon,
@@ -169,6 +174,29 @@ pub static COMMANDS: &[Command] = &[
         flags: &[flag("test", "says whether this program could take over, and changes nothing")],
         exits: &[(0, "done"), (1, "failed; the one before goes on"), (2, "the config is refused"), (3, "no daemon")],
         ..order("upgrade", "goes on as the program that is installed now; services and sockets stay", orders::upgrade)
+    },
+    Command {
+        name: "agent",
+        words: "",
+        flags: &[
+            flag("once", "one pass, which is what it does anyway"),
+            flag("dry-run", "acts on nothing and tells what it would do"),
+        ],
+        help: "makes one pass over the promises without a daemon, as cron would",
+        exits: &[
+            (0, "all kept or repaired"),
+            (1, "something failed; the system refused"),
+            (2, "the config is refused"),
+        ],
+        run: agent::run,
+    },
+    Command {
+        name: "shadow",
+        words: "",
+        flags: &[option("since", "TIME", "how far back: 30m, 6h or 7d; 7d when not given")],
+        help: "tells what promises would have done that may only warn",
+        exits: &[(0, "told"), (1, "the journal cannot be read"), (2, "wrong arguments")],
+        run: shadow::run,
     },
     Command {
         name: "keepalive",
@@ -297,7 +325,7 @@ fn daemon(places: &Places, given: &Given) -> ExitCode {
     if let Some(word) = given.words.first() {
         return wrong(&format!("cannot understand `{}`: run takes no name", word.escape_debug()));
     }
-    match engine::run(places) {
+    match engine::run(places, given.has("shadow")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(engine::Failure::Config(faults)) => {
             for fault in faults {

@@ -202,6 +202,8 @@ section! {
         full: Share = "full",
         ok: Share = "ok",
         inodes: Share = "inodes",
+        /// Full within this time is full soon.
+        forecast: Duration = "forecast",
     }
 }
 

@@ -46,10 +46,13 @@ pub struct ByHand {
 }
 
 impl ByHand {
-    /// Opens the file and gives what was set before.
-    pub fn open(places: &Places, boot: [u8; 40], now: Now, notes: &mut Notes) -> (Self, Given) {
+    /// Opens the file and gives what was set before; a guest makes none.
+    pub fn open(places: &Places, (boot, is_guest): ([u8; 40], bool), now: Now, notes: &mut Notes) -> (Self, Given) {
         let mut own = Self { places: places.clone(), boot, twin: None, is_written: true, is_told: false };
         let mut given = Given::default();
+        if is_guest && !places.classes().exists() {
+            return (own, given);
+        }
         match own.try_open(notes) {
             Ok(Some(block)) => {
                 for row in block.chunks_exact(size_of::<Row>()).filter_map(|bytes| Row::read_from_bytes(bytes).ok()) {
@@ -204,6 +207,9 @@ impl Core {
 
     /// Ends the classes whose time is over.
     pub(super) fn expire_classes(&mut self) {
+        if self.manner.is_guest() {
+            return;
+        }
         let mono = self.now.mono;
         let is_over = |class: &GivenClass| class.until.is_some_and(|until| until.mono <= mono);
         let mut any = false;

@@ -31,6 +31,11 @@ impl Chronicle {
         chronicle
     }
 
+    /// One that records nothing.
+    pub fn none(places: &Places) -> Self {
+        Self { path: places.history(), history: None, again_at: Duration::MAX, is_writable: true, is_full: false }
+    }
+
     /// Whether everything could be written so far.
     pub fn is_writable(&self) -> bool {
         self.is_writable

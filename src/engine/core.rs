@@ -18,6 +18,7 @@ use super::ears::Ears;
 use super::errands::Errands;
 use super::guests::Guests;
 use super::judgement::{Judgement, with_conditions};
+use super::manner::Manner;
 use super::mounts::Mounts;
 use super::notes::Notes;
 use super::outputs::Outputs;
@@ -47,6 +48,7 @@ use crate::sys::{clock, daemon, files, memory, reap};
 /// Everything the daemon has.
 pub struct Core {
     pub(super) places: Places,
+    pub(super) manner: Manner,
     pub(super) poller: Poller,
     pub(super) now: Now,
     pub(super) notes: Notes,
@@ -81,6 +83,7 @@ pub struct Core {
     signals: Signals,
     notifier: Notifier,
     next_cycle: Duration,
+    pub(super) next_forecast: Duration,
     next_sign: Option<Duration>,
     /// Something changed since the last judgement.
     pub(super) is_stirred: bool,
@@ -103,7 +106,12 @@ enum Stopping {
 
 impl Core {
     /// `left` is what the program before us in this process has left.
-    pub fn new(places: &Places, loaded: Loaded, lock: Lock, left: Option<Handover>) -> Result<Self, Failure> {
+    pub fn new(
+        places: &Places,
+        loaded: Loaded,
+        (lock, manner): (Lock, Manner),
+        left: Option<Handover>,
+    ) -> Result<Self, Failure> {
         let is_upgrade = left.is_some();
         let mut left = left.unwrap_or_default();
         let now = clock::now();
@@ -116,12 +124,7 @@ impl Core {
                 .add(source, signal_token(signal).pack(), Interest::Read)
                 .map_err(|error| system("wait for signals", &error))?;
         }
-        let mut notes = Notes::open(&places.events(), now);
-        if let Err(error) = marker::clear_stopped(&places.stopped()) {
-            let text = format!("cannot clear the mark of a stop on purpose: {error}");
-            notes.add(EventKind::StateUnwritable, "", &text);
-        }
-        let chronicle = Chronicle::open(places, now, &mut notes);
+        let (mut notes, chronicle) = begin_memory(places, &manner, now);
         memory::trim_text();
         let board = Board::take_over(&places.board()).filter(|_| is_upgrade);
         let board = board.map_or_else(|| Board::create(&places.board()), Ok);
@@ -144,13 +147,16 @@ impl Core {
         ears.tune(&mut specs, places, &poller, &mut |kind, subject, text| notes.add(kind, subject, text));
         let specs = with_conditions(specs, &policy.promises);
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
-        let (by_hand, given) = ByHand::open(places, boot_id, now, &mut notes);
+        let shared = manner.shared(places);
+        let (by_hand, given) = ByHand::open(&shared, (boot_id, manner.is_guest()), now, &mut notes);
         judgement.classes.given = given;
-        let turns = Turns::open(places, boot_id, &mut notes);
+        let turns = Turns::open(&shared, (boot_id, manner.is_shadow && manner.is_guest()), &mut notes);
         turns.recall(&mut judgement.agent, now);
-        let (services, has_ledger) = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
+        let world = (&shared, boot_id, now, manner.is_guest());
+        let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
+            manner,
             services,
             has_ledger,
             faults: [false; PROBE_COUNT],
@@ -181,6 +187,7 @@ impl Core {
             signals,
             notifier: Notifier::from_environment(),
             next_cycle: now.mono,
+            next_forecast: now.mono,
             next_sign: None,
             is_stirred: true,
             stopping: Stopping::No,
@@ -192,7 +199,9 @@ impl Core {
             core.take_over(&left.from, left.client);
         }
         core.next_sign = core.notifier.period().map(|_| now.mono);
-        core.watch_config(policy.file.as_deref());
+        if core.manner.is_daemon() {
+            core.watch_config(policy.file.as_deref());
+        }
         Ok(core)
     }
 
@@ -200,7 +209,9 @@ impl Core {
     pub fn run(&mut self) -> Result<(), Failure> {
         if self.upgrade != Upgrade::Done {
             let text = concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks after this host");
-            self.notes.add(EventKind::DaemonStarted, "", text);
+            let in_shadow =
+                concat!("watchd ", env!("CARGO_PKG_VERSION"), " looks on in the shadow and acts on nothing");
+            self.notes.add(EventKind::DaemonStarted, "", if self.manner.is_shadow { in_shadow } else { text });
         }
         self.upgrade = Upgrade::No;
         // The child that read the config may have ended before its signal was caught.
@@ -224,6 +235,23 @@ impl Core {
         Ok(())
     }
 
+    /// A turn of a pass that is made once; `end` is when it has to be over.
+    pub(super) fn turn_once(&mut self, end: Option<Duration>) -> Result<(), Failure> {
+        self.next_cycle = end.unwrap_or(Duration::MAX);
+        let turned = self.turn(&mut Events::default());
+        self.postpone_cycles();
+        turned
+    }
+
+    /// No further cycle: there is but one.
+    pub(super) fn postpone_cycles(&mut self) {
+        self.next_cycle = Duration::MAX;
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping != Stopping::No
+    }
+
     fn turn(&mut self, events: &mut Events) -> Result<(), Failure> {
         let deadline = self.deadline();
         self.poller
@@ -235,7 +263,7 @@ impl Core {
             self.on_ready(ready);
         }
         self.on_deadlines();
-        let is_cycle = self.next_cycle <= self.now.mono;
+        let is_cycle = self.manner.is_daemon() && self.next_cycle <= self.now.mono;
         if is_cycle {
             self.look();
         }
@@ -301,7 +329,7 @@ impl Core {
         }
     }
 
-    fn on_children(&mut self) {
+    pub(super) fn on_children(&mut self) {
         self.signals.drain(Signal::Child);
         // What is more than one batch waits for the next turn, so that a storm of deaths holds up nothing else.
         self.has_more_children = reap::drain(&mut |pid, ending| {
@@ -339,11 +367,12 @@ impl Core {
     }
 
     /// One cycle's look at the host.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         self.retry_state();
         self.aim_service_probe();
         self.sight.look(self.now);
         self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
+        self.look_ahead();
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
@@ -352,7 +381,7 @@ impl Core {
         self.with_services(|services, turn| services.on_cycle(turn));
         self.measure_services();
         // A turn that came late does not make the next one early.
-        self.next_cycle += self.cycle;
+        self.next_cycle = self.next_cycle.saturating_add(self.cycle);
         if self.next_cycle <= self.now.mono {
             self.next_cycle = self.now.mono + self.cycle;
         }
@@ -360,6 +389,9 @@ impl Core {
 
     /// Tries again to open what has to be remembered, where that failed: a disk that was full or read-only may not be any more.
     fn retry_state(&mut self) {
+        if self.manner.is_guest() {
+            return;
+        }
         self.retry_classes();
         self.turns.retry(&mut self.notes);
         if self.notes.is_writable() && self.has_ledger {
@@ -379,9 +411,10 @@ impl Core {
 
     /// Whether everything that has to be remembered can be.
     pub(super) fn is_state_writable(&self) -> bool {
-        self.has_ledger
+        // A guest has no ledger and no journal to write.
+        (self.has_ledger || self.manner.is_guest())
             && self.notes.is_writable()
-            && self.services.is_ledger_writable()
+            && (self.services.is_ledger_writable() || self.manner.is_guest())
             && self.chronicle.is_writable()
             && self.by_hand.is_writable()
             && self.turns.is_writable()
@@ -405,7 +438,7 @@ impl Core {
     }
 
     /// Judges, acts, publishes, and gives back what the turn needed.
-    fn finish_turn(&mut self, is_cycle: bool) {
+    pub(super) fn finish_turn(&mut self, is_cycle: bool) {
         // What would begin now would be lost with this program.
         let may_begin = !matches!(self.upgrade, Upgrade::Waiting { .. });
         if may_begin {
@@ -460,19 +493,39 @@ impl Core {
     }
 }
 
+/// Opens what is remembered of the past, as far as it is ours to write.
+fn begin_memory(places: &Places, manner: &Manner, now: Now) -> (Notes, Chronicle) {
+    let mut notes = if manner.is_guest() { Notes::passing(now) } else { Notes::open(&places.events(), now) };
+    if !manner.is_daemon() {
+        notes.be_quiet();
+        return (notes, Chronicle::none(places));
+    }
+    if let Err(error) = marker::clear_stopped(&places.stopped()) {
+        let text = format!("cannot clear the mark of a stop on purpose: {error}");
+        notes.add(EventKind::StateUnwritable, "", &text);
+    }
+    let chronicle = Chronicle::open(places, now, &mut notes);
+    (notes, chronicle)
+}
+
 /// Opens the ledger and takes up the services of the policy; says whether it can be written.
 fn begin_services(
     specs: Vec<(ServiceSpec, bool)>,
-    (places, boot_id, now): (&Places, [u8; 40], Now),
+    (places, boot_id, now, is_guest): (&Places, [u8; 40], Now, bool),
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
 ) -> (Services<Grip>, bool) {
-    let ledger = open_ledger(places, boot_id, notes).inspect_err(|error| {
-        notes.add(EventKind::StateUnwritable, "", &format!("cannot open the ledger of services: {error}"));
-    });
-    let has_ledger = ledger.is_ok();
-    let ledger = ledger.or_else(|_| Ledger::open_for_reading(&places.services(), boot_id)).ok();
+    let mut ledger = None;
+    if !is_guest {
+        ledger = open_ledger(places, boot_id, notes)
+            .inspect_err(|error| {
+                notes.add(EventKind::StateUnwritable, "", &format!("cannot open the ledger of services: {error}"));
+            })
+            .ok();
+    }
+    let has_ledger = ledger.is_some();
+    let ledger = ledger.or_else(|| Ledger::open_for_reading(&places.services(), boot_id).ok());
     let mut watch = ServiceWatch(poller);
     let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now };
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);

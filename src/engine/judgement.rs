@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::errands::{Done, Order, Owner};
-use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, Work};
+use super::shadow::Shadow;
+use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, TextId, Work};
 use crate::classes::{Calendar, Classes, Scene, Table};
 use crate::config::Mode;
 use crate::model::{Ending, EventKind, Outcome, ServiceFact, ServiceSpec, ServiceState};
@@ -17,6 +18,8 @@ pub struct Judgement {
     actions: Actions,
     /// The outcomes that were told last.
     told: Vec<Outcome>,
+    /// What promises would have done.
+    pub(super) shadow: Shadow,
     /// How often each service had been started again at the last cycle.
     restarts: Vec<u32>,
 }
@@ -38,13 +41,20 @@ impl Judgement {
             classes: Classes::new(classes, services, promises.len()),
             actions: Actions::new(promises.len()),
             told: vec![Outcome::Skipped; promises.len()],
+            shadow: Shadow::default(),
             restarts: Vec::with_capacity(services),
             agent: Agent::new(promises, host, cycle),
         }
     }
 
+    /// A text of the last pass.
+    pub(super) fn actions_text(&self, text: TextId) -> &str {
+        self.actions.text(text)
+    }
+
     /// Takes over from the judgement before a new policy.
     pub fn inherit(&mut self, old: &Self) {
+        self.shadow.inherit(&old.shadow);
         self.classes.inherit(&old.classes);
         self.agent.inherit(&old.agent);
         for (place, promise) in self.agent.promises().iter().enumerate() {
@@ -62,7 +72,7 @@ impl Core {
         self.is_stirred = false;
         let pass = if is_cycle { Pass::Cycle } else { Pass::Event };
         let (services, now) = (&self.services, self.now);
-        let is_state_writable = self.is_state_writable();
+        let (is_state_writable, is_daemon) = (self.is_state_writable(), self.manner.is_daemon());
         let Judgement { classes, agent, actions, restarts, .. } = &mut self.judgement;
         let scene = Scene {
             now: self.now,
@@ -74,7 +84,9 @@ impl Core {
                 let fact = services.facts(now).nth(place)?;
                 Some(ServiceFact {
                     state: fact.state,
-                    restarted: restarts.get(place).is_some_and(|known| fact.restarts > *known),
+                    // For one pass a start is a repair, also when it is the first of this boot.
+                    restarted: restarts.get(place).is_some_and(|known| fact.restarts > *known)
+                        || (!is_daemon && fact.state == ServiceState::Starting),
                     failed: matches!(
                         fact.state,
                         ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy
@@ -99,6 +111,7 @@ impl Core {
 
     fn act(&mut self, action: Action) {
         match action {
+            Action::Would { promise, text } => self.note_would(promise, text),
             Action::Hold { service } => self.guard(service, false),
             Action::Allow { service } => self.guard(service, true),
             Action::Run { promise } if self.may_act(promise) => self.send(promise, None),

@@ -51,6 +51,17 @@ impl Notes {
         notes
     }
 
+    /// Notes that are kept nowhere, for a pass that is soon over.
+    pub fn passing(now: Now) -> Self {
+        let rows = Vec::with_capacity(EVENTS);
+        Self { rows, total: 0, journal: None, writable: true, held_back: 0, now, log: Log::from_environment() }
+    }
+
+    /// Tells nothing to standard error from now on.
+    pub fn be_quiet(&mut self) {
+        self.log.be_quiet();
+    }
+
     /// Tries again what could not be opened or written. What happened meanwhile goes into a journal that comes late.
     pub fn retry(&mut self, path: &Path) {
         match &self.journal {

@@ -75,7 +75,8 @@ impl Core {
     }
 
     /// Applies the difference. What can fail comes first, so that a failure changes nothing.
-    fn apply(&mut self, loaded: Loaded) -> Result<(), Vec<String>> {
+    fn apply(&mut self, mut loaded: Loaded) -> Result<(), Vec<String>> {
+        self.manner.adapt(&mut loaded.policy);
         let wanted = wanted(&self.places, &loaded).map_err(|fault| vec![fault])?;
         if wanted != *self.door.wanted() {
             self.change_door(wanted)?;
@@ -105,6 +106,7 @@ impl Core {
         self.cycle = policy.daemon.cycle;
         self.memory = policy.daemon.memory;
         self.bring_cycle_forward();
+        self.next_forecast = self.now.mono;
         self.watch_config(policy.file.as_deref());
         self.notes.add(EventKind::ConfigLoaded, "", policy.file.as_deref().unwrap_or("the embedded default"));
         self.is_stirred = true;

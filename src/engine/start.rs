@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::core::Core;
+use super::manner::{Manner, Role};
 use super::reader::{Answer, Loaded, Reading};
 use crate::model::Places;
 use crate::sys::handover::Handover;
@@ -23,19 +24,21 @@ pub enum Failure {
     System(String),
 }
 
-/// Runs the daemon in the foreground until it is asked to stop.
-pub fn run(places: &Places) -> Result<(), Failure> {
+/// Runs the daemon in the foreground until it is asked to stop; in the shadow it acts on nothing.
+pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
     let mut left = Handover::take();
     memory::trim_text();
-    let lock = prepare(places, left.as_mut().and_then(|left| left.lock.take()))?;
-    let loaded = read_config(places)?;
-    for warning in &loaded.warnings {
-        eprintln!("watchd: warning: {warning}");
-    }
-    reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;
+    let Some(lock) = lock(places, left.as_mut().and_then(|left| left.lock.take()))? else {
+        return Err(Failure::System(format!(
+            "cannot start: a watchd runs with {} already; `watchd status` shows it",
+            places.run_dir.display()
+        )));
+    };
+    let manner = Manner { role: Role::Daemon, is_shadow };
+    let loaded = load(places, &manner)?;
     memory::spare_from_oom();
     memory::trim_text();
-    let mut core = Core::new(places, loaded, lock, left)?;
+    let mut core = Core::new(places, loaded, (lock, manner), left)?;
     memory::trim_text();
     core.run()?;
     let lock = core.into_lock();
@@ -44,8 +47,20 @@ pub fn run(places: &Places) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the directories and takes the lock that makes us the only one, or keeps the one that was left to us.
-fn prepare(places: &Places, left: Option<File>) -> Result<Lock, Failure> {
+/// Reads the config in a child of ours, and makes of it what may be done in this manner.
+pub(super) fn load(places: &Places, manner: &Manner) -> Result<Loaded, Failure> {
+    let mut loaded = read_config(places)?;
+    for warning in &loaded.warnings {
+        eprintln!("watchd: warning: {warning}");
+    }
+    manner.adapt(&mut loaded.policy);
+    reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;
+    Ok(loaded)
+}
+
+/// Makes the directories and takes the lock that makes us the only one, or keeps the one that was left to us; none when
+/// somebody else is the only one.
+pub(super) fn lock(places: &Places, left: Option<File>) -> Result<Option<Lock>, Failure> {
     for (what, path, may_miss) in [("run", &places.run_dir, false), ("state", &places.state_dir, true)] {
         match files::own_dir(path) {
             // A disk in trouble is what a watchdog is there for; the loop tries again.
@@ -60,14 +75,8 @@ fn prepare(places: &Places, left: Option<File>) -> Result<Lock, Failure> {
         }
     }
     let kept = left.and_then(|dir| locks::keep_dir(dir, &places.run_dir).ok().flatten());
-    match kept.map_or_else(|| locks::lock_dir(&places.run_dir), |lock| Ok(Some(lock))) {
-        Ok(Some(lock)) => Ok(lock),
-        Ok(None) => Err(Failure::System(format!(
-            "cannot start: a watchd runs with {} already; `watchd status` shows it",
-            places.run_dir.display()
-        ))),
-        Err(error) => Err(system("lock the run directory", &error)),
-    }
+    kept.map_or_else(|| locks::lock_dir(&places.run_dir), |lock| Ok(Some(lock)))
+        .map_err(|error| system("lock the run directory", &error))
 }
 
 fn is_trouble(kind: ErrorKind) -> bool {
@@ -98,7 +107,7 @@ fn read_config(places: &Places) -> Result<Loaded, Failure> {
 }
 
 /// Leaves nothing behind in the run directory.
-fn tidy(places: &Places) {
+pub(super) fn tidy(places: &Places) {
     let _ = std::fs::remove_file(places.board());
     let _ = std::fs::remove_dir(empty_dir(&places.run_dir));
     let _ = std::fs::remove_dir(&places.run_dir);

@@ -146,6 +146,9 @@ impl Core {
         }
         let mut words = self.places.words();
         words.insert(0, "run".into());
+        if self.manner.is_shadow {
+            words.push("--shadow".into());
+        }
         parcel.exec(&self.program, &words)
     }
 

@@ -31,6 +31,7 @@ super::words! {
         StateWritable = "state-writable",
         Trouble = "trouble",
         ServiceUnhealthy = "service-unhealthy",
+        PromiseWould = "promise-would",
         DaemonUpgraded = "daemon-upgraded",
         UpgradeRefused = "upgrade-refused",
         ServiceExcess = "service-excess",
@@ -60,6 +61,7 @@ impl EventKind {
             | Self::ClassSet
             | Self::ClassCleared
             | Self::CommandRan
+            | Self::PromiseWould
             | Self::DoorStarted
             | Self::PromiseChanged => Severity::Info,
             Self::DaemonStarted

@@ -19,7 +19,8 @@ pub const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 pub fn levels(disk: &Disk) -> DiskLevels {
     let value = |share: &Option<At<Share>>, default: f32| share.as_ref().map_or(default, |share| share.value.0);
     let full = value(&disk.full, 90.0);
-    DiskLevels { full, ok: value(&disk.ok, full - 5.0), inodes: value(&disk.inodes, 90.0) }
+    let forecast = disk.forecast.as_ref().map(|forecast| forecast.value);
+    DiskLevels { full, ok: value(&disk.ok, full - 5.0), inodes: value(&disk.inodes, 90.0), forecast }
 }
 
 /// The path of a disk as the kernel writes it, without a slash at the end.
@@ -45,6 +46,8 @@ impl Maker {
         } else if levels.ok <= 0.0 {
             self.findings.fault(place, &format!("{key}.ok"), "nothing is left for it", "write full and ok further up");
         }
+        let range = (60 * 60_000 * MILLI, LONGEST);
+        self.time(section.forecast.as_ref(), &format!("{key}.forecast"), range);
         let idle = [
             ("limit", section.common.limit.as_ref().map(|at| at.place)),
             ("cooldown", section.common.cooldown.as_ref().map(|at| at.place)),

@@ -1,0 +1,142 @@
+//! `watchd agent`: one pass over the promises and its end, with the loop, the rooms and the locks of the daemon.
+//!
+//! Without a daemon the pass has everything: it starts services that are down, waits until they have settled, and what it
+//! knows of them is in the ledger for the next one. Beside a daemon it keeps commands and reports only, each under the
+//! lock of its promise. A dry run judges and writes nothing; like a guest it has a directory of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::core::Core;
+use super::manner::{Manner, Role};
+use super::start::{self, Failure, system};
+use crate::model::{EventKind, Outcome, Places, PromiseKind, ServiceState};
+use crate::store::board::text;
+use crate::sys::{clock, files};
+
+/// How long a look may wait for file systems that answer from elsewhere.
+const FOREIGN: Duration = Duration::from_millis(2_500);
+
+/// How one promise came out of a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Came {
+    pub kind: PromiseKind,
+    pub id: String,
+    pub outcome: Outcome,
+    /// What was done, or why nothing was.
+    pub why: String,
+}
+
+/// What a pass came to.
+pub struct Passed {
+    pub came: Vec<Came>,
+    /// A daemon looks after the services.
+    pub is_guest: bool,
+}
+
+/// Makes one pass.
+pub fn run(places: &Places, is_dry: bool) -> Result<Passed, Failure> {
+    let alone = if is_dry { None } else { start::lock(places, None)? };
+    let is_alone = alone.is_some();
+    let role = if is_alone { Role::Alone } else { Role::Guest(places.state_dir.clone()) };
+    let manner = Manner { role, is_shadow: is_dry };
+    let own = Own::new(places, &manner)?;
+    let lock = alone.map_or_else(|| start::lock(&own.places, None), |lock| Ok(Some(lock)))?;
+    let lock = lock.ok_or_else(|| Failure::System("cannot make a pass: its own directory is in use".to_owned()))?;
+    let loaded = start::load(&own.places, &manner)?;
+    let mut core = Core::new(&own.places, loaded, (lock, manner), None)?;
+    let before = core.notes.total();
+    core.run_once()?;
+    let is_guest = !is_dry && !is_alone;
+    let came = core.came_out(before, is_guest);
+    let lock = core.into_lock();
+    if is_alone {
+        start::tidy(places);
+    }
+    drop(lock);
+    Ok(Passed { came, is_guest })
+}
+
+/// Where the pass has its board: the daemon's place, or one that is gone afterwards.
+struct Own {
+    places: Places,
+    dir: Option<PathBuf>,
+}
+
+impl Own {
+    fn new(places: &Places, manner: &Manner) -> Result<Self, Failure> {
+        if !manner.is_guest() {
+            return Ok(Self { places: places.clone(), dir: None });
+        }
+        let dir = std::env::temp_dir().join(format!("watchd-pass-{}", std::process::id()));
+        // A name that somebody else has taken is refused, not used.
+        std::fs::DirBuilder::new().create(&dir).map_err(|error| system("make a directory for the pass", &error))?;
+        let own = Self {
+            places: Places { run_dir: dir.clone(), state_dir: dir.join("state"), ..places.clone() },
+            dir: Some(dir),
+        };
+        files::own_dir(&own.places.state_dir).map_err(|error| system("make a directory for the pass", &error))?;
+        Ok(own)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(dir) = &self.dir {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+}
+
+impl Core {
+    /// One pass, and all that follows from it.
+    fn run_once(&mut self) -> Result<(), Failure> {
+        self.on_children();
+        self.look();
+        self.postpone_cycles();
+        let end = clock::now().mono + FOREIGN;
+        if self.mounts.deadline().is_some() {
+            while self.mounts.deadline().is_some() && clock::now().mono < end {
+                self.turn_once(Some(end))?;
+            }
+            self.look();
+            self.postpone_cycles();
+        }
+        self.finish_turn(true);
+        while !self.is_settled() && !self.is_stopping() {
+            self.turn_once(None)?;
+        }
+        self.errands.end_all();
+        Ok(())
+    }
+
+    /// Nothing that the pass began still goes on.
+    fn is_settled(&self) -> bool {
+        let is_moving = |state| matches!(state, ServiceState::Starting | ServiceState::Stopping);
+        !self.is_stirred
+            && self.errands.busy().is_none()
+            && !self.services.facts(self.now).any(|fact| is_moving(fact.state))
+    }
+
+    /// How the promises came out, with the last thing that was noted about each since event number `before`.
+    fn came_out(&self, before: u64, is_guest: bool) -> Vec<Came> {
+        let agent = &self.judgement.agent;
+        let rows = self.notes.rows();
+        let new = usize::try_from(self.notes.total().saturating_sub(before)).unwrap_or(usize::MAX);
+        let rows = rows.get(rows.len().saturating_sub(new)..).unwrap_or_default();
+        let came = |(place, promise): (usize, &crate::agent::Promise)| {
+            let (outcome, _) = agent.outcome(place)?;
+            let told = rows
+                .iter()
+                .rev()
+                .find(|row| text(&row.subject) == promise.id && row.kind() != EventKind::PromiseChanged);
+            let why = match (promise.kind(), told) {
+                (PromiseKind::Process, _) if is_guest => "the daemon that runs looks after it".to_owned(),
+                (_, Some(row)) => text(&row.text).to_owned(),
+                (_, None) => String::new(),
+            };
+            Some(Came { kind: promise.kind(), id: promise.id.clone(), outcome, why })
+        };
+        agent.promises().iter().enumerate().filter_map(came).collect()
+    }
+}

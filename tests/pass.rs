@@ -1,0 +1,144 @@
+//! `watchd agent` and the shadow, with the real program: one pass without a daemon, beside one, and what is only told.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+
+use harness::{Home, look, until};
+use watchd::model::{EventKind, ServiceState};
+
+/// A daemon that is found through its pidfile, a command that leaves a trace, a report, and something that fails.
+const POLICY: &str = "[watchd]\ncycle = \"100ms\"\n\
+    [process.db]\npidfile = \"@/db.pid\"\nsettle = \"100ms\"\nstart = [\"@/start\"]\n\
+    [command.tidy]\nevery = \"1h\"\nrun = \"echo x >> @/ran\"\n\
+    [report.restarted]\nif = \"db_repaired\"\ntext = \"restarted {repaired}\"\nrun = \"cat >> @/told; echo >> @/told\"\n";
+
+fn home(name: &str, policy: &str) -> Home {
+    let home = Home::new(name, policy);
+    let sleeper = home.scratch.path("sleeper");
+    fs::copy("/bin/sleep", &sleeper).expect("it can be copied");
+    let dir = home.scratch.dir.display();
+    let start = home.scratch.write(
+        "start",
+        &format!("#!/bin/sh\nsetsid {dir}/sleeper 1000000 >/dev/null 2>&1 </dev/null &\necho $! > {dir}/db.pid\n"),
+    );
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(start, mode).expect("it is ours");
+    home
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn a_pass_without_a_daemon_mends_what_is_broken_and_the_next_does_nothing() {
+    let home = home("pass-alone", POLICY);
+    let (ran, told) = (home.scratch.path("ran"), home.scratch.path("told"));
+    let (code, said) = home.ask(&["agent", "--once"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("repaired  process db") && said.contains("repaired  command tidy"), "{said}");
+    let pids = || look::running_from(&home.scratch.dir);
+    let first = pids();
+    assert_eq!((first.len(), lines(&ran), lines(&told)), (1, 1, 1), "{said}");
+    let (code, said) = home.ask(&["agent", "--once"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("kept      process db"), "{said}");
+    assert_eq!((pids(), lines(&ran), lines(&told)), (first.clone(), 1, 1), "{said}");
+    home.scratch.end_all();
+    let (code, said) = home.ask(&["agent"]);
+    assert!(code == 0 && said.contains("repaired  process db"), "{said}");
+    assert!(pids() != first && lines(&ran) == 1, "the interval of the command has not passed");
+    assert!(!home.board().exists(), "nothing is left in the run directory");
+}
+
+#[test]
+fn a_pass_says_what_failed_and_refuses_a_bad_config() {
+    let home = home("pass-failed", "[command.bad]\nevery = \"1h\"\nrun = \"echo no room; exit 3\"\n");
+    let (code, said) = home.ask(&["agent", "--once"]);
+    assert_eq!((code, said.as_str()), (1, "failed    command bad: exit status 3: no room\n"));
+    home.configure("[command.bad]\nrun = 3\n");
+    assert_eq!(home.watchd(&["agent", "--once"]).status.code(), Some(2));
+    assert_eq!(home.watchd(&["agent", "twice"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_dry_run_tells_and_touches_nothing() {
+    let home = home("pass-dry", POLICY);
+    let (code, said) = home.ask(&["agent", "--once", "--dry-run"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("would     process db: process db #1: would start it"), "{said}");
+    assert!(said.contains("would     command tidy: command tidy #1: would run echo x"), "{said}");
+    assert!(!home.scratch.path("ran").exists() && !home.scratch.path("state").exists() && !home.run_dir().exists());
+    assert!(look::running_from(&home.scratch.dir).is_empty());
+}
+
+#[test]
+fn a_pass_beside_a_daemon_does_nothing_twice() {
+    let home = home("pass-beside", POLICY);
+    let ran = home.scratch.path("ran");
+    let mut daemon = home.start();
+    daemon.wait_state("db", ServiceState::Ready);
+    until("the command of the daemon", || (lines(&ran) == 1).then_some(()));
+    for _ in 0..3 {
+        let output = home.watchd(&["agent", "--once"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("a daemon runs"), "{said}");
+    }
+    assert_eq!((lines(&ran), look::running_from(&home.scratch.dir).len()), (1, 1));
+    // A command that runs is not started a second time.
+    home.configure(
+        &POLICY
+            .replace("echo x >> @/ran", "echo x >> @/ran; while [ ! -e @/go ]; do read x < @/wait; done")
+            .replace("tidy", "slow"),
+    );
+    let pipe = home.scratch.path("wait");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a pipe can be made");
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    until("the second command", || (lines(&ran) == 2).then_some(()));
+    assert_eq!(home.watchd(&["agent", "--once"]).status.code(), Some(0));
+    assert_eq!(lines(&ran), 2);
+    home.scratch.write("go", "");
+    fs::write(&pipe, "go\n").expect("the command reads");
+    daemon.wait_for("the end of the command", |page| {
+        page.promises.iter().any(|row| row.outcome() == watchd::model::Outcome::Repaired).then_some(())
+    });
+}
+
+#[test]
+fn an_interval_outlives_the_daemon() {
+    let home = home("pass-interval", POLICY);
+    let ran = home.scratch.path("ran");
+    let daemon = home.start();
+    until("the command", || (lines(&ran) == 1).then_some(()));
+    daemon.kill();
+    let mut again = home.start();
+    again.wait_for("some cycles", |page| (page.header.cycles > 5).then_some(()));
+    assert_eq!(lines(&ran), 1);
+}
+
+#[test]
+fn in_the_shadow_everything_is_judged_and_nothing_done() {
+    let home = home("pass-shadow", POLICY);
+    let mut daemon = home.spawn_as(home.command(&["run", "--shadow"]));
+    daemon.wait_for("what would be done", |page| {
+        let would = page.events.iter().filter(|row| row.kind() == EventKind::PromiseWould).count();
+        (would == 2 && page.header.cycles > 5).then_some(())
+    });
+    assert!(look::running_from(&home.scratch.dir).is_empty() && !home.scratch.path("ran").exists());
+    home.configure(&format!("{POLICY}[command.other]\nrun = \"touch @/other\"\n"));
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    daemon.wait_for("the same after a reload", |page| {
+        (page.events.iter().filter(|row| row.kind() == EventKind::PromiseWould).count() == 3).then_some(())
+    });
+    assert!(!home.scratch.path("other").exists());
+    let (code, said) = home.ask(&["shadow"]);
+    assert!(code == 0 && said.starts_with("1 restarts\n") && said.contains("2 commands\n"), "{said}");
+    assert_eq!(home.ask(&["shadow", "--since", "soon"]).0, 2);
+    daemon.kill();
+    assert!(home.ask(&["shadow", "--since", "1h"]).1.contains("process db"));
+}
