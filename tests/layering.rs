@@ -15,12 +15,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The board is shared memory; mapping and file calls are made in `sys`.
     ("store", &["model", "sys"]),
     ("classes", &["model", "config", "store"]),
-    ("learn", &[]),
+    ("learn", &["model"]),
     ("agent", &["model", "config", "store", "classes"]),
     ("supervisor", &["model", "config", "sys"]),
     ("export", &["model", "config", "store", "classes", "agent", "supervisor"]),
     ("door", &["model", "sys", "store", "export"]),
-    ("engine", &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door"]),
+    (
+        "engine",
+        &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door", "learn"],
+    ),
     (
         "cli",
         &[

@@ -15,7 +15,7 @@ use super::table::{Entry, ExprId, LIMITED, OUTCOMES, Side, Source, States, Table
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
-use crate::model::{CLASSES, ClassKind, Outcome, Quantity, ServiceState};
+use crate::model::{CLASSES, ClassKind, Finding, Outcome, Quantities, Quantity, ServiceState, class_prefix};
 
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
@@ -63,6 +63,8 @@ pub struct Builder {
     promises: HashMap<String, u16>,
     /// How long the outcome classes of a promise stay.
     holds: HashMap<u16, Duration>,
+    /// Prefixes of what the learner finds, with the `_` at their end.
+    quantities: HashMap<String, u16>,
     defined: Vec<u16>,
     /// How often the nearest name was looked for.
     suggested: usize,
@@ -77,6 +79,7 @@ impl Builder {
             services: HashMap::new(),
             promises: HashMap::new(),
             holds: HashMap::new(),
+            quantities: HashMap::new(),
             defined: Vec::new(),
             suggested: 0,
         };
@@ -143,6 +146,19 @@ impl Builder {
     /// Lets a declared class stay true so long after it last held.
     pub fn hold(&mut self, class: u16, hold: Duration) {
         self.table.holds.push((class, hold));
+    }
+
+    /// Declares `load_five_high_anomaly` and so on. The places of those whose classes another has already are given back.
+    pub fn quantities(&mut self, quantities: Quantities) -> Vec<usize> {
+        let mut twice = Vec::new();
+        for (place, name) in quantities.iter().enumerate() {
+            let number = u16::try_from(place).unwrap_or(u16::MAX);
+            if self.quantities.insert(class_prefix(name).collect(), number).is_some() {
+                twice.push(place);
+            }
+        }
+        self.table.quantities = quantities;
+        twice
     }
 
     /// Declares a class that an expression will define; the kind of the class that has the name already, if one has.
@@ -266,12 +282,18 @@ impl Builder {
         if let (Some(service), Some(state)) = (self.services.get(prefix), state) {
             return Some(Source::State { service: *service, states: States::one(*state) });
         }
-        let promise = self.promises.get(prefix)?;
-        if word == LIMITED {
-            return Some(Source::Limited { promise: *promise });
+        if let Some(promise) = self.promises.get(prefix) {
+            if word == LIMITED {
+                return Some(Source::Limited { promise: *promise });
+            }
+            if let Some(outcome) = OUTCOMES.iter().find(|outcome| outcome.word() == word) {
+                return Some(Source::Outcome { promise: *promise, outcome: *outcome });
+            }
         }
-        let outcome = OUTCOMES.iter().find(|outcome| outcome.word() == word)?;
-        Some(Source::Outcome { promise: *promise, outcome: *outcome })
+        Finding::ALL.iter().find_map(|finding| {
+            let quantity = self.quantities.get(name.strip_suffix(finding.word())?)?;
+            Some(Source::Learned { quantity: *quantity, finding: *finding })
+        })
     }
 
     fn unknown(&mut self, name: &str, column: usize) -> UnknownName {
@@ -289,6 +311,8 @@ impl Builder {
             self.numbers.iter().filter(|(_, class)| known(**class)).map(|(name, _)| name.clone()).collect();
         all.extend(words(&self.services, ServiceState::ALL.iter().map(|state| state.word()).collect()));
         all.extend(words(&self.promises, OUTCOMES.iter().map(|outcome| outcome.word()).chain([LIMITED]).collect()));
+        let found = self.quantities.keys();
+        all.extend(found.flat_map(|prefix| Finding::ALL.iter().map(move |finding| format!("{prefix}{finding}"))));
         all.extend(time::examples().map(str::to_owned));
         all.sort();
         nearest(name, all.iter().map(String::as_str)).map(str::to_owned)

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::expr::Op;
 use super::gauge::Gauge;
 use super::time::TimeTest;
-use crate::model::{ClassKind, Outcome, ServiceState};
+use crate::model::{ClassKind, Finding, Outcome, Quantities, ServiceState};
 
 /// A compiled expression of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,11 @@ pub(super) enum Source {
         promise: u16,
     },
     Defined(ExprId),
+    /// The learner found this about a quantity.
+    Learned {
+        quantity: u16,
+        finding: Finding,
+    },
     /// What watchd has to remember cannot be written.
     StateUnwritable,
     /// Nothing in this policy; it is false.
@@ -132,6 +137,8 @@ pub struct Table {
     pub(super) order: Vec<u16>,
     /// Classes that stay true for a while after they last held, in the order of the entries.
     pub(super) holds: Vec<(u16, Duration)>,
+    /// What the learner follows.
+    pub(super) quantities: Quantities,
 }
 
 impl Table {
@@ -147,6 +154,11 @@ impl Table {
     /// The mount points of the disks, in the order of their promises.
     pub fn disks(&self) -> &[String] {
         &self.disks
+    }
+
+    /// What the learner follows.
+    pub fn quantities(&self) -> &Quantities {
+        &self.quantities
     }
 
     pub(super) fn name(&self, class: usize) -> &str {
@@ -168,7 +180,12 @@ impl Source {
     pub fn is_moving(&self) -> bool {
         matches!(
             self,
-            Self::Time(_) | Self::State { .. } | Self::Outcome { .. } | Self::Limited { .. } | Self::Unread(_)
+            Self::Time(_)
+                | Self::State { .. }
+                | Self::Outcome { .. }
+                | Self::Limited { .. }
+                | Self::Learned { .. }
+                | Self::Unread(_)
         )
     }
 
@@ -177,6 +194,7 @@ impl Source {
             Self::Hard => ClassKind::Hard,
             Self::Time(_) => ClassKind::Time,
             Self::Measured(_) | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
+            Self::Learned { .. } => ClassKind::Learned,
             Self::State { .. } | Self::Over { .. } => ClassKind::State,
             Self::Outcome { .. } | Self::Limited { .. } => ClassKind::Outcome,
             Self::Defined(_) => ClassKind::Defined,

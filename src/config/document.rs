@@ -9,12 +9,12 @@ use super::include;
 use super::nearest::nearest;
 use super::section::Node;
 use super::source::Source;
-use super::tables::{Class, Command, Disk, Http, Munin, Process, Report, Watchd};
+use super::tables::{Class, Command, Disk, Http, Learn, Munin, Process, Report, Watchd};
 
 /// Faults of the TOML itself that are shown for one file: the parser goes on after the first, and stumbles over the rest of it.
 const SYNTAX_FAULTS: usize = 10;
 /// Tables that another version knows.
-const LATER: &[&str] = &["file", "measure", "freshness", "webhook", "notify", "learn"];
+const LATER: &[&str] = &["file", "measure", "freshness", "webhook", "notify"];
 
 /// A table with an id of its own: `[process.web]`.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Document {
     pub watchd: Single<Watchd>,
     pub munin: Single<Munin>,
     pub http: Single<Http>,
+    pub learn: Single<Learn>,
     pub processes: Vec<Named<Process>>,
     pub disks: Vec<Named<Disk>>,
     pub commands: Vec<Named<Command>>,
@@ -106,6 +107,7 @@ impl Document {
             "watchd" => once(&mut self.watchd, place, Watchd::decode(node, findings), ("watchd", findings)),
             "munin" => once(&mut self.munin, place, Munin::decode(node, findings), ("munin", findings)),
             "http" => once(&mut self.http, place, Http::decode(node, findings), ("http", findings)),
+            "learn" => once(&mut self.learn, place, Learn::decode(node, findings), ("learn", findings)),
             "process" => each(&mut self.processes, node, Process::decode, findings),
             "disk" => each(&mut self.disks, node, Disk::decode, findings),
             "command" => each(&mut self.commands, node, Command::decode, findings),
@@ -116,7 +118,7 @@ impl Document {
     }
 }
 
-const TABLES: &[&str] = &["watchd", "munin", "http", "process", "disk", "command", "report", "class"];
+const TABLES: &[&str] = &["watchd", "munin", "http", "learn", "process", "disk", "command", "report", "class"];
 
 fn unknown(name: &str, place: Place, node: &Node<'_>, findings: &mut Findings) {
     let owner = [("watchd", Watchd::KEYS), ("munin", Munin::KEYS)].into_iter().find(|(_, keys)| keys.contains(&name));

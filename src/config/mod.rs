@@ -35,5 +35,5 @@ pub use scalar::{
     Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
 };
 pub use tables::{
-    Aim, Check, Class, Command, Common, Disk, Http, Limited, Munin, Process, Ready, Report, Surroundings, Watchd,
+    Aim, Check, Class, Command, Common, Disk, Http, Learn, Limited, Munin, Process, Ready, Report, Surroundings, Watchd,
 };

@@ -14,6 +14,7 @@ pub mod errands;
 pub mod guests;
 pub mod hands;
 pub mod judgement;
+mod learning;
 pub mod limits;
 pub mod mounts;
 pub mod notes;

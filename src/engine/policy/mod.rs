@@ -8,6 +8,7 @@ mod assemble;
 mod bounds;
 mod care;
 mod existence;
+mod learning;
 mod node;
 mod promises;
 mod services;
@@ -36,6 +37,8 @@ pub struct Policy {
     pub daemon: Daemon,
     pub munin: Option<Munin>,
     pub http: Option<Http>,
+    /// So long is learned before anything but a gap is found.
+    pub learn_after: Duration,
     pub services: Vec<ServiceSpec>,
     pub promises: Vec<Promise>,
     pub classes: Table,
@@ -62,6 +65,8 @@ pub struct Munin {
     /// Settings of our own.
     pub settings: Settings,
     pub plugin_state: String,
+    /// Warning and critical come from what was learned.
+    pub learn_limits: bool,
 }
 
 /// `[http]`
