@@ -33,7 +33,15 @@ fn board(bench: &mut Criterion) {
     let services = vec![service; 50];
     let classes = vec![ClassRow::new_zeroed(); 200];
     let readings = Readings { view: sample.view(), rates: &rates };
-    let page = Page { header: &header, readings, services: &services, classes: &classes, promises: &[], events: &[] };
+    let page = Page {
+        header: &header,
+        readings,
+        services: &services,
+        classes: &classes,
+        promises: &[],
+        events: &[],
+        learned: &[],
+    };
 
     bench.bench_function("publish a page with 50 services", |bencher| bencher.iter(|| board.publish(black_box(&page))));
     let reader = Reader::open(&places.board()).expect("it was just made");

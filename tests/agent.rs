@@ -92,6 +92,7 @@ impl World {
             utc: day,
             readings: Readings { view: sample.view(), rates: &[] },
             services: &services,
+            learned: &|_| watchd::model::Findings::default(),
             is_state_writable: true,
         };
         self.agent.pass(why, &mut self.classes, &scene, &mut self.actions);

@@ -50,7 +50,15 @@ fn a_pass_asks_for_no_memory() {
         let view = View { rows: &[], objects: &[], text: &[], probes: &[] };
         let readings = Readings { view, rates: &[] };
         let now = Now { mono: now, wall: now };
-        let scene = Scene { now, local: day, utc: day, readings, services: &services, is_state_writable: true };
+        let scene = Scene {
+            now,
+            local: day,
+            utc: day,
+            readings,
+            services: &services,
+            learned: &|_| watchd::model::Findings::default(),
+            is_state_writable: true,
+        };
         for why in [Pass::Cycle, Pass::Event] {
             agent.pass(why, &mut classes, &scene, &mut actions);
             for action in actions.as_slice() {

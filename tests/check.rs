@@ -37,6 +37,15 @@ const TABLES: &[Bad] = &[
     ("[process]\nrun = [\"/bin/true\"]", "2:7: process.run", "write [process.NAME]"),
     ("[[process.web]]\nrun = [\"/bin/true\"]", "1:1: process.web", "expected a table, found a list"),
     ("[munin]\nlisten = []", "2:10: munin.listen", "put something into it"),
+    ("[learn]\nquantities = [\"load.fife\"]", "2:14: learn.quantities", "the nearest is `load.five`"),
+    ("[learn]\nquantities = [\"filesystem.avail\"]", "2:14: learn.quantities", "`filesystem.avail:/`"),
+    ("[learn]\nquantities = [\"load.one:x\"]", "2:14: learn.quantities", "write `load.one`"),
+    ("[learn]\nquantities = [\"usual\", \"load.one\"]", "2:14: learn.quantities", "take it out"),
+    ("[learn]\nquantities = \"load.one\"", "2:14: learn.quantities", "in square brackets"),
+    ("[learn]\nafter = \"1h\"", "2:9: learn.after", "from 1d to 90d"),
+    ("[watchd]\nlearn = false\n[learn]\nafter = \"7d\"", "3:2: learn", "take one of them out"),
+    ("[watchd]\nlearn = \"no\"", "2:9: watchd.learn", "true or false"),
+    ("[munin]\nlearn-limits = 1", "2:16: munin.learn-limits", "true or false"),
     ("[munin]\nport = 4949", "2:1: munin.port", "unknown key"),
     ("[munin]\nplugins = \"plugins\"", "2:11: munin.plugins", "`plugins` is not an absolute path"),
     ("[munin]\nplugin-conf = \"/tmp\"", "2:15: munin.plugin-conf", "can write to /tmp; chown it to root"),
@@ -296,7 +305,7 @@ const PROCESSES: &[Bad] = &[
     (
         "[process.a-b]\nrun = [\"/a\"]\n[process.a_b]\nrun = [\"/a\"]",
         "3:10: process.a_b",
-        "same class names as process.a-b in t:1",
+        "same class names as process.a-b in ",
     ),
 ];
 

@@ -64,6 +64,7 @@ impl Place {
             classes: &[class, off],
             promises: &[],
             events: &[],
+            learned: &[],
         });
     }
 

@@ -57,7 +57,15 @@ impl Place {
         let readings = Readings { view: sample.view(), rates: &[] };
         let mut board = Board::create(&self.0.path("run/board")).unwrap();
         board.beat(u64::try_from(heartbeat.as_millis()).unwrap());
-        board.publish(&Page { header: &header, readings, services: &[], classes: &[], promises: &[], events: &[] });
+        board.publish(&Page {
+            header: &header,
+            readings,
+            services: &[],
+            classes: &[],
+            promises: &[],
+            events: &[],
+            learned: &[],
+        });
     }
 
     fn mark_stopped(&self, boot_id: &[u8; 40]) {

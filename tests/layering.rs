@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The board is shared memory; mapping and file calls are made in `sys`.
     ("store", &["model", "sys"]),
     ("classes", &["model", "config", "store"]),
-    ("learn", &[]),
+    ("learn", &["model"]),
     // What is done to files; the engine has it done in a child.
     ("files", &["model", "sys"]),
     ("agent", &["model", "config", "store", "classes"]),
@@ -24,7 +24,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("door", &["model", "sys", "store", "export"]),
     (
         "engine",
-        &["model", "log", "sys", "config", "store", "classes", "agent", "supervisor", "export", "door", "files"],
+        &[
+            "model",
+            "log",
+            "sys",
+            "config",
+            "store",
+            "classes",
+            "agent",
+            "supervisor",
+            "export",
+            "door",
+            "files",
+            "learn",
+        ],
     ),
     (
         "cli",

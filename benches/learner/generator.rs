@@ -35,7 +35,7 @@ pub struct Event {
     pub to: i64,
     pub size: f64,
     /// A shift that stays: its label ends, it does not.
-    stays: bool,
+    pub stays: bool,
 }
 
 pub struct Series {
@@ -82,11 +82,11 @@ impl Dice {
         self.unit() < share
     }
 
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (TAU * self.unit()).cos()
     }
 
-    fn poisson(&mut self, mean: f64) -> f64 {
+    pub fn poisson(&mut self, mean: f64) -> f64 {
         if mean > 60.0 {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);
         }

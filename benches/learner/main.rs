@@ -3,10 +3,13 @@
 //!
 //!     cargo bench --bench learner             seeds 21 to 40, which nothing was tuned on
 //!     cargo bench --bench learner -- 1 10     the seeds it was developed with
+//!
+//! Two families of hosts are measured, each for itself: `generator` and `foreign`, which have no law in common.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+mod foreign;
 mod generator;
 mod score;
 
@@ -21,11 +24,17 @@ fn main() {
         [first, last, ..] => (*first, *last),
         _ => (21, 40),
     };
+    measure("first", (first, last), generator::KINDS_OF_SERIES, generator::series);
+    measure("second", (first, last), foreign::KINDS_OF_SERIES, foreign::series);
+}
+
+/// Runs the learner over one family of series, and prints how it did.
+fn measure(family: &str, (first, last): (u64, u64), kinds: u64, make: fn(u64, u64) -> generator::Series) {
     let mut score = Score::default();
     let (mut spent, mut samples) = (Duration::ZERO, 0_u32);
     for seed in first..=last {
-        for kind in 0..generator::KINDS_OF_SERIES {
-            let series = generator::series(seed, kind);
+        for kind in 0..kinds {
+            let series = make(seed, kind);
             let begun = Instant::now();
             let alarms = alarms(&series);
             spent += begun.elapsed();
@@ -33,7 +42,10 @@ fn main() {
             score.add(&series, &alarms);
         }
     }
-    println!("seeds {first} to {last}, {PROFILE_BYTES} bytes per quantity, {:?} per sample", spent / samples.max(1));
+    println!(
+        "{family} family, seeds {first} to {last}, {PROFILE_BYTES} bytes per quantity, {:?} per sample",
+        spent / samples.max(1)
+    );
     score.print();
 }
 

@@ -15,7 +15,7 @@ use super::table::{Entry, ExprId, LIMITED, OUTCOMES, Side, Source, States, Table
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
-use crate::model::{CLASSES, ClassKind, Mark, Outcome, Quantity, ServiceState};
+use crate::model::{CLASSES, ClassKind, Finding, Mark, Outcome, Quantities, Quantity, ServiceState, class_prefix};
 
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
@@ -67,6 +67,8 @@ pub struct Builder {
     holds: HashMap<u16, Duration>,
     /// Prefixes of what looks find.
     marks: HashMap<String, (u16, &'static [Mark])>,
+    /// Prefixes of what the learner finds, with the `_` at their end.
+    quantities: HashMap<String, u16>,
     defined: Vec<u16>,
     /// How often the nearest name was looked for.
     suggested: usize,
@@ -82,6 +84,7 @@ impl Builder {
             promises: HashMap::new(),
             holds: HashMap::new(),
             marks: HashMap::new(),
+            quantities: HashMap::new(),
             defined: Vec::new(),
             suggested: 0,
         };
@@ -164,6 +167,19 @@ impl Builder {
         if !marks.is_empty() {
             self.marks.insert(canonify(id), (number, marks));
         }
+    }
+
+    /// Declares `load_five_high_anomaly` and so on. The places of those whose classes another has already are given back.
+    pub fn quantities(&mut self, quantities: Quantities) -> Vec<usize> {
+        let mut twice = Vec::new();
+        for (place, name) in quantities.iter().enumerate() {
+            let number = u16::try_from(place).unwrap_or(u16::MAX);
+            if self.quantities.insert(class_prefix(name).collect(), number).is_some() {
+                twice.push(place);
+            }
+        }
+        self.table.quantities = quantities;
+        twice
     }
 
     /// Declares a class that an expression will define; the kind of the class that has the name already, if one has.
@@ -292,12 +308,18 @@ impl Builder {
         {
             return Some(Source::Mark { promise: *promise, mark: *mark });
         }
-        let promise = self.promises.get(prefix)?;
-        if word == LIMITED {
-            return Some(Source::Limited { promise: *promise });
+        if let Some(promise) = self.promises.get(prefix) {
+            if word == LIMITED {
+                return Some(Source::Limited { promise: *promise });
+            }
+            if let Some(outcome) = OUTCOMES.iter().find(|outcome| outcome.word() == word) {
+                return Some(Source::Outcome { promise: *promise, outcome: *outcome });
+            }
         }
-        let outcome = OUTCOMES.iter().find(|outcome| outcome.word() == word)?;
-        Some(Source::Outcome { promise: *promise, outcome: *outcome })
+        Finding::ALL.iter().find_map(|finding| {
+            let quantity = self.quantities.get(name.strip_suffix(finding.word())?)?;
+            Some(Source::Learned { quantity: *quantity, finding: *finding })
+        })
     }
 
     fn unknown(&mut self, name: &str, column: usize) -> UnknownName {
@@ -320,6 +342,8 @@ impl Builder {
             marks.iter().map(move |mark| format!("{prefix}_{mark}")).collect::<Vec<_>>()
         };
         all.extend(self.marks.iter().flat_map(marked));
+        let found = self.quantities.keys();
+        all.extend(found.flat_map(|prefix| Finding::ALL.iter().map(move |finding| format!("{prefix}{finding}"))));
         all.extend(time::examples().map(str::to_owned));
         all.sort();
         nearest(name, all.iter().map(String::as_str)).map(str::to_owned)

@@ -11,7 +11,7 @@ use heapless::String as Short;
 use super::live::{Classes, Timed};
 use super::table::{LIMITED, OUTCOMES, States};
 use super::time::{Calendar, MONTHS, SHIFTS, WEEKDAYS};
-use crate::model::{ClassKind, Mark, Marks, ServiceState};
+use crate::model::{ClassKind, Finding, Mark, Marks, ServiceState, class_prefix};
 
 /// One class for those who show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,12 @@ impl Classes {
                 loose(&joined(prefix, mark.word()), ClassKind::Measured, timed.since());
             }
         }
+        for (place, timed) in self.learned.iter().enumerate() {
+            let name = self.table.quantities.name(place).unwrap_or_default();
+            for finding in timed.value.iter() {
+                loose(&learned(name, finding), ClassKind::Learned, timed.since());
+            }
+        }
         for (place, timed) in self.outcomes.iter().enumerate() {
             if let Some(prefix) = promise(place).filter(|_| OUTCOMES.contains(&timed.value)) {
                 loose(&joined(prefix, timed.value.word()), ClassKind::Outcome, timed.since());
@@ -159,6 +165,16 @@ impl Classes {
     }
 }
 
+/// What a class of the learner is called.
+fn learned(quantity: &str, finding: Finding) -> Short<64> {
+    let mut name = Short::new();
+    for letter in class_prefix(quantity).chain(finding.word().chars()) {
+        // What is too long is cut, like everywhere else.
+        let _ = name.push(letter);
+    }
+    name
+}
+
 /// `KIND` `ID` `_` `WORD`, canonified.
 fn joined(prefix: Prefix<'_>, word: &str) -> Short<64> {
     let mut name = Short::new();
@@ -172,6 +188,7 @@ fn joined(prefix: Prefix<'_>, word: &str) -> Short<64> {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::Findings;
     use watchd_probes::inventory::Inventory;
     use watchd_probes::{Now, View};
 
@@ -194,7 +211,15 @@ mod tests {
             |_| Some(ServiceFact { state: ServiceState::Ready, restarted: false, failed: false, over: 0, reason: "" });
         let readings = Readings { view: View { rows: &[], objects: &[], text: &[], probes: &[] }, rates: &[] };
         let now = Now { wall: Duration::from_secs(77), ..Now::default() };
-        let scene = Scene { now, local: day, utc: day, readings, services: &fact, is_state_writable: true };
+        let scene = Scene {
+            now,
+            local: day,
+            utc: day,
+            readings,
+            services: &fact,
+            learned: &|_| Findings::default(),
+            is_state_writable: true,
+        };
         classes.update(&scene, &[Outcome::Kept, Outcome::Failed], &[false, true]);
         let mut on = Vec::new();
         let prefixes = [Prefix { kind: "", id: "web" }, Prefix { kind: "disk_", id: "root" }];

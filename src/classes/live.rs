@@ -13,7 +13,7 @@ use super::given::Given;
 use super::list::{Clock, Prefix};
 use super::table::{ExprId, LIMITED, OUTCOMES, Side, Source, Table};
 use super::time::{Calendar, TimeTest};
-use crate::model::{ClassKind, Marks, Outcome, ServiceFact, ServiceState};
+use crate::model::{ClassKind, Findings, Marks, Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
 
 /// What one moment looks like.
@@ -25,6 +25,8 @@ pub struct Scene<'a> {
     pub readings: Readings<'a>,
     /// What is known about a service, by its place in the policy.
     pub services: &'a dyn Fn(usize) -> Option<ServiceFact<'a>>,
+    /// What the learner found about a quantity, by its place in the policy.
+    pub learned: &'a dyn Fn(usize) -> Findings,
     /// What has to be remembered can be written.
     pub is_state_writable: bool,
 }
@@ -75,6 +77,7 @@ pub struct Classes {
     pub(super) limited: Vec<Timed<bool>>,
     /// What looks at files and numbers have found, and since when that is so.
     pub(super) marks: Vec<Timed<Marks>>,
+    pub(super) learned: Vec<Timed<Findings>>,
     /// The entries whose names could also be put together when classes are listed.
     mentioned: Vec<u16>,
     /// Those that outlast what makes them true.
@@ -119,6 +122,7 @@ impl Classes {
             outcomes: vec![Timed::new(Outcome::Skipped); promises],
             limited: vec![Timed::new(false); promises],
             marks: vec![Timed::new(Marks::default()); promises],
+            learned: vec![Timed::new(Findings::default()); table.quantities.len()],
             mentioned: (0..)
                 .zip(&table.entries)
                 .filter(|(_, entry)| entry.source.is_moving())
@@ -211,6 +215,9 @@ impl Classes {
         for (known, limited) in self.limited.iter_mut().zip(limited) {
             known.set(*limited, wall);
         }
+        for (place, known) in self.learned.iter_mut().enumerate() {
+            known.set((scene.learned)(place), wall);
+        }
         let left = std::mem::take(&mut self.left);
         let changed = self.judge(scene, &|gauge, disks| match gauge {
             Gauge::DiskLeft(disk) => {
@@ -250,6 +257,9 @@ impl Classes {
                     Level::Is(level) => threshold.holds(level, bit.value),
                     Level::Unknown | Level::Absent => false,
                 },
+                Source::Learned { quantity, finding } => {
+                    self.learned.get(usize::from(*quantity)).is_some_and(|known| known.value.contains(*finding))
+                }
                 Source::Unread(gauge) => read(*gauge, &self.table.disks) == Level::Unknown,
                 Source::State { service, states } => {
                     let state = self.states.get(usize::from(*service)).and_then(|state| state.value);
@@ -344,7 +354,15 @@ mod tests {
     fn scene() -> Scene<'static> {
         let readings = Readings { view: NOTHING, rates: &[] };
         let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: 12, minute: 4 };
-        Scene { now: Now::default(), local: day, utc: day, readings, services: &|_| None, is_state_writable: true }
+        Scene {
+            now: Now::default(),
+            local: day,
+            utc: day,
+            readings,
+            services: &|_| None,
+            learned: &|_| Findings::default(),
+            is_state_writable: true,
+        }
     }
 
     fn builder() -> Builder {

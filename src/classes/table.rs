@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::expr::Op;
 use super::gauge::Gauge;
 use super::time::TimeTest;
-use crate::model::{ClassKind, Mark, Outcome, ServiceState};
+use crate::model::{ClassKind, Finding, Mark, Outcome, Quantities, ServiceState};
 
 /// A compiled expression of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,11 @@ pub(super) enum Source {
     Mark {
         promise: u16,
         mark: Mark,
+    },
+    /// The learner found this about a quantity.
+    Learned {
+        quantity: u16,
+        finding: Finding,
     },
     /// What watchd has to remember cannot be written.
     StateUnwritable,
@@ -139,6 +144,8 @@ pub struct Table {
     pub(super) order: Vec<u16>,
     /// Classes that stay true for a while after they last held, in the order of the entries.
     pub(super) holds: Vec<(u16, Duration)>,
+    /// What the learner follows.
+    pub(super) quantities: Quantities,
 }
 
 impl Table {
@@ -159,6 +166,11 @@ impl Table {
     /// The disks that are looked ahead for, and how far.
     pub fn forecasts(&self) -> &[(u16, Duration)] {
         &self.forecasts
+    }
+
+    /// What the learner follows.
+    pub fn quantities(&self) -> &Quantities {
+        &self.quantities
     }
 
     pub(super) fn name(&self, class: usize) -> &str {
@@ -185,6 +197,7 @@ impl Source {
                 | Self::Outcome { .. }
                 | Self::Limited { .. }
                 | Self::Mark { .. }
+                | Self::Learned { .. }
                 | Self::Unread(_)
         )
     }
@@ -193,6 +206,7 @@ impl Source {
         Some(match self {
             Self::Hard => ClassKind::Hard,
             Self::Time(_) => ClassKind::Time,
+            Self::Learned { .. } => ClassKind::Learned,
             Self::State { .. } | Self::Over { .. } => ClassKind::State,
             Self::Measured(_) | Self::Mark { .. } | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
             Self::Outcome { .. } | Self::Limited { .. } => ClassKind::Outcome,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::given::Given;
 use super::grid::{self, Cell, Column, Side, Tone};
+use super::learned::Bands;
 use super::plot::{self, Plot};
 use super::quantity::{age, plain};
 use super::status::paint;
@@ -39,7 +40,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
         }
         Err(error) => return super::failed(&format!("cannot read the history {}: {error}", path.display())),
     };
-    match tell(&history, &query, given) {
+    match tell(places, &history, &query, given) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Refusal::Unreadable(error)) => {
             super::failed(&format!("cannot read the history {}: {error}", path.display()))
@@ -94,7 +95,7 @@ fn advise(history: &HistoryReader, query: &Query, refusal: &Refusal) -> String {
     }
 }
 
-fn tell(history: &HistoryReader, query: &Query, given: &Given) -> Result<(), Refusal> {
+fn tell(places: &Places, history: &HistoryReader, query: &Query, given: &Given) -> Result<(), Refusal> {
     let now_s = clock::now().wall.as_secs();
     if given.has("json") {
         let mut page = Page::new(Page::LIMIT);
@@ -107,10 +108,11 @@ fn tell(history: &HistoryReader, query: &Query, given: &Given) -> Result<(), Ref
         return Ok(());
     }
     let found = query.find(history)?;
+    let bands = Bands::open(places, &found.metric, &String::from_utf8_lossy(&found.object));
     let text = if given.has("csv") {
-        csv(history, &found, query.span(now_s), now_s)?
+        csv(history, &found, (query.span(now_s), now_s), bands.as_ref())?
     } else {
-        draw(history, &found, query.span(now_s), now_s)?
+        draw(history, &found, (query.span(now_s), now_s), bands.as_ref())?
     };
     super::say(&text);
     Ok(())
@@ -138,18 +140,34 @@ fn list(history: &HistoryReader, given: &Given) -> Result<String, Refusal> {
     Ok(grid::table(COLUMNS, &rows, usize::MAX, paint()))
 }
 
-/// Everything there is of the stretch, as fine as it is there.
-fn csv(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Result<String, Refusal> {
-    let mut text = String::from("ts,mean,min,max\n");
+/// Everything there is of the stretch, as fine as it is there; beside it what is usual then, when that was learned.
+fn csv(
+    history: &HistoryReader,
+    found: &Found,
+    (span, now_s): (Span, u64),
+    bands: Option<&Bands>,
+) -> Result<String, Refusal> {
+    let mut text =
+        String::from(if bands.is_some() { "ts,mean,min,max,expected,low,high\n" } else { "ts,mean,min,max\n" });
     let span = Span { points: u32::MAX, ..span };
     history.read(found.place, span, now_s, &mut |Point { at, min, mean, max }| {
-        let at = Stamp(at.saturating_mul(1000));
-        text.push_str(&format!("{at},{},{},{}\n", Short(mean), Short(min), Short(max)));
+        let stamp = Stamp(at.saturating_mul(1000));
+        text.push_str(&format!("{stamp},{},{},{}", Short(mean), Short(min), Short(max)));
+        text.push_str(&match bands.map(|bands| bands.at(at)) {
+            Some(Some(band)) => format!(",{:.4},{:.4},{:.4}\n", band.expected, band.low.max(0.0), band.high),
+            Some(None) => ",,,\n".to_owned(),
+            None => "\n".to_owned(),
+        });
     })?;
     Ok(text)
 }
 
-fn draw(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Result<String, Refusal> {
+fn draw(
+    history: &HistoryReader,
+    found: &Found,
+    (span, now_s): (Span, u64),
+    bands: Option<&Bands>,
+) -> Result<String, Refusal> {
     let (width, height) = terminal::size().unwrap_or(USUAL);
     let columns = u32::try_from(plot::columns(width)).unwrap_or(POINTS).min(POINTS);
     let span = Span { points: columns, ..span };
@@ -171,6 +189,15 @@ fn draw(history: &HistoryReader, found: &Found, span: Span, now_s: u64) -> Resul
             format!("newest {}, least {}, mean {}, most {}", show(last.mean), show(least), show(mean), show(most))
         },
     );
+    let usual = bands.and_then(|bands| bands.at(now_s)).map_or_else(String::new, |band| {
+        format!("; usual now {} to {}", show(narrow(band.low.max(0.0))), show(narrow(band.high)))
+    });
     let each = age(std::time::Duration::from_secs(stretch.step));
-    Ok(format!("{title}, {back} in steps of {each}\n{numbers}\n{}", plot.draw()))
+    Ok(format!("{title}, {back} in steps of {each}\n{numbers}{usual}\n{}", plot.draw()))
+}
+
+/// What 32 bits keep of it.
+#[allow(clippy::cast_possible_truncation)]
+fn narrow(value: f64) -> f32 {
+    value as f32
 }

@@ -18,6 +18,7 @@ mod install;
 mod keepalive;
 mod kept;
 mod learn;
+mod learned;
 mod life;
 mod manual;
 mod metrics;

@@ -248,6 +248,7 @@ fn is_notable(class: &ClassRow) -> bool {
             Some(ClassKind::State) => !name.ends_with("_ready"),
             Some(ClassKind::Outcome) => !name.ends_with("_kept"),
             Some(ClassKind::Defined | ClassKind::Set) => true,
+            Some(ClassKind::Learned) => !name.contains("_dev"),
             Some(ClassKind::Hard | ClassKind::Time) | None => false,
         }
 }
@@ -429,6 +430,7 @@ pub mod tests {
                 at_wall_ms: NOW_WALL - 90 * SECOND,
                 ..PromiseRow::new_zeroed()
             }],
+            learned: &[],
             events: &[
                 event(7200, EventKind::DaemonStarted, "", ""),
                 event(65, EventKind::ServiceDied, "database", "exit status 1 after 0.2 s"),

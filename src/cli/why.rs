@@ -8,6 +8,7 @@ use super::events;
 use super::given::Given;
 use super::grid::{self, Paint, Tone};
 use super::kept;
+use super::learned;
 use super::life::Life;
 use super::quantity::{age, plain, since, stamp};
 use super::status::{Look, paint};
@@ -24,7 +25,7 @@ const EVENTS: usize = 10;
 
 pub fn run(places: &Places, given: &Given) -> ExitCode {
     let [name] = given.words.as_slice() else {
-        return super::wrong("cannot explain: name one service, promise or class");
+        return super::wrong("cannot explain: name one service, promise, class or quantity that is learned");
     };
     let look = match Reader::open(&places.board()).and_then(|reader| Look::take(&reader)) {
         Ok(look) => look,
@@ -90,6 +91,9 @@ fn explain(
     }
     if let Some(row) = class {
         page.push_str(&tell_class(look, row));
+    }
+    if let Some((row, finding)) = learned::find(snapshot, name) {
+        page.push_str(&learned::tell((row, finding.filter(|_| class.is_none()))));
     }
     if page.len() == before {
         return None;
@@ -179,6 +183,7 @@ fn tell_class(look: &Look, row: &ClassRow) -> String {
         Some(ClassKind::Hard) => "It is a fact about this host, found at the start.",
         Some(ClassKind::Time) => "It follows the clock.",
         Some(ClassKind::Measured) => "It follows what was measured in this cycle.",
+        Some(ClassKind::Learned) => "It follows what is usual here at this time of the week.",
         Some(ClassKind::Outcome) => "It follows how a promise came out.",
         Some(ClassKind::State) => "It follows the state of a service.",
         Some(ClassKind::Defined) => "The policy says what makes it true, in the table `[class.NAME]`.",

@@ -9,12 +9,12 @@ use super::include;
 use super::nearest::nearest;
 use super::section::Node;
 use super::source::Source;
-use super::tables::{Class, Command, Disk, File, Freshness, Http, Measure, Munin, Process, Report, Watchd};
+use super::tables::{Class, Command, Disk, File, Freshness, Http, Learn, Measure, Munin, Process, Report, Watchd};
 
 /// Faults of the TOML itself that are shown for one file: the parser goes on after the first, and stumbles over the rest of it.
 const SYNTAX_FAULTS: usize = 10;
 /// Tables that another version knows.
-const LATER: &[&str] = &["webhook", "notify", "learn"];
+const LATER: &[&str] = &["webhook", "notify"];
 
 /// A table with an id of its own: `[process.web]`.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Document {
     pub watchd: Single<Watchd>,
     pub munin: Single<Munin>,
     pub http: Single<Http>,
+    pub learn: Single<Learn>,
     pub processes: Vec<Named<Process>>,
     pub disks: Vec<Named<Disk>>,
     pub files: Vec<Named<File>>,
@@ -109,6 +110,7 @@ impl Document {
             "watchd" => once(&mut self.watchd, place, Watchd::decode(node, findings), ("watchd", findings)),
             "munin" => once(&mut self.munin, place, Munin::decode(node, findings), ("munin", findings)),
             "http" => once(&mut self.http, place, Http::decode(node, findings), ("http", findings)),
+            "learn" => once(&mut self.learn, place, Learn::decode(node, findings), ("learn", findings)),
             "process" => each(&mut self.processes, node, Process::decode, findings),
             "disk" => each(&mut self.disks, node, Disk::decode, findings),
             "file" => each(&mut self.files, node, File::decode, findings),
@@ -122,8 +124,20 @@ impl Document {
     }
 }
 
-const TABLES: &[&str] =
-    &["watchd", "munin", "http", "process", "disk", "file", "freshness", "measure", "command", "report", "class"];
+const TABLES: &[&str] = &[
+    "watchd",
+    "munin",
+    "http",
+    "learn",
+    "process",
+    "disk",
+    "file",
+    "freshness",
+    "measure",
+    "command",
+    "report",
+    "class",
+];
 
 fn unknown(name: &str, place: Place, node: &Node<'_>, findings: &mut Findings) {
     let owner = [("watchd", Watchd::KEYS), ("munin", Munin::KEYS)].into_iter().find(|(_, keys)| keys.contains(&name));

@@ -37,6 +37,6 @@ pub use scalar::{
     Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
 };
 pub use tables::{
-    Aim, Check, Class, Command, Common, Disk, File, Freshness, Http, Limited, Measure, Munin, Process, Ready, Replace,
-    Report, SizeLimit, Surroundings, Watchd,
+    Aim, Check, Class, Command, Common, Disk, File, Freshness, Http, Learn, Limited, Measure, Munin, Process, Ready,
+    Replace, Report, SizeLimit, Surroundings, Watchd,
 };

@@ -21,6 +21,8 @@ section! {
         user: Account = "user",
         memory: Memory = "memory",
         include: String = "include",
+        /// Whether anything is learned.
+        learn: bool = "learn",
     }
 }
 
@@ -38,6 +40,18 @@ section! {
         plugin_conf: Absolute = "plugin-conf",
         /// Where plugins keep what they remember.
         plugin_state: Absolute = "plugin-state",
+        /// Warning and critical come from what was learned.
+        learn_limits: bool = "learn-limits",
+    }
+}
+
+section! {
+    /// `[learn]`
+    Learn {
+        /// `PROBE.FIELD` or `PROBE.FIELD:OBJECT`; `usual` stands for what is learned without a list.
+        quantities: Vec<Text> = "quantities",
+        /// Nothing but a gap is found before.
+        after: Duration = "after",
     }
 }
 

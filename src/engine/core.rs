@@ -18,6 +18,7 @@ use super::ears::Ears;
 use super::errands::Errands;
 use super::guests::Guests;
 use super::judgement::{Judgement, with_conditions};
+use super::learning::Learning;
 use super::manner::Manner;
 use super::mounts::Mounts;
 use super::notes::Notes;
@@ -54,6 +55,7 @@ pub struct Core {
     pub(super) notes: Notes,
     pub(super) sight: Sight,
     pub(super) chronicle: Chronicle,
+    pub(super) learning: Learning,
     pub(super) judgement: Judgement,
     pub(super) by_hand: ByHand,
     pub(super) turns: Turns,
@@ -146,6 +148,7 @@ impl Core {
         let (mut ears, mut specs) = (Ears::default(), policy.services);
         ears.tune(&mut specs, places, &poller, &mut |kind, subject, text| notes.add(kind, subject, text));
         let specs = with_conditions(specs, &policy.promises);
+        let learning = Learning::open(places, policy.classes.quantities(), policy.learn_after, now, &mut notes);
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         let shared = manner.shared(places);
         let (by_hand, given) = ByHand::open(&shared, (boot_id, manner.is_guest()), now, &mut notes);
@@ -165,6 +168,7 @@ impl Core {
             notes,
             sight,
             chronicle,
+            learning,
             judgement,
             by_hand,
             turns,
@@ -373,6 +377,7 @@ impl Core {
         self.sight.look(self.now);
         self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
         self.look_ahead();
+        self.learning.record(self.sight.readings(), self.now, &mut self.notes);
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
@@ -418,6 +423,7 @@ impl Core {
             && self.chronicle.is_writable()
             && self.by_hand.is_writable()
             && self.turns.is_writable()
+            && self.learning.is_writable()
     }
 
     /// Tells the probe of services which processes they are.

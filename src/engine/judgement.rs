@@ -71,7 +71,7 @@ impl Core {
     pub(super) fn judge(&mut self, is_cycle: bool) {
         self.is_stirred = false;
         let pass = if is_cycle { Pass::Cycle } else { Pass::Event };
-        let (services, now) = (&self.services, self.now);
+        let (services, learning, now) = (&self.services, &self.learning, self.now);
         let (is_state_writable, is_daemon) = (self.is_state_writable(), self.manner.is_daemon());
         let Judgement { classes, agent, actions, restarts, .. } = &mut self.judgement;
         let scene = Scene {
@@ -80,6 +80,7 @@ impl Core {
             utc: calendar(Civil::utc(self.now.wall)),
             readings: self.sight.readings(),
             is_state_writable,
+            learned: &|quantity| learning.found(quantity),
             services: &|place| {
                 let fact = services.facts(now).nth(place)?;
                 Some(ServiceFact {

@@ -15,6 +15,7 @@ pub mod forecast;
 pub mod guests;
 pub mod hands;
 pub mod judgement;
+mod learning;
 pub mod limits;
 pub mod manner;
 pub mod mounts;

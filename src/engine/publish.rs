@@ -6,6 +6,7 @@ use watchd_probes::{Look, process};
 use zerocopy::FromZeros;
 
 use super::core::Core;
+use super::policy::Policy;
 use super::reader::Loaded;
 use crate::classes::Prefix;
 use crate::model::{ClassKind, EventKind, Form, Now};
@@ -41,7 +42,7 @@ impl Publisher {
             ..Header::default()
         };
         let mut publisher = Self { board, header, services: Vec::new(), classes: Vec::new(), promises: Vec::new() };
-        publisher.loaded(loaded.policy.file.as_deref(), loaded.policy.daemon.cycle, now);
+        publisher.loaded(&loaded.policy, now);
         publisher
     }
 
@@ -50,12 +51,13 @@ impl Publisher {
     }
 
     /// A config was loaded.
-    pub fn loaded(&mut self, file: Option<&str>, cycle: Duration, now: Now) {
-        self.header.config_file = fixed(file.unwrap_or(""));
+    pub fn loaded(&mut self, policy: &Policy, now: Now) {
+        self.header.config_file = fixed(policy.file.as_deref().unwrap_or(""));
         self.header.config_error = fixed("");
         self.header.config_ok = 1;
         self.header.config_loaded_wall_ms = millis(now.wall);
-        self.header.cycle_ms = millis(cycle);
+        self.header.cycle_ms = millis(policy.daemon.cycle);
+        self.header.learn_limits = u32::from(policy.munin.as_ref().is_some_and(|munin| munin.learn_limits));
     }
 
     /// A config was refused; the one before goes on.
@@ -101,6 +103,7 @@ impl Core {
             classes: &publisher.classes,
             promises: &publisher.promises,
             events: self.notes.rows(),
+            learned: self.learning.rows(),
         });
     }
 

@@ -85,12 +85,13 @@ impl Core {
             self.notes.add(EventKind::ConfigLoaded, "", warning);
         }
         let Loaded { policy, host, .. } = loaded;
-        self.publisher.loaded(policy.file.as_deref(), policy.daemon.cycle, self.now);
+        self.publisher.loaded(&policy, self.now);
         let (notes, mut services) = (&mut self.notes, policy.services);
         let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
         self.ears.tune(&mut services, &self.places, &self.poller, &mut note);
         let services = with_conditions(services, &policy.promises);
         self.with_services(|known, world| known.apply(services, world));
+        self.learning.follow(policy.classes.quantities(), policy.learn_after, self.now, &mut self.notes);
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
         judgement.inherit(&self.judgement);
         self.turns.recall(&mut judgement.agent, self.now);

@@ -137,6 +137,7 @@ impl Core {
             utc: calendar(Civil::utc(self.now.wall)),
             readings: self.sight.readings(),
             is_state_writable: self.is_state_writable(),
+            learned: &|quantity| self.learning.found(quantity),
             services: &|place| {
                 let fact = self.services.facts(self.now).nth(place)?;
                 Some(crate::model::ServiceFact {

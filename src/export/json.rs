@@ -28,6 +28,17 @@ pub fn status_after(snapshot: &Snapshot, after: u64, now: Now, page: &mut Page) 
         processes: Rows(|| snapshot.services.iter().map(move |row| Process::new(row, readings))),
         disks: Rows(|| readings.view.objects(ProbeId::Filesystem).map(move |object| Disk::new(object, readings))),
         classes: Rows(|| snapshot.classes.iter().filter(|class| class.is_on()).map(Class::new)),
+        learned: Rows(|| {
+            snapshot.learned.iter().map(|row| Learned {
+                metric: text(&row.name),
+                ready: row.is_ready(),
+                value: row.value,
+                expected: row.expected,
+                low: row.low,
+                high: row.high,
+                found: Rows(|| row.found().iter()),
+            })
+        }),
         promises: Rows(|| snapshot.promises.iter().map(Promise::new)),
         events: Rows(|| snapshot.events.iter().filter(|event| event.number > after).map(Event::new)),
     };
@@ -41,7 +52,7 @@ pub(super) fn write(document: &impl Serialize, page: &mut Page) {
 }
 
 #[derive(Serialize)]
-struct Status<'a, P: Serialize, D: Serialize, C: Serialize, M: Serialize, E: Serialize> {
+struct Status<'a, P: Serialize, D: Serialize, C: Serialize, L: Serialize, M: Serialize, E: Serialize> {
     schema: u32,
     verdict: Judged<'a>,
     daemon: Daemon<'a>,
@@ -49,6 +60,7 @@ struct Status<'a, P: Serialize, D: Serialize, C: Serialize, M: Serialize, E: Ser
     processes: P,
     disks: D,
     classes: C,
+    learned: L,
     promises: M,
     events: E,
 }
@@ -58,6 +70,18 @@ struct Status<'a, P: Serialize, D: Serialize, C: Serialize, M: Serialize, E: Ser
 struct Judged<'a> {
     tone: &'static str,
     text: &'a str,
+}
+
+/// One quantity of the learner: the mean of a minute, what is usual, and the words of what was found.
+#[derive(Serialize)]
+struct Learned<'a, F: Serialize> {
+    metric: &'a str,
+    ready: bool,
+    value: f32,
+    expected: f32,
+    low: f32,
+    high: f32,
+    found: F,
 }
 
 /// A list that is made while it is written.

@@ -125,13 +125,13 @@ pub(super) const TABLE: [Statistic; STATISTICS] = [
     Statistic {
         high: Detector::NoiseHigh,
         low: Detector::NoiseLow,
-        floor: [0.4, 0.45],
+        floor: [0.4, 0.55],
         ..level(7_200.0, 0.05, 0.2, 0.4, 0.6)
     },
     Statistic {
         high: Detector::NoiseHigh,
         low: Detector::NoiseLow,
-        floor: [0.3, 0.38],
+        floor: [0.3, 0.5],
         ..level(28_800.0, 0.08, 0.1, 0.3, 0.6)
     },
 ];

@@ -1,6 +1,8 @@
 //! What goes into the learner and what comes out: a sample, how sure an alarm has to be, and the judgement.
 
 use super::detector::{Detector, Level};
+use super::profile::Band;
+use crate::model::{Finding, Findings};
 
 pub(super) const DAY: f32 = 86_400.0;
 
@@ -33,10 +35,9 @@ impl Default for Settings {
 /// What a sample was found to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {
-    pub expected: f64,
-    /// From where on a value is rarer than one a week.
-    pub low: f64,
-    pub high: f64,
+    pub band: Band,
+    /// It has learned long enough to judge.
+    pub is_judged: bool,
     pub level: Level,
     /// For each detector: its level, and its size in units of its anomaly line.
     findings: [(Level, f32); Detector::ALL.len()],
@@ -45,7 +46,13 @@ pub struct Judgement {
 impl Judgement {
     pub(super) fn new() -> Self {
         let findings = [(Level::Normal, 0.0); Detector::ALL.len()];
-        Self { expected: f64::NAN, low: f64::NAN, high: f64::NAN, level: Level::Normal, findings }
+        let (low, high, least, most) = (f64::NAN, f64::NAN, f64::NAN, f64::NAN);
+        Self {
+            band: Band { expected: f64::NAN, low, high, least, most },
+            is_judged: false,
+            level: Level::Normal,
+            findings,
+        }
     }
 
     pub(super) fn find(&mut self, detector: Detector, level: Level, score: f32) {
@@ -60,5 +67,32 @@ impl Judgement {
     pub fn findings(&self) -> impl Iterator<Item = (Detector, Level, f32)> {
         let all = Detector::ALL.into_iter().zip(self.findings);
         all.filter(|(_, (level, _))| *level > Level::Normal).map(|(detector, (level, score))| (detector, level, score))
+    }
+
+    /// The same in the words of classes: a level includes those below it, and everything without levels has to be an anomaly.
+    pub fn classes(&self) -> Findings {
+        let mut all = Findings::default();
+        for (detector, level, _) in self.findings() {
+            let levels = match detector {
+                Detector::High | Detector::BurstHigh => [Finding::HighDev1, Finding::HighDev2, Finding::HighAnomaly],
+                Detector::Low | Detector::BurstLow => [Finding::LowDev1, Finding::LowDev2, Finding::LowAnomaly],
+                Detector::ShiftHigh => [Finding::ShiftHigh; 3],
+                Detector::ShiftLow => [Finding::ShiftLow; 3],
+                Detector::LeakUp => [Finding::LeakUp; 3],
+                Detector::LeakDown => [Finding::LeakDown; 3],
+                Detector::NoiseHigh => [Finding::NoiseHigh; 3],
+                Detector::NoiseLow => [Finding::NoiseLow; 3],
+                Detector::Missing => [Finding::Missing; 3],
+                Detector::Flat => [Finding::Flat; 3],
+            };
+            let [least, .., most] = levels;
+            let reached = usize::from(level as u8);
+            if least != most {
+                levels.into_iter().take(reached).for_each(|finding| all.add(finding));
+            } else if level == Level::Anomaly {
+                all.add(most);
+            }
+        }
+        all
     }
 }

@@ -1,4 +1,4 @@
-//! The learner: what is normal for a quantity at this time of the week, and what is not. Pure: values in, judgements out.
+//! The learner: what is normal for a quantity at this time of the week, and what is not. Values in, judgements out; only `book` does I/O.
 //!
 //! **What is kept for each quantity**, in at most 8 KiB of plain data (`Profile`, ready for disk as it is):
 //!
@@ -26,8 +26,13 @@
 //! **Time**: for the first four weeks only a gap is an alarm. Any step from 10 to 300 seconds is weighed by its length. A clock
 //! that goes back gives a step of no length.
 //!
+//! **On disk** (`book`) a profile lies in two parts: its pulse (where it stands, and the tails) beside those of seven other quantities,
+//! its season cut into hours of the day. A minute reads and writes one of each; in memory are about 100 bytes for each quantity.
+//!
 //! **Left out**: how quantities move together, holidays, rhythms longer than a week. `cargo bench --bench learner` measures the rest.
 
+mod block;
+pub mod book;
 pub mod detector;
 mod judgement;
 pub mod profile;
@@ -38,4 +43,4 @@ mod tail;
 
 pub use detector::{Detector, Level};
 pub use judgement::{Judgement, Sample, Settings};
-pub use profile::{PROFILE_BYTES, Profile};
+pub use profile::{Band, PROFILE_BYTES, Profile};

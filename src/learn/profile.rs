@@ -9,18 +9,26 @@ use super::detector::{
     BURST, Detector, JUMP, LEAK, Level, NOISE, PAIR, PLATEAU, ROUGHNESS, SHIFT, SPIKE, STATISTICS, TABLE,
 };
 use super::judgement::{DAY, Judgement, Sample, Settings};
-use super::season::{Lesson, Season, Usual};
+use super::season::{Lesson, Moment, Season, Usual};
 use super::steady::Steady;
 use super::tail::Tail;
 
+/// A quantity as a whole: its season and its pulse.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Profile {
+    pulse: Pulse,
+    season: Season,
+}
+
+/// What is known of a quantity at any time of the week: where it stands, and the tails of its statistics.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Pulse {
     /// All levels are distances from it, so that 32 bits are enough for a terabyte and its noise.
     base: f64,
     last_at: i64,
     steady: Steady,
-    season: Season,
     tails: [[Tail; 2]; STATISTICS],
     /// Followed means of the statistics that have a memory.
     means: [f32; STATISTICS],
@@ -90,6 +98,18 @@ const SHARE: f32 = 4.5;
 /// A line that holds for memory, in parts of it: how long an alarm by chance lasts.
 const EPISODE: f32 = 0.5;
 
+/// What is expected at some moment, and how far around it values are usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Band {
+    pub expected: f64,
+    /// From where on a value is rarer than one a week.
+    pub low: f64,
+    pub high: f64,
+    /// From where on it is an anomaly.
+    pub least: f64,
+    pub most: f64,
+}
+
 /// A sample beside what was expected.
 #[derive(Clone, Copy)]
 struct Look {
@@ -108,6 +128,22 @@ struct Look {
 
 impl Default for Profile {
     fn default() -> Self {
+        Self { pulse: Pulse::default(), season: Season::new_zeroed() }
+    }
+}
+
+impl Profile {
+    /// Compares, judges, learns.
+    pub fn observe(&mut self, sample: &Sample, settings: &Settings) -> Judgement {
+        let mut moment = self.season.moment(sample.week_s);
+        let judgement = self.pulse.observe(&mut moment, sample, settings);
+        self.season.put(sample.week_s, &moment);
+        judgement
+    }
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
         let mut new = Self::new_zeroed();
         for (tails, statistic) in new.tails.iter_mut().zip(&TABLE) {
             *tails = [Tail::new(statistic.guess); 2];
@@ -118,9 +154,9 @@ impl Default for Profile {
     }
 }
 
-impl Profile {
-    /// Compares, judges, learns.
-    pub fn observe(&mut self, sample: &Sample, settings: &Settings) -> Judgement {
+impl Pulse {
+    /// The same with the season kept elsewhere: `moment` is what it knows of the sample's time of the week.
+    pub fn observe(&mut self, moment: &mut Moment, sample: &Sample, settings: &Settings) -> Judgement {
         let mut judgement = Judgement::new();
         let Some(value) = sample.value.filter(|value| value.is_finite()) else {
             self.miss(sample, &mut judgement);
@@ -130,9 +166,9 @@ impl Profile {
             self.begin(sample.at, value);
         }
         let seconds = self.advance(sample.at);
-        let look = self.look(sample.week_s, narrow(value - self.base), seconds);
+        let look = self.look(moment, narrow(value - self.base), seconds);
         self.judge(&look, settings, &mut judgement);
-        self.learn(sample.week_s, &look);
+        self.learn(moment, &look);
         judgement
     }
 
@@ -165,11 +201,9 @@ impl Profile {
     }
 
     /// What one sample is beside the usual, in spreads; moves the means along.
-    fn look(&mut self, week_s: u32, value: f32, seconds: u16) -> Look {
+    fn look(&mut self, moment: &Moment, value: f32, seconds: u16) -> Look {
         let dt = f32::from(seconds);
-        let smallest = if self.grain < f32::MAX { self.grain * 0.35 } else { 0.0 };
-        let size = narrow(self.base).abs().max(value.abs());
-        let mut usual = self.season.usual(week_s, smallest.max(size * 1e-5).max(1e-9));
+        let mut usual = moment.usual(self.smallest(value));
         usual.trusted = self.age_s > 2 * WEEK_S;
         let bare = (value - usual.level) / usual.spread;
         let off = bare - self.drift / usual.spread;
@@ -180,7 +214,8 @@ impl Profile {
             Some(former) if former.abs() < off.abs() => former,
             _ => off,
         };
-        let sides = self.follow(off, distance, dt);
+        // What an hour that is hardly known gives would stay in the means for days.
+        let sides = if usual.known { self.follow(off, distance, dt) } else { self.follow(0.0, 0.0, dt) };
         Look { seconds, dt, value, usual, off, distance, former, sides }
     }
 
@@ -234,10 +269,13 @@ impl Profile {
     }
 
     fn judge(&mut self, look: &Look, settings: &Settings, judgement: &mut Judgement) {
-        if self.age_s >= settings.learning_s {
+        judgement.is_judged = self.age_s >= settings.learning_s && look.usual.known;
+        if judgement.is_judged {
             for place in 0..STATISTICS {
                 self.weigh(place, look, settings, judgement);
             }
+        } else {
+            self.alarms = 0;
         }
         let flat = self.steady.same(look.value == self.value, look.usual.same, look.dt);
         if self.age_s < settings.learning_s {
@@ -245,15 +283,38 @@ impl Profile {
         } else if flat {
             judgement.find(Detector::Flat, Level::Anomaly, 1.0);
         }
-        let middle = f64::from(look.usual.level + self.drift) + self.base;
+        judgement.band = self.around(&look.usual, look.dt, settings);
+    }
+
+    /// What is usual, and where that ends.
+    fn around(&self, usual: &Usual, dt: f32, settings: &Settings) -> Band {
+        let expected = f64::from(usual.level + self.drift) + self.base;
+        let [_, week, quarter] = settings.apart_s.map(|apart_s| wanted(dt, 0.0, apart_s));
         let reach = |side: usize| {
-            let tail = self.tails.get(SPIKE).and_then(|tails| tails.get(side));
-            let line = tail.map_or(0.0, |tail| tail.line(0.02, wanted(look.dt, 0.0, settings.apart_s[1])));
-            f64::from(line * look.usual.spread)
+            let known = TABLE.get(SPIKE).zip(self.tails.get(SPIKE).and_then(|tails| tails.get(side)));
+            let lines = known.map_or((0.0, 0.0), |(statistic, tail)| {
+                let floor = statistic.floor.get(side).copied().unwrap_or_default();
+                let far = tail.anomaly(statistic.tail, quarter, statistic.beyond).max(floor);
+                (tail.line(statistic.tail, week).min(far), far)
+            });
+            (f64::from(lines.0 * usual.spread), f64::from(lines.1 * usual.spread))
         };
-        judgement.expected = middle;
-        judgement.high = middle + reach(0);
-        judgement.low = middle - reach(1);
+        let ((high, most), (low, least)) = (reach(0), reach(1));
+        Band { expected, low: expected - low, high: expected + high, least: expected - least, most: expected + most }
+    }
+
+    /// The same for a moment that is only looked at; none while the quantity is being learned, or when the hour is not known.
+    pub fn band(&self, moment: &Moment, settings: &Settings) -> Option<Band> {
+        let usual = moment.usual(self.smallest(0.0));
+        (self.begun != 0 && self.age_s >= settings.learning_s && usual.known)
+            .then(|| self.around(&usual, self.step_s, settings))
+    }
+
+    /// The spread that cannot be undercut, for a value (a distance from the base).
+    fn smallest(&self, value: f32) -> f32 {
+        let grain = if self.grain < f32::MAX { self.grain * 0.35 } else { 0.0 };
+        let size = narrow(self.base).abs().max(value.abs());
+        grain.max(size * 1e-5).max(1e-9)
     }
 
     /// Compares both sides of one statistic with their lines.
@@ -287,7 +348,7 @@ impl Profile {
         }
     }
 
-    fn learn(&mut self, week_s: u32, look: &Look) {
+    fn learn(&mut self, moment: &mut Moment, look: &Look) {
         let flat = self.steady.is_flat();
         let alarm = self.alarms != 0 || flat;
         let dt = look.dt;
@@ -299,9 +360,9 @@ impl Profile {
         if self.age_s > 0 && change > 0.0 {
             self.grain = self.grain.min(change);
         }
-        self.season.count(week_s, wrong, dt.min(600.0));
+        moment.count(wrong, dt.min(600.0));
         if !alarm || look.usual.troubled || self.is_young() {
-            self.teach(week_s, look, alarm);
+            self.teach(moment, look, alarm);
         }
         if alarm && self.trouble > NOISE_TEACH && self.age_s > WEEK_S {
             self.teach_lines(look, NOISE);
@@ -312,11 +373,10 @@ impl Profile {
         self.remember_former(look);
         self.steady.settle(self.last_at, self.step_s);
         self.value = look.value;
-        self.distance = look.distance;
-        self.off = look.off;
+        (self.distance, self.off) = if look.usual.known { (look.distance, look.off) } else { (0.0, 0.0) };
     }
 
-    fn teach(&mut self, week_s: u32, look: &Look, alarm: bool) {
+    fn teach(&mut self, moment: &mut Moment, look: &Look, alarm: bool) {
         let seconds = look.seconds.min(600);
         let same = f32::from(u8::from(look.value == self.value));
         let clip = if self.age_s < WEEK_S { 6.0 } else { 3.0 };
@@ -325,11 +385,11 @@ impl Profile {
         // Between two levels nobody knows what is usual.
         if look.off == look.distance || self.is_young() {
             let level = usual.level + look.off * usual.spread;
-            self.season.learn(week_s, level, &usual, &lesson);
+            moment.learn(level, &usual, &lesson);
         }
-        if self.age_s >= WEEK_S && !alarm {
+        if self.age_s >= WEEK_S && look.usual.known && !alarm {
             self.settle_drift(look);
-            if look.off == look.distance && self.trouble < CALM {
+            if look.off == look.distance && look.usual.known && self.trouble < CALM {
                 self.teach_lines(look, 0);
             }
         }

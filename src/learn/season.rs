@@ -29,6 +29,8 @@ const STUBBORN: f32 = 0.5;
 const HURRIED_MEMORY: u32 = 3 * 3_600;
 /// A cell's own trust, in seconds of its quarter, against the day's.
 const LEAN: f32 = 300.0;
+/// An hour seen for less than this has no spread yet: a visit and a half. It matters when what was learned of it is lost.
+const KNOWN_S: u32 = 5_400;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -60,6 +62,14 @@ pub struct Season {
     hours: [Hour; HOURS],
 }
 
+/// What is known of one time of the week: all that a sample is compared with, and all that it can teach.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    pub cell: Cell,
+    pub day: Cell,
+    pub hour: Hour,
+}
+
 /// What is usual now.
 #[derive(Clone, Copy, Debug)]
 pub struct Usual {
@@ -71,33 +81,55 @@ pub struct Usual {
     pub trusted: bool,
     /// Alarms at this hour have become the rule.
     pub troubled: bool,
+    /// The hour was seen often enough to be compared with.
+    pub known: bool,
 }
 
 /// Places of one time of the week in the tables.
-#[derive(Clone, Copy)]
-struct Place {
-    cell: usize,
-    quarter: usize,
-    hour: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of 672 quarters of an hour.
+    pub cell: usize,
+    /// Of 96.
+    pub quarter: usize,
+    /// Of 24 of working days, then 24 of weekends.
+    pub hour: usize,
 }
 
-fn place(week_s: u32) -> Place {
-    let quarter = (week_s % WEEK) / QUARTER;
-    let weekend = u32::from(quarter >= 5 * 96);
-    let hour = weekend * 24 + (quarter % 96) / 4;
-    let index = |number: u32| usize::try_from(number).unwrap_or_default();
-    Place { cell: index(quarter), quarter: index(quarter % 96), hour: index(hour) }
+impl Place {
+    pub fn of(week_s: u32) -> Self {
+        let quarter = (week_s % WEEK) / QUARTER;
+        let weekend = u32::from(quarter >= 5 * 96);
+        let hour = weekend * 24 + (quarter % 96) / 4;
+        let index = |number: u32| usize::try_from(number).unwrap_or_default();
+        Self { cell: index(quarter), quarter: index(quarter % 96), hour: index(hour) }
+    }
 }
 
 impl Season {
+    pub fn moment(&self, week_s: u32) -> Moment {
+        let place = Place::of(week_s);
+        Moment {
+            cell: self.cells.get(place.cell).copied().unwrap_or(Cell::NONE),
+            day: self.day.get(place.quarter).copied().unwrap_or(Cell::NONE),
+            hour: self.hours.get(place.hour).copied().unwrap_or(Hour::NONE),
+        }
+    }
+
+    pub fn put(&mut self, week_s: u32, moment: &Moment) {
+        let place = Place::of(week_s);
+        if let (Some(cell), Some(day), Some(hour)) =
+            (self.cells.get_mut(place.cell), self.day.get_mut(place.quarter), self.hours.get_mut(place.hour))
+        {
+            (*cell, *day, *hour) = (moment.cell, moment.day, moment.hour);
+        }
+    }
+}
+
+impl Moment {
     /// A level is a distance from the profile's base; `smallest` is the spread that cannot be undercut.
-    pub fn usual(&self, week_s: u32, smallest: f32) -> Usual {
-        let place = place(week_s);
-        let (Some(cell), Some(day), Some(hour)) =
-            (self.cells.get(place.cell), self.day.get(place.quarter), self.hours.get(place.hour))
-        else {
-            return Usual { level: 0.0, spread: smallest, same: 0.0, trusted: false, troubled: false };
-        };
+    pub fn usual(&self, smallest: f32) -> Usual {
+        let Self { cell, day, hour } = self;
         let seen = f32::from(cell.seen_s);
         let level = if day.seen_s == 0 { cell.level } else { (seen * cell.level + LEAN * day.level) / (seen + LEAN) };
         let level = level + hour.drift;
@@ -109,43 +141,34 @@ impl Season {
             same: hour.same,
             trusted: false,
             troubled: hour.trouble > STUBBORN,
+            known: hour.seen_s >= KNOWN_S,
         }
     }
 
     /// Counts an alarm, or none, at this hour.
-    pub fn count(&mut self, week_s: u32, alarm: f32, seconds: f32) {
-        if let Some(hour) = self.hours.get_mut(place(week_s).hour) {
-            hour.trouble += (alarm - hour.trouble) * seconds / (TROUBLE_S + seconds);
-        }
+    pub fn count(&mut self, alarm: f32, seconds: f32) {
+        self.hour.trouble += (alarm - self.hour.trouble) * seconds / (TROUBLE_S + seconds);
     }
 
     /// Learns the level `value` (without drift) seen for `seconds`; what lies beyond `clip` spreads teaches no more than that.
-    pub fn learn(&mut self, week_s: u32, mut value: f32, usual: &Usual, lesson: &Lesson) {
-        let place = place(week_s);
+    pub fn learn(&mut self, mut value: f32, usual: &Usual, lesson: &Lesson) {
         let off = value - usual.level;
         let bound = usual.spread * lesson.clip;
-        if let Some(hour) = self.hours.get_mut(place.hour) {
-            let memory = if lesson.hurry { HURRIED_MEMORY } else { SPREAD_MEMORY };
-            hour.seen_s = (hour.seen_s + u32::from(lesson.seconds)).min(memory);
-            let rate = f32::from(lesson.seconds) / hour.seen_s.max(1) as f32;
-            hour.distance += rate * (off.abs().min(bound.max(hour.distance * lesson.clip * 1.25)) - hour.distance);
-            if usual.trusted {
-                hour.drift +=
-                    off.clamp(-bound, bound) * f32::from(lesson.seconds) / if lesson.hurry { HURRY_S } else { HOUR_S };
-                value -= hour.drift;
-            }
-            hour.same += rate * (lesson.same - hour.same);
-            let pooled = (hour.distance * 1.25).max(1e-30);
-            if let Some(cell) = self.cells.get_mut(place.cell) {
-                cell.widen(off.abs() / pooled);
-            }
+        let hour = &mut self.hour;
+        let memory = if lesson.hurry { HURRIED_MEMORY } else { SPREAD_MEMORY };
+        hour.seen_s = (hour.seen_s.saturating_add(u32::from(lesson.seconds))).min(memory);
+        let rate = f32::from(lesson.seconds) / hour.seen_s.max(1) as f32;
+        hour.distance += rate * (off.abs().min(bound.max(hour.distance * lesson.clip * 1.25)) - hour.distance);
+        if usual.trusted {
+            hour.drift +=
+                off.clamp(-bound, bound) * f32::from(lesson.seconds) / if lesson.hurry { HURRY_S } else { HOUR_S };
+            value -= hour.drift;
         }
-        for (cell, memory) in
-            [(self.cells.get_mut(place.cell), CELL_MEMORY), (self.day.get_mut(place.quarter), DAY_MEMORY)]
-        {
-            if let Some(cell) = cell {
-                cell.learn(value, memory, bound, lesson.seconds);
-            }
+        hour.same += rate * (lesson.same - hour.same);
+        let pooled = (hour.distance * 1.25).max(1e-30);
+        self.cell.widen(off.abs() / pooled);
+        for (cell, memory) in [(&mut self.cell, CELL_MEMORY), (&mut self.day, DAY_MEMORY)] {
+            cell.learn(value, memory, bound, lesson.seconds);
         }
     }
 }
@@ -161,7 +184,13 @@ pub struct Lesson {
     pub same: f32,
 }
 
+impl Hour {
+    pub const NONE: Self = Self { distance: 0.0, seen_s: 0, same: 0.0, drift: 0.0, trouble: 0.0 };
+}
+
 impl Cell {
+    pub const NONE: Self = Self { level: 0.0, seen_s: 0, reach: 0 };
+
     fn learn(&mut self, value: f32, memory: u16, bound: f32, seconds: u16) {
         let fresh = self.seen_s == 0;
         self.seen_s = self.seen_s.saturating_add(seconds).min(memory);

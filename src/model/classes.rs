@@ -9,6 +9,8 @@ super::words! {
         Time = "time",
         /// A reading beyond a threshold.
         Measured = "measured",
+        /// What the learner found.
+        Learned = "learned",
         /// How a promise came out.
         Outcome = "outcome",
         /// What state a service is in.

@@ -7,6 +7,7 @@ mod classes;
 mod event;
 mod files;
 mod guest;
+mod learned;
 mod limits;
 mod network;
 mod outcome;
@@ -27,6 +28,7 @@ pub use files::{
     Threshold, TidyWork, Tidying, Until,
 };
 pub use guest::{Call, Fortune, GuestAsk, GuestSpec, Word};
+pub use learned::{Finding, Findings, QUANTITIES, Quantities, USUAL, class_prefix};
 pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};

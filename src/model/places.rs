@@ -91,6 +91,11 @@ impl Places {
         self.state_dir.join("history")
     }
 
+    /// What is usual.
+    pub fn learned(&self) -> PathBuf {
+        self.state_dir.join("learned")
+    }
+
     /// Says that the daemon was stopped on purpose, and in which boot.
     pub fn stopped(&self) -> PathBuf {
         self.state_dir.join("stopped")

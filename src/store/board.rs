@@ -16,7 +16,8 @@ use watchd_probes::{Object, ProbeState, Row, table};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::model::{
-    CLASSES, ClassKind, EventKind, Now, Outcome, PROMISES, PromiseKind, SERVICES, ServiceState, Severity,
+    CLASSES, ClassKind, EventKind, Findings, Now, Outcome, PROMISES, PromiseKind, QUANTITIES, SERVICES, ServiceState,
+    Severity,
 };
 use crate::store::Readings;
 use crate::sys::shared::Mapping;
@@ -44,6 +45,7 @@ pub const LAYOUT_ID: u64 = {
         size_of::<ClassRow>(),
         size_of::<PromiseRow>(),
         size_of::<EventRow>(),
+        size_of::<LearnedRow>(),
         ROWS,
         OBJECTS,
         TEXT,
@@ -51,6 +53,7 @@ pub const LAYOUT_ID: u64 = {
         CLASSES,
         PROMISES,
         EVENTS,
+        QUANTITIES,
     ];
     let mut hash = table::FINGERPRINT ^ LAYOUT;
     let mut rest: &[usize] = &sizes;
@@ -98,6 +101,9 @@ pub struct Header {
     pub promises: u32,
     pub events: u32,
     pub class_passes: u32,
+    pub learned: u32,
+    /// 1 when Munin gets warning and critical from what was learned.
+    pub learn_limits: u32,
     /// Resident memory of the daemon and of its door; 0 when it could not be told.
     pub rss_kib: u32,
     pub door_rss_kib: u32,
@@ -215,6 +221,38 @@ impl PromiseRow {
     }
 }
 
+/// One quantity of the learner. Numbers that are not known are NaN.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LearnedRow {
+    /// `probe.field` or `probe.field:object`.
+    pub name: [u8; 40],
+    /// The mean of the last minute that was judged.
+    pub value: f32,
+    pub expected: f32,
+    /// Beyond these a value is rarer than one a week.
+    pub low: f32,
+    pub high: f32,
+    /// Beyond these it is an anomaly.
+    pub least: f32,
+    pub most: f32,
+    /// A bit for each [`Finding`](crate::model::Finding).
+    pub found: u16,
+    /// 1 when it has learned long enough to judge.
+    pub ready: u8,
+    pub _spare: [u8; 5],
+}
+
+impl LearnedRow {
+    pub fn found(&self) -> Findings {
+        Findings(self.found)
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready == 1
+    }
+}
+
 /// One event; the same row stands in the journal.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -272,6 +310,7 @@ pub(crate) struct Sections {
     pub classes: usize,
     pub promises: usize,
     pub events: usize,
+    pub learned: usize,
     pub end: usize,
 }
 
@@ -289,12 +328,18 @@ pub(crate) const SECTIONS: Sections = {
     let classes = after(services, SERVICES * size_of::<ServiceRow>());
     let promises = after(classes, CLASSES * size_of::<ClassRow>());
     let events = after(promises, PROMISES * size_of::<PromiseRow>());
-    let end = after(events, EVENTS * size_of::<EventRow>());
-    Sections { rows, rates, objects, text, probes, services, classes, promises, events, end }
+    let learned = after(events, EVENTS * size_of::<EventRow>());
+    let end = after(learned, QUANTITIES * size_of::<LearnedRow>());
+    Sections { rows, rates, objects, text, probes, services, classes, promises, events, learned, end }
 };
 
 const _: () = assert!(size_of::<Header>() <= HEADER && size_of::<Header>().is_multiple_of(8));
-const _: () = assert!(size_of::<EventRow>() == 256 && size_of::<ServiceRow>() == 240 && size_of::<ClassRow>() == 64);
+const _: () = assert!(
+    size_of::<EventRow>() == 256
+        && size_of::<LearnedRow>() == 72
+        && size_of::<ServiceRow>() == 240
+        && size_of::<ClassRow>() == 64
+);
 
 /// Everything that is published at once.
 #[derive(Clone, Copy)]
@@ -305,6 +350,7 @@ pub struct Page<'a> {
     pub classes: &'a [ClassRow],
     pub promises: &'a [PromiseRow],
     pub events: &'a [EventRow],
+    pub learned: &'a [LearnedRow],
 }
 
 /// The writer's side.
@@ -366,6 +412,7 @@ impl Board {
         header.classes = count(page.classes, CLASSES);
         header.promises = count(page.promises, PROMISES);
         header.events = count(page.events, EVENTS);
+        header.learned = count(page.learned, QUANTITIES);
 
         let words = self.mapping.words();
         let Some(sequence) = words.get(SEQUENCE_WORD) else { return };
@@ -384,6 +431,7 @@ impl Board {
         store(words, SECTIONS.classes, cut(page.classes, CLASSES).as_bytes());
         store(words, SECTIONS.promises, cut(page.promises, PROMISES).as_bytes());
         store(words, SECTIONS.events, cut(page.events, EVENTS).as_bytes());
+        store(words, SECTIONS.learned, cut(page.learned, QUANTITIES).as_bytes());
         self.sequence += 2;
         sequence.store(self.sequence, Ordering::Release);
     }

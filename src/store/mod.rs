@@ -10,6 +10,6 @@ mod rates;
 mod snapshot;
 pub mod twin;
 
-pub use board::{Board, BoardError, ClassRow, EventRow, Header, PromiseRow, ServiceRow};
+pub use board::{Board, BoardError, ClassRow, EventRow, Header, LearnedRow, PromiseRow, ServiceRow};
 pub use rates::{Rates, Readings};
 pub use snapshot::{Reader, Snapshot, read_header};

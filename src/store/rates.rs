@@ -18,7 +18,9 @@ pub struct Readings<'a> {
 impl Readings<'_> {
     /// Growth of a counter per second; none while it is not known.
     pub fn rate(&self, metric: MetricId, object: ObjectId) -> Option<f64> {
-        let place = self.view.rows.iter().position(|row| row.metric() == metric && row.object() == object)?;
+        let probe = PROBES.get(metric.probe())?.id;
+        let place = self.view.of(probe).iter().position(|row| row.metric() == metric && row.object() == object)?;
+        let place = place + usize::try_from(self.view.state(probe).first()).ok()?;
         self.rates.get(place).filter(|rate| rate.is_finite()).map(|rate| f64::from(*rate))
     }
 

@@ -14,9 +14,10 @@ use watchd_probes::{Object, ProbeState, Row, View};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::board::{
-    self, BoardError, ClassRow, EVENTS, EventRow, Header, LAYOUT_ID, MAGIC, PromiseRow, SECTIONS, ServiceRow,
+    self, BoardError, ClassRow, EVENTS, EventRow, Header, LAYOUT_ID, LearnedRow, MAGIC, PromiseRow, SECTIONS,
+    ServiceRow,
 };
-use crate::model::{CLASSES, PROMISES, SERVICES};
+use crate::model::{CLASSES, PROMISES, QUANTITIES, SERVICES};
 use crate::store::Readings;
 use crate::sys::clock;
 use crate::sys::shared::Mapping;
@@ -118,6 +119,7 @@ pub struct Snapshot {
     pub promises: Vec<PromiseRow>,
     /// Oldest first.
     pub events: Vec<EventRow>,
+    pub learned: Vec<LearnedRow>,
 }
 
 impl Snapshot {
@@ -142,6 +144,7 @@ impl Snapshot {
         section(words, SECTIONS.classes, &mut self.classes, header.classes, CLASSES);
         section(words, SECTIONS.promises, &mut self.promises, header.promises, PROMISES);
         section(words, SECTIONS.events, &mut self.events, header.events, EVENTS);
+        section(words, SECTIONS.learned, &mut self.learned, header.learned, QUANTITIES);
     }
 }
 
@@ -175,7 +178,7 @@ mod tests {
 
     fn page<'a>(header: &'a Header, sample: &'a Sample, rates: &'a [f32], services: &'a [ServiceRow]) -> Page<'a> {
         let readings = Readings { view: sample.view(), rates };
-        Page { header, readings, services, classes: &[], promises: &[], events: &[] }
+        Page { header, readings, services, classes: &[], promises: &[], events: &[], learned: &[] }
     }
 
     #[test]

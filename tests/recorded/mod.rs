@@ -79,6 +79,7 @@ impl Shown {
             classes: &classes,
             promises: &promises,
             events: &events,
+            learned: &[],
         });
     }
 }

@@ -38,6 +38,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     let mut maker = Maker { findings, builder, mounts: host.root.and_then(existence::mounts) };
     let daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
     let (munin, http) = maker.listeners(document);
+    let learn_after = maker.learning(document);
     maker.names(document);
     maker.classes(document);
     let services: Vec<_> = document.processes.iter().map(|process| maker.service(process)).collect();
@@ -63,7 +64,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     match (clean, classes) {
         (true, Some(classes)) => {
             let file = None;
-            Ok((Policy { file, included, daemon, munin, http, services, promises, classes }, warnings))
+            Ok((Policy { file, included, daemon, munin, http, learn_after, services, promises, classes }, warnings))
         }
         _ => Err(faults),
     }
@@ -172,6 +173,7 @@ impl Maker {
                 listen: self.listen(section.listen.as_ref(), (*place, "munin.listen", MUNIN_PORT), &mut taken),
                 allow: section.allow.as_ref().map_or_else(|| Network::LOOPBACK.to_vec(), |allow| allow.value.clone()),
                 host_name: section.host_name.as_ref().map(|name| name.value.0.clone()),
+                learn_limits: section.learn_limits.as_ref().is_some_and(|limits| limits.value),
                 guests: node.guests,
                 settings: node.settings,
                 plugin_state: node.state,

@@ -10,6 +10,7 @@ mod bounds;
 mod care;
 mod existence;
 mod files;
+mod learning;
 mod measures;
 mod node;
 mod promises;
@@ -39,6 +40,8 @@ pub struct Policy {
     pub daemon: Daemon,
     pub munin: Option<Munin>,
     pub http: Option<Http>,
+    /// So long is learned before anything but a gap is found.
+    pub learn_after: Duration,
     pub services: Vec<ServiceSpec>,
     pub promises: Vec<Promise>,
     pub classes: Table,
@@ -65,6 +68,8 @@ pub struct Munin {
     /// Settings of our own.
     pub settings: Settings,
     pub plugin_state: String,
+    /// Warning and critical come from what was learned.
+    pub learn_limits: bool,
 }
 
 /// `[http]`

@@ -17,6 +17,7 @@ mod graph;
 mod guest;
 mod host;
 mod interrupts;
+mod learned;
 mod limits;
 mod memory;
 mod network;
@@ -99,5 +100,9 @@ pub fn is_ours(facts: &Facts<'_>, name: &[u8]) -> bool {
 /// Answers `config NAME` or `fetch NAME`, without the final dot. False when there is no such plugin here.
 pub fn answer(facts: &Facts<'_>, ask: Ask, name: &[u8], page: &mut Page) -> bool {
     let facts = &Facts { plugin: name, ..*facts };
-    PLUGINS.iter().any(|plugin| plugin.answer(facts, ask, name, page))
+    let is_answered = PLUGINS.iter().any(|plugin| plugin.answer(facts, ask, name, page));
+    if is_answered && ask == Ask::Config {
+        learned::write(facts, name, page);
+    }
+    is_answered
 }

@@ -5,8 +5,8 @@ use watchd_probes::PROBES;
 use super::{Escaped, Family, Format, Type};
 use crate::export::Page;
 use crate::model::{Now, PromiseKind, ServiceState};
-use crate::store::Snapshot;
 use crate::store::board::text;
+use crate::store::{LearnedRow, Snapshot};
 
 pub fn write(snapshot: &Snapshot, now: Now, format: Format, page: &mut Page) {
     let mut out = Out { format, page };
@@ -15,6 +15,7 @@ pub fn write(snapshot: &Snapshot, now: Now, format: Format, page: &mut Page) {
     write_probes(snapshot, &mut out);
     write_services(snapshot, &mut out);
     write_verdicts(snapshot, &mut out);
+    write_learned(snapshot, &mut out);
     write_figures(snapshot, &mut out);
 }
 
@@ -165,5 +166,25 @@ fn write_verdicts(snapshot: &Snapshot, out: &mut Out<'_>) {
         let kind = promise.kind().map_or("", |kind| kind.word());
         let (id, outcome) = (Escaped(text(&promise.id).as_bytes()), promise.outcome());
         out.page.put(format_args!("watchd_promise_outcome{{id=\"{id}\",type=\"{kind}\",outcome=\"{outcome}\"}} 1\n"));
+    }
+}
+
+/// What is usual now, of the quantities that have been learned.
+fn write_learned(snapshot: &Snapshot, out: &mut Out<'_>) {
+    type Read = fn(&LearnedRow) -> f32;
+    let families: [(&str, &str, Read); 3] = [
+        ("watchd_learned_expected", "What is expected at this time of the week.", |row| row.expected),
+        ("watchd_learned_low", "Less than one value a week lies below.", |row| row.low),
+        ("watchd_learned_high", "Less than one value a week lies above.", |row| row.high),
+    ];
+    for (family, help, read) in families {
+        let known = || snapshot.learned.iter().filter(|row| row.is_ready() && read(row).is_finite());
+        if known().next().is_some() {
+            out.begin(family, Type::Gauge, help);
+        }
+        for row in known() {
+            let name = Escaped(text(&row.name).as_bytes());
+            out.page.put(format_args!("{family}{{metric=\"{name}\"}} {}\n", read(row)));
+        }
     }
 }
