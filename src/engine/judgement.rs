@@ -77,7 +77,11 @@ impl Core {
                     restarted: restarts.get(place).is_some_and(|known| fact.restarts > *known),
                     failed: matches!(
                         fact.state,
-                        ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy
+                        ServiceState::Backoff
+                            | ServiceState::Flapping
+                            | ServiceState::Down
+                            | ServiceState::Unhealthy
+                            | ServiceState::Fight
                     ),
                     over: fact.over,
                     reason: fact.reason,

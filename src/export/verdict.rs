@@ -40,7 +40,7 @@ impl Tone {
             ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => {
                 Self::Warn
             }
-            ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy => Self::Bad,
+            ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy | ServiceState::Fight => Self::Bad,
         }
     }
 }
