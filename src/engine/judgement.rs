@@ -90,7 +90,11 @@ impl Core {
                         || (!is_daemon && fact.state == ServiceState::Starting),
                     failed: matches!(
                         fact.state,
-                        ServiceState::Backoff | ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy
+                        ServiceState::Backoff
+                            | ServiceState::Flapping
+                            | ServiceState::Down
+                            | ServiceState::Unhealthy
+                            | ServiceState::Fight
                     ),
                     over: fact.over,
                     reason: fact.reason,

@@ -74,7 +74,7 @@
     for (const [id, row] of old) if (!seen.has(id)) { row.more?.remove(); row.remove(); old.delete(id); }
   };
 
-  const TONES = { ready: "good", stopped: "soft", paused: "soft", unknown: "soft", starting: "warn", stopping: "warn", backoff: "warn", waiting: "warn", flapping: "bad", down: "bad", unhealthy: "bad" };
+  const TONES = { ready: "good", stopped: "soft", paused: "soft", unknown: "soft", starting: "warn", stopping: "warn", backoff: "warn", waiting: "warn", flapping: "bad", down: "bad", unhealthy: "bad", fight: "bad" };
   const tone = state => TONES[state] || "bad";
   const URGENT = { bad: 0, warn: 1, good: 2, soft: 3 };
 
