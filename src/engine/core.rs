@@ -37,6 +37,7 @@ use crate::model::{EventKind, Now, Places, ServiceSpec};
 use crate::store::Board;
 use crate::store::ledger::Ledger;
 use crate::store::marker;
+use crate::sys::cgroup::Cgroups;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
 use crate::sys::handover::{self, Handover};
 use crate::sys::locks::Lock;
@@ -67,6 +68,7 @@ pub struct Core {
     pub(super) outputs: Outputs,
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
+    pub(super) cgroups: Option<Cgroups>,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
@@ -148,7 +150,11 @@ impl Core {
         judgement.classes.given = given;
         let turns = Turns::open(places, boot_id, &mut notes);
         turns.recall(&mut judgement.agent, now);
-        let (services, has_ledger) = begin_services(specs, (places, boot_id, now), &poller, &mut sight, &mut notes);
+        let cgroups = policy.daemon.cgroup.then(|| Cgroups::find(&places.state_dir)).flatten();
+        // What services of another policy, or of a watchd that was killed, have left.
+        cgroups.iter().for_each(Cgroups::clear);
+        let (services, has_ledger) =
+            begin_services(specs, (places, boot_id, now, cgroups.as_ref()), &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
             services,
@@ -169,6 +175,7 @@ impl Core {
             outputs: Outputs::default(),
             guests: Guests::default(),
             upkeep: Upkeep::default(),
+            cgroups,
             publisher,
             door,
             control,
@@ -451,6 +458,7 @@ impl Core {
     fn end(&mut self) {
         self.errands.end_all();
         self.guests.close(&self.poller);
+        self.cgroups.iter().for_each(Cgroups::clear);
         self.notes.add(EventKind::DaemonStopped, "", "stopped on purpose");
         let marked = daemon::boot_id().and_then(|boot| marker::mark_stopped(&self.places.stopped(), &boot));
         if let Err(error) = marked {
@@ -463,7 +471,7 @@ impl Core {
 /// Opens the ledger and takes up the services of the policy; says whether it can be written.
 fn begin_services(
     specs: Vec<(ServiceSpec, bool)>,
-    (places, boot_id, now): (&Places, [u8; 40], Now),
+    (places, boot_id, now, cgroups): (&Places, [u8; 40], Now, Option<&Cgroups>),
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
@@ -474,7 +482,7 @@ fn begin_services(
     let has_ledger = ledger.is_ok();
     let ledger = ledger.or_else(|_| Ledger::open_for_reading(&places.services(), boot_id)).ok();
     let mut watch = ServiceWatch(poller);
-    let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now };
+    let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now, cgroups };
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
     // Different on every host and at every start, which is all that jitter needs.
     let seed = u64::from(std::process::id()) ^ millis(now.wall);
