@@ -73,6 +73,7 @@ const TABLES: &[Bad] = &[
     ("[watchd]\ncycle = 2026-01-01", "2:9: watchd.cycle", "found a date"),
     ("[watchd]\ncycle = 1.5", "2:9: watchd.cycle", "found a float"),
     ("[watchd]\nmemory = \"lock\"", "2:10: watchd.memory", "\"lock\" is not in this version"),
+    ("[watchd]\ncgroup = \"no\"", "2:10: watchd.cgroup", "true or false"),
     ("[watchd]\nuser = \"\"", "2:8: watchd.user", "an account or group name"),
     ("[watchd]\nuser = 0", "2:8: watchd.user", "found an integer"),
     ("[watchd]\ncycel = \"1s\"", "2:1: watchd.cycel", "the nearest is `cycle`"),

@@ -15,6 +15,7 @@ use watchd::engine::system::{Grip, SystemHands, Watch};
 use watchd::model::{Care, Command, EventKind, Form, Launch, Limit, OnExit, ServiceSpec, ServiceState, StopStep};
 use watchd::store::ledger::Ledger;
 use watchd::supervisor::Verb;
+use watchd::sys::cgroup::Cgroups;
 use watchd::sys::clock;
 use watchd::sys::epoll::{Events, Interest, Poller};
 use watchd::sys::pidfd::Pidfd;
@@ -69,6 +70,7 @@ struct World {
     poller: Poller,
     host: Host,
     buffer: Buffer,
+    cgroups: Option<Cgroups>,
     services: Option<Services<Grip>>,
     notes: Vec<(EventKind, String)>,
 }
@@ -80,6 +82,7 @@ impl World {
             poller: Poller::new().expect("epoll works"),
             host: Host::open(Path::new("/")).expect("there is a root"),
             buffer: Buffer::default(),
+            cgroups: None,
             services: None,
             notes: Vec::new(),
         }
@@ -100,7 +103,13 @@ impl World {
     fn with(&mut self, deed: impl FnOnce(Option<&mut Services<Grip>>, &mut Turn<'_, SystemHands<'_>>)) {
         let now = clock::now();
         let mut watch = Waits(&self.poller);
-        let mut hands = SystemHands { watch: &mut watch, host: &self.host, buffer: &mut self.buffer, now };
+        let mut hands = SystemHands {
+            watch: &mut watch,
+            host: &self.host,
+            buffer: &mut self.buffer,
+            now,
+            cgroups: self.cgroups.as_ref(),
+        };
         let notes = &mut self.notes;
         let mut note = |kind: EventKind, _: &str, what: &str| notes.push((kind, what.to_owned()));
         deed(self.services.as_mut(), &mut Turn { hands: &mut hands, now, note: &mut note });
@@ -304,4 +313,50 @@ fn a_program_that_is_not_there_is_named() {
     world.until_state("x", ServiceState::Backoff);
     assert!(world.reason("x").contains("cannot execute the program: No such file"), "{}", world.reason("x"));
     world.stop(&["x"]);
+}
+
+fn stop_takes_all(name: &str, mark: &str, line: &str, cgroups: Option<Cgroups>, expect: usize) {
+    let mut world = World::new(name);
+    world.cgroups = cgroups;
+    world.begin(vec![spec("child", Form::Run(shell(line)))]);
+    world.until_state("child", ServiceState::Ready);
+    let end = Instant::now() + DEADLINE;
+    while count_of(mark) < expect {
+        assert!(Instant::now() < end, "they never came");
+        clock::give_way();
+    }
+    world.order(Verb::Stop, "child");
+    world.until_state("child", ServiceState::Stopped);
+    while count_of(mark) > 0 {
+        assert!(Instant::now() < end, "something of it lives on");
+        world.act(|services, turn| services.on_cycle(turn));
+        clock::give_way();
+    }
+    world.act(|services, turn| services.on_cycle(turn));
+}
+
+#[test]
+fn a_stop_ends_what_took_another_session() {
+    let mark = format!("300{}", std::process::id());
+    let line = format!("setsid sleep {mark} & exec sleep 1000");
+    stop_takes_all("session", &mark, &line, None, 1);
+}
+
+#[test]
+fn a_stop_ends_all_that_is_in_the_group_of_the_child_and_nothing_else() {
+    let scratch = Scratch::new("cgroup");
+    let Some(cgroups) = Cgroups::find(&scratch.dir) else {
+        return harness::skip("there is no hierarchy of control groups that can be written to");
+    };
+    let mark = format!("400{}", std::process::id());
+    // The second has left its parent as daemons do; only the group still knows whose it is.
+    let line = format!("setsid sleep {mark} & (setsid sleep {mark} &); exec sleep 1000");
+    let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().expect("it can be started");
+    stop_takes_all("grouped", &mark, &line, Some(cgroups), 2);
+    assert!(stranger.try_wait().expect("it is our child").is_none(), "the stranger lives");
+    stranger.kill().expect("it may be killed");
+    stranger.wait().expect("it is our child");
+    let cgroups = Cgroups::find(&scratch.dir).expect("it was there before");
+    assert!(cgroups.remove("child"), "the group is gone when nobody is in it");
+    cgroups.clear();
 }

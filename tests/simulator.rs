@@ -619,7 +619,7 @@ impl Hands for SimHands {
     type Grip = u64;
     type Held = SimHeld;
 
-    fn hold(&mut self, launch: &Launch) -> Result<(SimHeld, Identity), Text> {
+    fn hold(&mut self, launch: &Launch, _: Option<&str>) -> Result<(SimHeld, Identity), Text> {
         self.step();
         let mut world = self.0.borrow_mut();
         if world.doubt || world.forks_fail && world.chance(70) {

@@ -76,6 +76,15 @@ impl Service {
     }
 }
 
+/// Gives the process and all that descend from it now; nothing when it is not the process it was.
+pub fn below(look: &mut Look<'_>, pid: i32, start_ticks: u64, give: &mut dyn FnMut(i32, u64)) {
+    let mut members = Vec::new();
+    tree::gather(look, Member { pid, start_ticks }, &mut members);
+    for member in members {
+        give(member.pid, member.start_ticks);
+    }
+}
+
 impl Probe for Service {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
         let is_due = self.pace.is_due(look.now);

@@ -20,6 +20,8 @@ section! {
         /// What the door runs as.
         user: Account = "user",
         memory: Memory = "memory",
+        /// Whether own children get a control group each.
+        cgroup: bool = "cgroup",
         include: String = "include",
         /// Whether anything is learned.
         learn: bool = "learn",

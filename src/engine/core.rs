@@ -39,6 +39,7 @@ use crate::model::{EventKind, Now, Places, ServiceSpec};
 use crate::store::Board;
 use crate::store::ledger::Ledger;
 use crate::store::marker;
+use crate::sys::cgroup::Cgroups;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
 use crate::sys::handover::{self, Handover};
 use crate::sys::locks::Lock;
@@ -71,6 +72,7 @@ pub struct Core {
     pub(super) outputs: Outputs,
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
+    pub(super) cgroups: Option<Cgroups>,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
@@ -155,7 +157,11 @@ impl Core {
         judgement.classes.given = given;
         let turns = Turns::open(&shared, (boot_id, manner.is_shadow && manner.is_guest()), &mut notes);
         turns.recall(&mut judgement.agent, now);
-        let world = (&shared, boot_id, now, manner.is_guest());
+        let may_group = policy.daemon.cgroup && !manner.is_guest();
+        let cgroups = may_group.then(|| Cgroups::find(&places.state_dir)).flatten();
+        // What services of another policy, or of a watchd that was killed, have left.
+        cgroups.iter().for_each(Cgroups::clear);
+        let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), cgroups: cgroups.as_ref() };
         let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
         let mut core = Self {
             places: places.clone(),
@@ -179,6 +185,7 @@ impl Core {
             outputs: Outputs::default(),
             guests: Guests::default(),
             upkeep: Upkeep::default(),
+            cgroups,
             publisher,
             door,
             control,
@@ -490,6 +497,7 @@ impl Core {
     fn end(&mut self) {
         self.errands.end_all();
         self.guests.close(&self.poller);
+        self.cgroups.iter().for_each(Cgroups::clear);
         self.notes.add(EventKind::DaemonStopped, "", "stopped on purpose");
         let marked = daemon::boot_id().and_then(|boot| marker::mark_stopped(&self.places.stopped(), &boot));
         if let Err(error) = marked {
@@ -514,10 +522,20 @@ fn begin_memory(places: &Places, manner: &Manner, now: Now) -> (Notes, Chronicle
     (notes, chronicle)
 }
 
+/// Where services are taken up.
+struct World<'a> {
+    places: &'a Places,
+    boot_id: [u8; 40],
+    now: Now,
+    /// Beside a daemon, whose ledger is only read.
+    is_guest: bool,
+    cgroups: Option<&'a Cgroups>,
+}
+
 /// Opens the ledger and takes up the services of the policy; says whether it can be written.
 fn begin_services(
     specs: Vec<(ServiceSpec, bool)>,
-    (places, boot_id, now, is_guest): (&Places, [u8; 40], Now, bool),
+    World { places, boot_id, now, is_guest, cgroups }: World<'_>,
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
@@ -533,7 +551,7 @@ fn begin_services(
     let has_ledger = ledger.is_some();
     let ledger = ledger.or_else(|| Ledger::open_for_reading(&places.services(), boot_id).ok());
     let mut watch = ServiceWatch(poller);
-    let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now };
+    let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now, cgroups };
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
     // Different on every host and at every start, which is all that jitter needs.
     let seed = u64::from(std::process::id()) ^ millis(now.wall);

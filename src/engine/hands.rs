@@ -21,8 +21,19 @@ pub trait Hands {
     /// A child at the gate; dropped, it ends without having run anything.
     type Held;
 
-    /// Forks a child that waits at the gate.
-    fn hold(&mut self, launch: &Launch) -> Result<(Self::Held, Identity), Text>;
+    /// Makes a child that waits at the gate; one that is the service `id` gets a place of its own.
+    fn hold(&mut self, launch: &Launch, id: Option<&str>) -> Result<(Self::Held, Identity), Text>;
+
+    /// All that runs below a process now.
+    fn below(&mut self, _: Identity) -> Vec<Identity> {
+        Vec::new()
+    }
+
+    /// Ends what a service has left: all in its place, and of `known` what is still the same process. False when not all
+    /// of it has gone yet.
+    fn sweep(&mut self, _id: &str, _known: &[Identity]) -> bool {
+        true
+    }
 
     /// Lets a child go on to its program.
     fn release(&mut self, held: Self::Held, grip: &mut Self::Grip) -> Result<(), Text>;

@@ -12,6 +12,7 @@ use super::start::{Failure, empty_dir, system};
 use super::tokens::Token;
 use crate::model::{EventKind, Now, Places};
 use crate::sys::accounts;
+use crate::sys::cgroup::Cgroups;
 use crate::sys::epoll::Interest;
 use crate::sys::files;
 
@@ -106,6 +107,7 @@ impl Core {
         self.judgement = judgement;
         self.cycle = policy.daemon.cycle;
         self.memory = policy.daemon.memory;
+        self.cgroups = policy.daemon.cgroup.then(|| Cgroups::find(&self.places.state_dir)).flatten();
         self.bring_cycle_forward();
         self.next_forecast = self.now.mono;
         self.watch_config(policy.file.as_deref());

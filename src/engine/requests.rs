@@ -72,8 +72,13 @@ impl Core {
     ) -> T {
         let (notes, is_stirred) = (&mut self.notes, &mut self.is_stirred);
         let mut watch = ServiceWatch(&self.poller);
-        let mut hands =
-            SystemHands { watch: &mut watch, host: &self.sight.host, buffer: &mut self.sight.buffer, now: self.now };
+        let mut hands = SystemHands {
+            watch: &mut watch,
+            host: &self.sight.host,
+            buffer: &mut self.sight.buffer,
+            now: self.now,
+            cgroups: self.cgroups.as_ref(),
+        };
         let mut note = |kind, subject: &str, text: &str| {
             *is_stirred = true;
             notes.add(kind, subject, text);

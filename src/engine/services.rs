@@ -241,6 +241,7 @@ impl<G, B: Blob> Services<G, B> {
         for entry in &mut self.entries {
             entry.solve(&mut self.books, turn);
             entry.mind_rival(&mut self.books, turn);
+            entry.tidy(turn);
             let event = entry.cycle_event(turn.now.mono);
             entry.drive(event, &mut self.books, turn);
         }

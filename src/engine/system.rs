@@ -15,6 +15,7 @@ use watchd_probes::{Buffer, Host, Look};
 use crate::model::{Ending, Identity, Launch, Now, Pattern};
 use crate::supervisor::{Pidfile, Process, Reach, Rival, Text, parse_pidfile, text};
 use crate::sys::accounts;
+use crate::sys::cgroup::Cgroups;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::spawn::{self, Held, Output, Plan, Report};
 
@@ -36,6 +37,8 @@ pub struct SystemHands<'a> {
     pub host: &'a Host,
     pub buffer: &'a mut Buffer,
     pub now: Now,
+    /// Where own children get a group each.
+    pub cgroups: Option<&'a Cgroups>,
 }
 
 /// A pidfd in the set of waits, and what a young child may have to report.
@@ -68,13 +71,43 @@ impl Hands for SystemHands<'_> {
     type Grip = Grip;
     type Held = Held;
 
-    fn hold(&mut self, launch: &Launch) -> Result<(Held, Identity), Text> {
+    fn hold(&mut self, launch: &Launch, id: Option<&str>) -> Result<(Held, Identity), Text> {
         let say = |fault: spawn::Fault| text(format_args!("{fault}"));
-        let plan = Plan::prepare(launch, Output::Policy).map_err(say)?;
+        let mut plan = Plan::prepare(launch, Output::Policy).map_err(say)?;
+        if let (Some(cgroups), Some(id)) = (self.cgroups, id)
+            && let Ok(group) = cgroups.open(id)
+        {
+            plan.set_group(group);
+        }
         let held = spawn::hold(plan).map_err(say)?;
         let child =
             self.process(held.pid())?.ok_or_else(|| text(format_args!("cannot find the child just started")))?;
         Ok((held, child.identity))
+    }
+
+    fn below(&mut self, root: Identity) -> Vec<Identity> {
+        let mut found = Vec::new();
+        watchd_probes::service::below(&mut self.look(), root.pid, root.start_ticks, &mut |pid, start_ticks| {
+            found.push(Identity { pid, start_ticks });
+        });
+        found
+    }
+
+    fn sweep(&mut self, id: &str, known: &[Identity]) -> bool {
+        let is_same = |hands: &mut Self, identity: Identity| {
+            hands.process(identity.pid).is_ok_and(|found| {
+                found.is_some_and(|found| found.identity == identity && !found.is_zombie && !found.is_kernel)
+            })
+        };
+        for identity in known {
+            // Held first, compared then: what is signalled is what was compared.
+            let Ok(held) = Pidfd::open(identity.pid) else { continue };
+            if is_same(self, *identity) {
+                let _ = held.send(libc::SIGKILL);
+            }
+        }
+        let Some(cgroups) = self.cgroups else { return true };
+        cgroups.remove(id) || cgroups.kill(id).is_err() || cgroups.remove(id)
     }
 
     fn release(&mut self, held: Held, grip: &mut Grip) -> Result<(), Text> {

@@ -349,6 +349,11 @@ impl Machine {
         self.daemon().or(self.last).map(|daemon| daemon.identity)
     }
 
+    /// What ends now was told to.
+    pub fn is_halting(&self) -> bool {
+        self.halting
+    }
+
     /// Nothing that a clean end of watchd has to wait for is under way.
     pub fn is_quiet(&self, spec: &ServiceSpec) -> bool {
         // What SIGKILL did not end is waited for no longer: only the kernel can end it.

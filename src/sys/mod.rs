@@ -1,6 +1,7 @@
 //! The only room with system calls and `unsafe`. Raw descriptors never leave it.
 
 pub mod accounts;
+pub mod cgroup;
 pub mod changes;
 pub mod clock;
 pub mod connect;

@@ -99,6 +99,8 @@ pub struct Plan {
     output: Output,
     /// Standard input; none is /dev/null.
     input: Option<OwnedFd>,
+    /// The control group it is born into.
+    group: Option<OwnedFd>,
 }
 
 /// What few programs want, in the form that the kernel takes.
@@ -168,6 +170,7 @@ impl Plan {
             ids: ids(launch, account.as_ref())?,
             output,
             input: None,
+            group: None,
         })
     }
 
@@ -176,6 +179,11 @@ impl Plan {
         if let Some(group) = groups.first() {
             self.ids = Some(Ids { user: Some(user), group: *group, groups: groups.to_vec() });
         }
+    }
+
+    /// Has the child born into a control group, where the system allows it.
+    pub fn set_group(&mut self, group: OwnedFd) {
+        self.group = Some(group);
     }
 
     /// Gives the program this text as its standard input. The text stands in memory, so neither side ever waits.

@@ -21,6 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use watchd::model::ServiceState;
 use watchd::store::{Reader, ServiceRow, Snapshot};
+use watchd::sys::cgroup::Cgroups;
 
 /// Longer than any of these things takes on a loaded machine; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -142,6 +143,9 @@ impl Drop for Scratch {
             for pid in look::running_from(&self.dir) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
+        }
+        if let Some(cgroups) = Cgroups::find(&self.path("state")) {
+            cgroups.clear();
         }
         let _ = fs::remove_dir_all(&self.dir);
     }

@@ -162,6 +162,7 @@ impl Maker {
             cycle: self.time(section.cycle.as_ref(), "watchd.cycle", range).unwrap_or(Duration::from_secs(10)),
             user: user.to_owned(),
             memory: section.memory.as_ref().map_or(Memory::Trim, |memory| memory.value),
+            cgroup: section.cgroup.as_ref().is_none_or(|cgroup| cgroup.value),
         }
     }
 

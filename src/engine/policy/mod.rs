@@ -54,6 +54,8 @@ pub struct Daemon {
     /// What the door runs as.
     pub user: String,
     pub memory: Memory,
+    /// Own children get a control group each, where that is possible.
+    pub cgroup: bool,
 }
 
 /// `[munin]`

@@ -40,6 +40,10 @@ pub(super) struct Entry<G> {
     /// The name of its program when last seen.
     pub comm: [u8; 16],
     pub written: Option<Record>,
+    /// What ran below it when it was told to end.
+    pub below: Vec<Identity>,
+    /// Not all that it left has ended.
+    is_littered: bool,
     next_scan: Duration,
 }
 
@@ -63,6 +67,8 @@ impl<G> Entry<G> {
             early: None,
             comm,
             written,
+            below: Vec::new(),
+            is_littered: false,
             next_scan,
         }
     }
@@ -131,6 +137,10 @@ impl<G> Entry<G> {
                 // What is left of its group would stand in the way of the next one. Before it is reaped: the number of the
                 // group is still its own.
                 let _ = turn.hands.signal(&held.grip, SIGKILL, Reach::Group);
+                if self.machine.is_halting() {
+                    let below = std::mem::take(&mut self.below);
+                    self.is_littered = !turn.hands.sweep(&self.spec.id, &below);
+                }
             }
             let identity = held.identity;
             if ending.is_none() && trouble.is_none() && !self.machine.is_own() {
@@ -182,6 +192,13 @@ impl<G> Entry<G> {
         self.forget_riddle(turn);
         for held in [self.daemon.take(), self.command.take()].into_iter().flatten() {
             turn.hands.let_go(held.grip);
+        }
+    }
+
+    /// Ends again what would not end with the service, unless that runs once more.
+    pub fn tidy<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
+        if self.is_littered {
+            self.is_littered = self.daemon.is_none() && !turn.hands.sweep(&self.spec.id, &[]);
         }
     }
 

@@ -82,8 +82,9 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             (Some(Errand::Start), _) => (self.entry.spec.start.as_ref(), COMMAND),
             (Some(Errand::Stop), _) => (self.entry.spec.stop.as_ref(), COMMAND),
         };
+        let id = errand.is_none().then_some(self.entry.spec.id.as_str());
         let launch = launch.ok_or_else(|| text(format_args!("cannot start what the policy no longer describes")))?;
-        let (waiting, identity) = self.turn.hands.hold(launch)?;
+        let (waiting, identity) = self.turn.hands.hold(launch, id)?;
         match self.grip(identity, role) {
             Ok(held) => Ok((waiting, held)),
             Err(Lost::Gone) => Err(text(format_args!("cannot keep hold of the child just started"))),
@@ -144,6 +145,11 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
 
     fn signal(&mut self, identity: Identity, signal: i32, reach: Reach) {
         if let Some(held) = self.entry.daemon.as_ref().filter(|held| held.identity == identity) {
+            if reach == Reach::Group {
+                // What has a session of its own is out of reach of a signal to the group.
+                let below = self.turn.hands.below(identity);
+                self.entry.below.extend(below.into_iter().filter(|other| *other != identity));
+            }
             let sent = self.turn.hands.signal(&held.grip, signal, reach);
             self.complain(sent);
         }
