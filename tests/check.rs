@@ -194,6 +194,7 @@ const PROCESSES: &[Bad] = &[
         "stands beside a question; keep one of them",
     ),
     ("[process.web]\nmatch = \"x\"\nready = { notify = true }", "3:20: process.web.ready.notify", "nothing is started"),
+    ("[process.web]\nrun = [\"/a\"]\nwait-for-host = 1", "3:17: process.web.wait-for-host", "expected true or false"),
     ("[process.web]\nrun = [\"/a\"]\nrss = 600", "3:7: process.web.rss", "write a size: \"600M\""),
     ("[process.web]\nrun = [\"/a\"]\nrss = \"600m\"", "3:7: process.web.rss", "write a size: \"600M\""),
     ("[process.web]\nrun = [\"/a\"]\nrss = \"lots\"", "3:7: process.web.rss", "`lots` is not an amount"),

@@ -92,6 +92,8 @@ enum Happening {
     Trouble,
     Order,
     Sick(Identity, bool),
+    /// The host becomes unfit for starts, or fit again.
+    Weather(bool),
     /// Another supervisor brings a daemon back.
     Revive(usize),
     /// A daemon begins, or ends, to use too much.
@@ -464,7 +466,7 @@ impl World {
                 self.later(wait, Happening::Doubt(!begins));
             }
             Happening::Trouble => self.trouble(),
-            Happening::Order | Happening::Answer(_) | Happening::Speak(_) => {}
+            Happening::Order | Happening::Answer(_) | Happening::Speak(_) | Happening::Weather(_) => {}
             Happening::Revive(service) => {
                 let keeper = self.models[service].keeper.filter(|keeper| self.live(*keeper).is_some());
                 if keeper.is_none() || self.copies(service) > 0 {
@@ -905,6 +907,7 @@ impl Run {
         world.happen(Happening::Doubt(false));
         world.later(ms(60_000), Happening::Trouble);
         world.later(ms(60_000), Happening::Order);
+        world.later(ms(600_000), Happening::Weather(true));
         let world = Rc::new(RefCell::new(world));
         let is_loud = std::env::var_os("WATCHD_SEED").is_some();
         Self {
@@ -980,6 +983,21 @@ impl Run {
             if self.services.is_some() {
                 let figures = [figure, None, None, None, None, None];
                 self.act(|services, turn| services.on_measured(service, figures, turn));
+            }
+        }
+    }
+
+    /// The host is full, or is not any more. The next watchd finds out anew.
+    fn weather(&mut self, is_bad: bool) {
+        {
+            let mut world = self.world.borrow_mut();
+            let wait = ms(if is_bad { world.draw(300_000) } else { world.draw(4 * 3_600_000) });
+            world.later(wait, Happening::Weather(!is_bad));
+        }
+        for service in 0..6 {
+            if self.services.is_some() {
+                let obstacle = is_bad.then(|| say("waits for room"));
+                self.act(|services, turn| services.on_weather(service, obstacle, turn));
             }
         }
     }
@@ -1144,6 +1162,7 @@ impl Run {
             Some(Happening::Order) => self.random_order(),
             Some(Happening::Answer(ask)) => self.answer(ask),
             Some(Happening::Speak(identity)) => self.speak(identity),
+            Some(Happening::Weather(is_bad)) => self.weather(is_bad),
             Some(what) => self.world.borrow_mut().happen(what),
             None => {}
         }
@@ -1189,7 +1208,7 @@ impl Run {
         let Some(services) = &self.services else { return };
         let doubt = world.doubt;
         let forks_fail = world.forks_fail;
-        let longest = LIMIT.window + TIMEOUT * 4;
+        let longest = LIMIT.window + TIMEOUT * 4 + ms(120_000);
         let states: Vec<ServiceState> = services.facts(now).map(|fact| fact.state).collect();
         for (service, fact) in services.facts(now).enumerate() {
             let copies = world.copies(service);
@@ -1204,8 +1223,10 @@ impl Run {
                     || has_ready(service) && proc.ready_at > now.mono
             });
             let gone = |need: &usize| !world.models[*need].wanted && world.copies(*need) == 0;
-            let is_lost =
-                copies > 0 && !doubt && world.models[service].keeper.is_none() && needs(service).iter().any(gone);
+            // What another brought back may not be found, nor be ours to end.
+            let kept = |proc: &Proc| proc.service == service && proc.ended.is_none() && proc.keeper.is_some();
+            let is_kept = world.models[service].keeper.is_some() || world.procs.values().any(kept);
+            let is_lost = copies > 0 && !doubt && !is_kept && needs(service).iter().any(gone);
             let model = &mut world.models[service];
             model.was_ready |= fact.state == ServiceState::Ready;
             let is_wanted = model.wanted && model.guard && model.paused_until <= now.mono;

@@ -116,6 +116,8 @@ section! {
         /// What has to pass before it counts as ready.
         ready: Ready = "ready",
         check: Vec<Check> = "check",
+        /// Not started again into a full disk or a heavy stall.
+        wait_for_host: bool = "wait-for-host",
         rss: Limited = "rss",
         cpu: Limited = "cpu",
         fds: Limited = "fds",

@@ -392,6 +392,7 @@ impl Core {
         self.outputs.look(self.services.specs(), self.now.mono);
         self.with_services(|services, turn| services.on_cycle(turn));
         self.measure_services();
+        self.tell_weather();
         // A turn that came late does not make the next one early.
         self.next_cycle = self.next_cycle.saturating_add(self.cycle);
         if self.next_cycle <= self.now.mono {

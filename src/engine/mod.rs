@@ -37,5 +37,6 @@ pub mod tokens;
 pub mod turns;
 pub mod upgrade;
 pub mod upkeep;
+pub mod weather;
 
 pub use start::{Failure, run};

@@ -15,6 +15,8 @@ pub struct Care {
     pub checks: Vec<Check>,
     /// How long it may go without saying that it lives.
     pub watchdog: Option<Duration>,
+    /// It is started again whatever state the host is in.
+    pub is_heedless: bool,
     /// What it may use.
     pub bounds: Vec<Bound>,
     /// Services that must be ready before it starts, and without which it does not go on.

@@ -36,6 +36,7 @@ super::words! {
         UpgradeRefused = "upgrade-refused",
         ServiceExcess = "service-excess",
         ServiceFight = "service-fight",
+        ServiceHeld = "service-held",
         ServicePeace = "service-peace",
         FileTended = "file-tended",
     }
@@ -79,6 +80,7 @@ impl EventKind {
             Self::ServiceDied
             | Self::ServiceUnhealthy
             | Self::ServiceExcess
+            | Self::ServiceHeld
             | Self::ServiceUnknown
             | Self::ProbeFailed
             | Self::DoorDied

@@ -73,6 +73,8 @@ pub enum Event {
     Checked(Asked, Verdict),
     /// How those that it needs are has changed.
     Bond(Bond),
+    /// What of the host stands in the way of a start now.
+    Weather(Option<Text>),
     /// The one who brought it back has ended.
     RivalGone,
     /// What it uses now.

@@ -18,6 +18,7 @@ mod event;
 mod excess;
 mod fight;
 mod health;
+mod host;
 mod machine;
 mod notice;
 mod orders;

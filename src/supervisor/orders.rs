@@ -72,6 +72,7 @@ impl Machine {
                 self.halting = false;
             }
             Phase::Unsure { .. } => self.earliest = Duration::ZERO,
+            Phase::Alive { .. } => self.yield_to_loss(turn),
             _ => {}
         }
     }

@@ -54,6 +54,9 @@ impl Machine {
             return;
         }
         self.outwait(turn);
+        if self.waits_for_host(turn) {
+            return;
+        }
         if !self.can_afford(turn) {
             self.strike(turn);
         } else if turn.is_child() {
@@ -64,7 +67,7 @@ impl Machine {
         }
     }
 
-    fn is_counted(&self) -> bool {
+    pub(super) fn is_counted(&self) -> bool {
         self.started && !self.free
     }
 
@@ -96,6 +99,7 @@ impl Machine {
             self.budget.take(turn.now, turn.spec.limit);
             self.restarts = self.restarts.saturating_add(1);
         }
+        self.held = None;
         (self.started, self.free, self.attempt) = (true, false, turn.now);
         turn.note(EventKind::ServiceStarting, &self.reason.clone());
         if turn.is_child() {
@@ -168,6 +172,7 @@ impl Machine {
         self.status.clear();
         self.health.begin(turn.now, turn.spec);
         self.excess.clear();
+        self.held = None;
         if origin == Origin::Met {
             // What it said before we listened is lost.
             self.health.is_told_ready();
@@ -251,6 +256,9 @@ impl Machine {
         let Phase::Down { wait } = self.phase else { return };
         self.explain_wait();
         if wait > turn.now || !self.may_start(turn.spec) {
+            return;
+        }
+        if self.waits_for_host(turn) {
             return;
         }
         if self.can_afford(turn) { self.launch(turn) } else { self.strike(turn) }

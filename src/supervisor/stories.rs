@@ -766,6 +766,32 @@ fn silence_means_nothing_where_no_word_was_promised() {
     assert!(!story.machine.is_own());
 }
 
+#[test]
+fn a_restart_waits_for_the_host_but_not_for_ever() {
+    let full = || Event::Weather(Some(why("waits for room on /run, which is full")));
+    let mut story = Story::ready(child());
+    story.step(full());
+    assert_eq!(story.die(), [], "not into a full disk");
+    assert_eq!((story.state(), story.deadline()), (ServiceState::Waiting, Some(ms(120_000))));
+    assert_eq!(story.machine.reason(), "waits for room on /run, which is full");
+    story.now += ms(7000);
+    assert_eq!(story.step(Event::Weather(None)), [Action::Spawn]);
+    story.spawn();
+    story.wait(1000);
+    story.step(full());
+    assert_eq!(story.die(), []);
+    assert_eq!(story.wait(119_000), []);
+    assert_eq!(story.wait(1000), [Action::Spawn], "in the end it is tried");
+    story.spawn();
+    story.wait(1000);
+    story.die();
+    assert_eq!(story.order(Verb::Start), [Action::Spawn], "a person knows better");
+    assert_eq!(story.notes.iter().filter(|kind| **kind == EventKind::ServiceHeld).count(), 3);
+    let mut story = Story::ready(ServiceSpec { care: Care { is_heedless: true, ..Care::default() }, ..child() });
+    story.step(full());
+    assert_eq!(story.die(), [Action::Spawn], "it does not mind");
+}
+
 fn rival(random: u64) -> Option<Box<Rival>> {
     let identity = Identity { pid: 812, start_ticks: 1 };
     (random & 64 == 0).then(|| Box::new(Rival { identity, name: why("runsv (process 812 of root)") }))
@@ -935,6 +961,8 @@ fn every_event_has_an_answer_in_every_phase() {
                 25 => Event::Told(if random & 32 == 0 { Word::Stopping } else { Word::Status(why("so")) }),
                 26 => Event::Moved { identity: story.identity(), born: story.now },
                 28 => uses(random >> 20 & 0xff, random >> 30 & 0x1f_ffff),
+                29 if random & 32 == 0 => Event::Weather(Some(why("full"))),
+                29 if random & 64 == 0 => Event::Weather(None),
                 29 => Event::RivalGone,
                 27 => Event::Explained(identity, Ending::Signal(9)),
                 _ => Event::Guard(random & 32 == 0),

@@ -43,6 +43,7 @@ impl Maker {
             checks,
             watchdog,
             bounds,
+            is_heedless: section.wait_for_host.as_ref().is_some_and(|wait| !wait.value),
             needs: words(&section.needs),
             after: words(&section.after),
             tags: words(&section.tags),

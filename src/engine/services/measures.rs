@@ -2,7 +2,7 @@
 
 use crate::model::{Deed, Figures, Launch, ServiceSpec};
 use crate::store::ledger::Blob;
-use crate::supervisor::Event;
+use crate::supervisor::{Event, Text};
 use std::time::Duration;
 
 use super::super::hands::Hands;
@@ -34,6 +34,19 @@ impl<G, B: Blob> Services<G, B> {
     pub fn on_measured<H: Hands<Grip = G>>(&mut self, number: usize, figures: Figures, turn: &mut Turn<'_, H>) {
         if let Some(entry) = self.entries.get_mut(number) {
             entry.drive(Event::Measured(figures), &mut self.books, turn);
+        }
+    }
+
+    /// The service in this place of the policy, and what was told to stand in the way of its start.
+    pub fn weather(&self, number: usize) -> Option<(&ServiceSpec, Option<&Text>)> {
+        self.entries.get(number).map(|entry| (&entry.spec, entry.machine.obstacle()))
+    }
+
+    /// What of the host stands in the way of starting it has changed.
+    pub fn on_weather<H: Hands<Grip = G>>(&mut self, number: usize, obstacle: Option<Text>, turn: &mut Turn<'_, H>) {
+        if let Some(entry) = self.entries.get_mut(number) {
+            entry.drive(Event::Weather(obstacle), &mut self.books, turn);
+            self.bind(turn);
         }
     }
 

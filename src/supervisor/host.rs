@@ -1,0 +1,49 @@
+//! The host has a say: nothing is started again into a full disk or a heavy stall for memory, which a start only makes worse.
+//!
+//! The wait is bounded: a host that stays like that for two minutes gets its service all the same, since that may be what mends it. First
+//! starts and orders by people do not wait, nor do services whose policy says `wait-for-host = false`.
+
+use std::time::Duration;
+
+use crate::model::EventKind;
+
+use super::Text;
+use super::machine::{Machine, Phase, Turn};
+
+/// How long a start is put off at most.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Machine {
+    /// What of the host stands in the way of a start, as far as was told.
+    pub fn obstacle(&self) -> Option<&Text> {
+        self.obstacle.as_ref()
+    }
+
+    pub(super) fn on_weather(&mut self, obstacle: Option<Text>, turn: &mut Turn<'_>) {
+        self.obstacle = obstacle;
+        let Some(since) = self.held.filter(|_| self.obstacle.is_none()) else { return };
+        self.held = None;
+        if matches!(self.phase, Phase::Down { wait } if wait == since.saturating_add(PATIENCE)) {
+            self.phase = Phase::Down { wait: turn.now };
+        }
+        self.pursue(turn);
+    }
+
+    /// Whether a start that nothing else forbids waits for the host; then the wait is set.
+    pub(super) fn waits_for_host(&mut self, turn: &mut Turn<'_>) -> bool {
+        if !self.is_counted() || turn.spec.care.is_heedless {
+            return false;
+        }
+        let Some(why) = self.obstacle.clone() else { return false };
+        let is_news = self.held.is_none();
+        let until = self.held.get_or_insert(turn.now).saturating_add(PATIENCE);
+        if until <= turn.now {
+            return false;
+        }
+        if is_news {
+            turn.note(EventKind::ServiceHeld, &why);
+        }
+        (self.reason, self.phase) = (why, Phase::Down { wait: until });
+        true
+    }
+}
