@@ -53,6 +53,11 @@ pub fn host(snapshot: &Snapshot) -> HostFigures {
     }
 }
 
+/// How many processors were measured.
+pub fn processors(snapshot: &Snapshot) -> usize {
+    snapshot.readings().view.objects(ProbeId::Cpu).count()
+}
+
 /// The share of time in which the processors did something; waiting for a disk is not doing.
 fn busy(readings: &Readings<'_>) -> Option<f64> {
     let rate = |name: &&str| level(readings, name, ObjectId::HOST);

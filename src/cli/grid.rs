@@ -57,6 +57,8 @@ impl Cell {
 }
 
 const GAP: usize = 2;
+/// What a name keeps in any case.
+const NAME_MIN: usize = 14;
 /// What the last column must have, or it goes to a line of its own.
 const LAST_MIN: usize = 20;
 
@@ -71,6 +73,12 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>], width: usize, paint: Paint)
     let used = |shown: &[(usize, usize)]| shown.iter().map(|(_, width)| width + GAP).sum::<usize>();
     let rank = |place: usize| columns.get(place).map_or(0, |Column(.., rank)| *rank);
     let wanted = widest(last).min(LAST_MIN);
+    // A long name costs other columns, or the shape of the table, more than its end is worth.
+    if used(&shown) + wanted > width
+        && let Some((_, first)) = shown.first_mut()
+    {
+        *first = (*first).min((width / 4).max(NAME_MIN));
+    }
     while used(&shown) + wanted > width {
         let Some(place) = (0..shown.len())
             .filter(|at| shown.get(*at).is_some_and(|(place, _)| rank(*place) > 0))
@@ -89,8 +97,9 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>], width: usize, paint: Paint)
             let (Some(Cell(tone, text)), Some(Column(_, side, _))) = (row.get(*place), columns.get(*place)) else {
                 continue;
             };
+            let text = cut(text, *width);
             let blank = " ".repeat(width.saturating_sub(text.chars().count()));
-            let text = paint.paint(*tone, text);
+            let text = paint.paint(*tone, &text);
             line.push_str(&match side {
                 Side::Left => format!("{text}{blank}"),
                 Side::Right => format!("{blank}{text}"),

@@ -7,6 +7,7 @@ mod check;
 mod class;
 mod class_list;
 mod completions;
+mod dashboard;
 mod demo;
 mod discover;
 mod events;
@@ -20,6 +21,7 @@ mod kept;
 mod learn;
 mod learned;
 mod life;
+mod live;
 mod manual;
 mod metrics;
 mod munin;
@@ -29,7 +31,9 @@ mod plot;
 mod quantity;
 mod screen;
 mod shadow;
+mod spark;
 mod status;
+mod top;
 mod why;
 mod written;
 
@@ -96,6 +100,14 @@ pub static COMMANDS: &[Command] = &[
         help: "shows how everything is, also when the daemon hangs or is dead",
         exits: &[(0, "all is well"), (1, "something is not"), (3, "no daemon"), (4, "cannot tell")],
         run: status::run,
+    },
+    Command {
+        name: "top",
+        words: "",
+        flags: &[],
+        help: "shows the host, its services and what happened, live on the whole terminal",
+        exits: &[(0, "it was asked to end"), (1, "this is no terminal"), (3, "no daemon"), (4, "cannot tell")],
+        run: top::run,
     },
     Command {
         name: "why",

@@ -74,12 +74,12 @@ pub fn draw(view: &View<'_>) -> String {
         add(disks(view));
         add(promises(view));
         add(classes(view));
-        add(events(view));
+        add(events(view, EVENTS));
     }
     page
 }
 
-fn head(view: &View<'_>) -> String {
+pub fn head(view: &View<'_>) -> String {
     let header = &view.snapshot.header;
     let heartbeat = age(life::heartbeat_age(header, view.now));
     let up = view.now.mono.saturating_sub(Duration::from_millis(header.started_mono_ms));
@@ -153,6 +153,13 @@ fn host(view: &View<'_>) -> String {
 }
 
 fn services(view: &View<'_>) -> Option<String> {
+    let ids = view.snapshot.services.iter().map(|row| text(&row.id).to_owned());
+    let chosen: Vec<_> = ids.filter(|id| view.names.is_empty() || view.names.contains(id)).collect();
+    services_of(view, &chosen)
+}
+
+/// The table of these services, in this order.
+pub fn services_of(view: &View<'_>, ids: &[String]) -> Option<String> {
     const COLUMNS: &[Column] = &[
         Column("SERVICE", Side::Left, 0),
         Column("STATE", Side::Left, 0),
@@ -163,8 +170,7 @@ fn services(view: &View<'_>) -> Option<String> {
         Column("RSS", Side::Right, 4),
         Column("WHY", Side::Left, 0),
     ];
-    let chosen = |row: &&ServiceRow| view.names.is_empty() || view.names.iter().any(|name| name == text(&row.id));
-    let rows: Vec<_> = view.snapshot.services.iter().filter(chosen).map(|row| service(view, row)).collect();
+    let rows: Vec<_> = ids.iter().filter_map(|id| Some(service(view, view.snapshot.service(id)?))).collect();
     (!rows.is_empty()).then(|| grid::table(COLUMNS, &rows, view.width, view.paint))
 }
 
@@ -191,7 +197,7 @@ fn is_shown(disk: &DiskFigures) -> bool {
     !is_kernels || disk.used_pct.is_some_and(|used| used > 50.0)
 }
 
-fn disks(view: &View<'_>) -> Option<String> {
+pub fn disks(view: &View<'_>) -> Option<String> {
     const COLUMNS: &[Column] = &[
         Column("DISK", Side::Left, 0),
         Column("USED", Side::Right, 0),
@@ -253,7 +259,7 @@ fn is_notable(class: &ClassRow) -> bool {
         }
 }
 
-fn classes(view: &View<'_>) -> Option<String> {
+pub fn classes(view: &View<'_>) -> Option<String> {
     let notable = view.snapshot.classes.iter().filter(|class| is_notable(class));
     let mut pieces: Vec<_> = notable.map(|class| (Tone::Odd, plain(text(&class.name)))).collect();
     if pieces.is_empty() {
@@ -263,13 +269,14 @@ fn classes(view: &View<'_>) -> Option<String> {
     Some(grid::flow(&pieces, "  ", view.width, view.paint))
 }
 
-fn events(view: &View<'_>) -> Option<String> {
+/// The newest events, so many.
+pub fn events(view: &View<'_>, count: usize) -> Option<String> {
     const COLUMNS: &[Column] =
         &[Column("AGO", Side::Right, 0), Column("EVENT", Side::Left, 1), Column("WHAT HAPPENED LAST", Side::Left, 0)];
     let events = &view.snapshot.events;
     let rows: Vec<_> = events
         .iter()
-        .skip(events.len().saturating_sub(EVENTS))
+        .skip(events.len().saturating_sub(count))
         .map(|event| {
             let tone = match event.severity() {
                 Severity::Error => Tone::Bad,

@@ -2,19 +2,20 @@
 //!
 //! It answers while the daemon hangs or is dead, with the age of what it shows, and tells so by its exit code.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::given::Given;
 use super::grid::Paint;
 use super::life::{self, Life};
+use super::live::Live;
 use super::{nagios, screen};
 use crate::export::{Page, json};
 use crate::model::{Now, Places, ServiceState};
 use crate::store::board::text;
 use crate::store::{BoardError, Reader, Snapshot};
-use crate::sys::terminal::{self, Key, Keyboard};
+use crate::sys::terminal::{self, Key};
 use crate::sys::{clock, daemon};
 
 /// The width where there is no terminal to ask.
@@ -88,7 +89,7 @@ impl Look {
 }
 
 /// The health that a board which cannot be read stands for.
-fn health_without(error: &BoardError) -> Health {
+pub fn health_without(error: &BoardError) -> Health {
     if matches!(error, BoardError::Absent) { Health::NoDaemon } else { Health::CannotTell }
 }
 
@@ -164,25 +165,13 @@ pub fn paint() -> Paint {
 
 /// The live view: on a screen of its own, which is gone when it ends.
 fn watch(places: &Places, reader: &Reader, names: &[String]) -> ExitCode {
-    let keyboard = match Keyboard::take() {
-        Ok(keyboard) => keyboard,
-        Err(error) => return super::failed(&format!("cannot read the keyboard: {error}")),
-    };
-    let mut out = std::io::stdout();
-    let _ = out.write_all(b"\x1b[?1049h\x1b[?25l");
-    let health = watch_until_quit(places, reader, names, &keyboard, &mut out);
-    let _ = out.write_all(b"\x1b[?25h\x1b[?1049l");
-    let _ = out.flush();
-    health.into()
+    match Live::begin() {
+        Ok(live) => watch_until_quit(places, reader, names, &live).into(),
+        Err(error) => super::failed(&format!("cannot read the keyboard: {error}")),
+    }
 }
 
-fn watch_until_quit(
-    places: &Places,
-    reader: &Reader,
-    names: &[String],
-    keyboard: &Keyboard,
-    out: &mut impl Write,
-) -> Health {
+fn watch_until_quit(places: &Places, reader: &Reader, names: &[String], live: &Live) -> Health {
     let mut shown = None;
     let mut health = Health::CannotTell;
     let mut newer = None;
@@ -194,15 +183,14 @@ fn watch_until_quit(
         if shown.is_none_or(|(before, at)| before != state || now.saturating_sub(at) >= REDRAW) {
             if let Ok(look) = Look::take(reader) {
                 health = look.health(names);
-                let _ = out.write_all(frame(&draw(&look, names, size.0, Paint::Colours), size.1).as_bytes());
-                let _ = out.flush();
+                live.show(&draw(&look, names, size.0, paint()), "q quits", size.1);
             }
             shown = Some((state, now));
         }
-        match keyboard.wait(LOOK) {
+        match live.key(LOOK) {
             Ok(Key::None) => {}
             Ok(Key::Byte(b'q' | 0x03 | 0x04 | 0x1b)) | Ok(Key::End) | Err(_) => return health,
-            Ok(Key::Byte(_)) => shown = None,
+            Ok(_) => shown = None,
         }
         // A daemon that was started again has a board of its own.
         if health != Health::Well
@@ -212,15 +200,4 @@ fn watch_until_quit(
             newer = Some(fresh);
         }
     }
-}
-
-/// A page as it is drawn over the last one: each line to its end, the rest of the screen cleared, nothing scrolled.
-fn frame(page: &str, lines: usize) -> String {
-    let mut frame = String::from("\x1b[H");
-    for line in page.lines().take(lines.saturating_sub(1)) {
-        frame.push_str(line);
-        frame.push_str("\x1b[K\r\n");
-    }
-    frame.push_str("\x1b[J\x1b[2mq quits\x1b[0m");
-    frame
 }

@@ -34,13 +34,9 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
             return ExitCode::from(if matches!(error, BoardError::Absent) { 3 } else { 4 });
         }
     };
-    // The journal goes further back than the board; without one the board must do.
-    let journal = JournalReader::open(&places.events()).map(|journal| journal.last(u64::MAX)).unwrap_or_default();
-    let rows = if journal.is_empty() { &look.snapshot.events } else { &journal };
-    let policy = super::written::policy(places, &look.snapshot.header);
-    match explain(&look, (rows, &policy), (name, &places.state_dir.join("files")), paint()) {
+    match page(places, &look, name, terminal::size().map_or(usize::MAX, |(columns, _)| columns)) {
         Some(page) => {
-            super::say(&wrap(&page, terminal::size().map_or(usize::MAX, |(columns, _)| columns)));
+            super::say(&page);
             if matches!(look.life, Life::Dead | Life::Absent) { ExitCode::from(3) } else { ExitCode::SUCCESS }
         }
         None => {
@@ -48,6 +44,15 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
             super::wrong(&format!("cannot explain `{name}`: no service, promise or class is called that"))
         }
     }
+}
+
+/// All there is to say about a name, in lines of this width; none when nothing is called that.
+pub fn page(places: &Places, look: &Look, name: &str, width: usize) -> Option<String> {
+    // The journal goes further back than the board; without one the board must do.
+    let journal = JournalReader::open(&places.events()).map(|journal| journal.last(u64::MAX)).unwrap_or_default();
+    let rows = if journal.is_empty() { &look.snapshot.events } else { &journal };
+    let policy = super::written::policy(places, &look.snapshot.header);
+    explain(look, (rows, &policy), (name, &places.state_dir.join("files")), paint()).map(|page| wrap(&page, width))
 }
 
 /// All there is to say about a name; none when nothing is called that.

@@ -1,6 +1,6 @@
 //! The terminal: is there one, how wide is it, and which key was pressed; and always left as it was found.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +22,9 @@ pub fn size() -> Option<(usize, usize)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     None,
-    /// The first of the bytes that came.
     Byte(u8),
+    Up,
+    Down,
     /// Nobody is at the keyboard any more.
     End,
 }
@@ -76,10 +77,39 @@ impl Keyboard {
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut bytes = [0; 16];
-        match stdin.lock().read(&mut bytes)? {
-            0 => Ok(Key::End),
-            _ => Ok(bytes.first().map_or(Key::End, |byte| Key::Byte(*byte))),
+        match byte()? {
+            None => Ok(Key::End),
+            Some(0x1b) if is_more()? => {
+                Ok(sequence(&mut || if is_more().unwrap_or(false) { byte().ok().flatten() } else { None }))
+            }
+            Some(byte) => Ok(Key::Byte(byte)),
+        }
+    }
+}
+
+/// One byte of the keyboard; nothing in between keeps the next ones from `poll`.
+fn byte() -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    match nix::unistd::read(io::stdin(), &mut byte)? {
+        0 => Ok(None),
+        _ => Ok(byte.first().copied()),
+    }
+}
+
+fn is_more() -> io::Result<bool> {
+    Ok(poll(&mut [PollFd::new(io::stdin().as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)? > 0)
+}
+
+/// What terminals send for the arrows after an escape, in both of their modes. Other keys of more than one byte are nothing, and
+/// taken whole.
+fn sequence(next: &mut dyn FnMut() -> Option<u8>) -> Key {
+    let Some(b'[' | b'O') = next() else { return Key::None };
+    loop {
+        match next() {
+            Some(b'A') => return Key::Up,
+            Some(b'B') => return Key::Down,
+            Some(b'0'..=b'9' | b';') => {}
+            _ => return Key::None,
         }
     }
 }
@@ -87,5 +117,28 @@ impl Keyboard {
 impl Drop for Keyboard {
     fn drop(&mut self) {
         let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrows_are_told_from_other_keys_and_nothing_behind_them_is_lost() {
+        let cases: &[(&[u8], Key, usize)] = &[
+            (b"[Aj", Key::Up, 1),
+            (b"OBq", Key::Down, 1),
+            (b"[5~q", Key::None, 1),
+            (b"[1;5Bq", Key::Down, 1),
+            (b"[", Key::None, 0),
+            (b"x", Key::None, 0),
+            (b"", Key::None, 0),
+        ];
+        for (sent, expected, left) in cases {
+            let mut bytes = sent.iter().copied();
+            assert_eq!(sequence(&mut || bytes.next()), *expected, "{}", sent.escape_ascii());
+            assert_eq!(bytes.len(), *left, "{}", sent.escape_ascii());
+        }
     }
 }

@@ -1,0 +1,263 @@
+//! What `watchd top` shows: a pure function from a copy of the board, the past and what is selected to lines of a given size.
+//!
+//! From top to bottom: the daemon, the host with the last ten minutes as sparklines, services, disks, classes, events. The
+//! services get what the others leave; each of the others gives way when there is little room.
+
+use super::figures;
+use super::grid::{Paint, Tone, cut};
+use super::quantity::{or_dash, share, size};
+use super::screen::{self, View};
+use super::spark::{self, Series};
+use crate::model::ServiceState;
+use crate::store::ServiceRow;
+use crate::store::board::text;
+
+/// How far back the sparklines go.
+pub const SECONDS: u64 = 600;
+/// The widest a sparkline is: as many points as the finest history has in that time.
+pub const POINTS: usize = 60;
+/// Lines of disks and of events at most, and of each while there is room for little.
+const DISKS: usize = 5;
+const EVENTS: usize = 6;
+/// Lines that services have before others have more than one.
+const SERVICES: usize = 6;
+
+/// What was, for the sparklines.
+#[derive(Default)]
+pub struct Past {
+    pub cpu: Series,
+    pub memory: Series,
+    pub load: Series,
+}
+
+/// The order of services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Policy,
+    Worst,
+    Cpu,
+    Memory,
+    Name,
+}
+
+impl Order {
+    pub fn next(self) -> Self {
+        match self {
+            Self::Policy => Self::Worst,
+            Self::Worst => Self::Cpu,
+            Self::Cpu => Self::Memory,
+            Self::Memory => Self::Name,
+            Self::Name => Self::Policy,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Worst => "state",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Name => "name",
+        }
+    }
+}
+
+/// The ids of the services in this order; equals stay as they are in the policy.
+pub fn ordered(view: &View<'_>, order: Order) -> Vec<String> {
+    let mut rows: Vec<&ServiceRow> = view.snapshot.services.iter().collect();
+    let uses = |row: &ServiceRow| figures::service(view.snapshot, text(&row.id));
+    let high = |one: Option<f64>, other: Option<f64>| other.unwrap_or(-1.0).total_cmp(&one.unwrap_or(-1.0));
+    let rank = |state: ServiceState| match screen::tone(state) {
+        Tone::Bad => 0,
+        Tone::Odd => 1,
+        Tone::Good => 2,
+        _ => 3,
+    };
+    match order {
+        Order::Policy => {}
+        Order::Worst => rows.sort_by_key(|row| rank(row.state())),
+        Order::Cpu => rows.sort_by(|one, other| high(uses(one).cpu_pct, uses(other).cpu_pct)),
+        Order::Memory => rows.sort_by(|one, other| high(uses(one).rss, uses(other).rss)),
+        Order::Name => rows.sort_by(|one, other| text(&one.id).cmp(text(&other.id))),
+    }
+    rows.iter().map(|row| text(&row.id).to_owned()).collect()
+}
+
+/// What is shown of all that could be.
+pub struct Shown<'a> {
+    pub view: View<'a>,
+    pub past: &'a Past,
+    pub height: usize,
+    /// The services in their order, and which of them is selected.
+    pub ids: &'a [String],
+    pub selected: usize,
+}
+
+/// Draws everything, in no more lines than there are.
+pub fn draw(shown: &Shown<'_>) -> String {
+    let view = &shown.view;
+    let mut top: Vec<String> = screen::head(view).lines().take(2).map(str::to_owned).collect();
+    top.extend(host(shown));
+    let disks = lines(screen::disks(view));
+    let classes = lines(screen::classes(view));
+    let events = lines(screen::events(view, EVENTS));
+    let services = services(shown);
+    // What everybody has for sure, then who gets the rest.
+    let free = shown.height.saturating_sub(top.len());
+    let wanted = services.len().min(SERVICES + 1);
+    let mut rest = free.saturating_sub(wanted + 1);
+    let mut give = |block: &[String], most: usize| {
+        let lines = block.len().min(most).min(rest.saturating_sub(1));
+        // A head without a line below it says nothing.
+        let lines = if lines < 2 && block.len() > 1 { 0 } else { lines };
+        rest -= if lines == 0 { 0 } else { lines + 1 };
+        lines
+    };
+    let (disk, class) = (give(&disks, DISKS + 1), give(&classes, 1));
+    let event = give(&events, EVENTS + 1);
+    let room = wanted + rest;
+    let mut page = top;
+    for block in [
+        window(&services, room, shown.selected),
+        disks.into_iter().take(disk).collect(),
+        classes.into_iter().take(class).collect(),
+        newest(&events, event),
+    ] {
+        if !block.is_empty() {
+            page.push(String::new());
+            page.extend(block);
+        }
+    }
+    page.truncate(shown.height);
+    page.join("\n")
+}
+
+fn lines(block: Option<String>) -> Vec<String> {
+    block.unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// The head, and the last lines below it.
+fn newest(block: &[String], count: usize) -> Vec<String> {
+    let Some((head, rows)) = block.split_first().filter(|_| count > 1) else { return Vec::new() };
+    std::iter::once(head).chain(rows.iter().skip(rows.len().saturating_sub(count - 1))).cloned().collect()
+}
+
+/// The head, and as many lines around the selected one as there is room for.
+fn window(block: &[String], room: usize, selected: usize) -> Vec<String> {
+    let Some((head, rows)) = block.split_first() else { return vec!["no services in the policy".to_owned()] };
+    let room = room.saturating_sub(1).max(1);
+    let first = (selected + 1).saturating_sub(room).min(rows.len().saturating_sub(room));
+    std::iter::once(head).chain(rows.iter().skip(first).take(room)).cloned().collect()
+}
+
+/// One line each: how many services are how, and what the host is doing.
+fn host(shown: &Shown<'_>) -> Vec<String> {
+    let view = &shown.view;
+    let host = figures::host(view.snapshot);
+    let memory = share(host.memory_used, host.memory_total);
+    let wide = view.width.saturating_sub(36).min(POINTS);
+    let line = |name: &str, number: String, (series, full): (&Series, f64), beside: String| {
+        let drawn = spark::draw(series, wide, SECONDS, (view.now.wall.as_secs(), full));
+        let drawn = view.paint.paint(Tone::Good, &drawn);
+        let text = cut(&format!("{name:<7}{number:>6}  "), view.width);
+        let beside = cut(&beside, view.width.saturating_sub(15 + wide + 2));
+        format!("{text}{drawn}  {beside}").trim_end().to_owned()
+    };
+    let percent = |share: Option<f64>| or_dash(share, |share| format!("{share:.0}%"));
+    let of = format!("{} of {}", or_dash(host.memory_used, size), or_dash(host.memory_total, size));
+    let [one, five, fifteen] = host.load.map(|load| or_dash(load, |load| format!("{load:.2}")));
+    let processors = f64::from(u32::try_from(figures::processors(view.snapshot)).unwrap_or(1));
+    vec![
+        line("cpu", percent(host.cpu_pct), (&shown.past.cpu, 100.0), "last 10 minutes".to_owned()),
+        line("memory", percent(memory), (&shown.past.memory, 100.0), of),
+        line("load", one, (&shown.past.load, processors), format!("{five} {fifteen}")),
+    ]
+}
+
+/// The table of services in its order, with a mark at the selected one.
+fn services(shown: &Shown<'_>) -> Vec<String> {
+    let view = &shown.view;
+    let table = View { width: view.width.saturating_sub(2), names: &[], ..*view };
+    let drawn = lines(screen::services_of(&table, shown.ids));
+    let mark = |number: usize| number.checked_sub(1) == Some(shown.selected);
+    let chosen = |line: &String| match view.paint {
+        Paint::Colours => format!("\x1b[7m>\x1b[0m {line}"),
+        Paint::None => format!("> {line}"),
+    };
+    let with = |(number, line): (usize, &String)| if mark(number) { chosen(line) } else { format!("  {line}") };
+    drawn.iter().enumerate().map(with).collect()
+}
+
+/// What the keys do.
+pub fn help() -> String {
+    let keys = [
+        ("j, down", "the next service"),
+        ("k, up", "the one before"),
+        ("enter", "why it is as it is, and what happened to it"),
+        ("s", "another order of services: policy, state, cpu, memory, name"),
+        ("?", "this"),
+        ("q, ^C", "ends this, and nothing else: the daemon does not notice"),
+    ];
+    let mut page = String::from("watchd top\n\n");
+    for (key, does) in keys {
+        page.push_str(&format!("  {key:<10}{does}\n"));
+    }
+    page.push_str("\nNothing can be changed from here; `watchd restart NAME` and its like do that.\n");
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::life::Life;
+    use crate::cli::screen::tests::look;
+
+    fn page(width: usize, height: usize, selected: usize) -> String {
+        let look = look(Life::Alive);
+        let view = View {
+            snapshot: &look.snapshot,
+            life: look.life,
+            door: None,
+            now: look.now,
+            width,
+            paint: Paint::None,
+            names: &[],
+        };
+        let past = Past { cpu: vec![(look.now.wall.as_secs() - 5, 50.0)], ..Past::default() };
+        let ids = ordered(&view, Order::Worst);
+        draw(&Shown { view, past: &past, height, ids: &ids, selected })
+    }
+
+    #[test]
+    fn a_usual_terminal_shows_everything() {
+        let page = page(80, 23, 0);
+        for part in ["watchd 0.1.0 on alpha", "cpu       19%", "▅", "> database", "  web", "DISK", "load_high", "1m 5s"]
+        {
+            assert!(page.contains(part), "{part}:\n{page}");
+        }
+        assert!(page.find("database") < page.find("web"), "what is bad comes first:\n{page}");
+    }
+
+    #[test]
+    fn no_size_is_too_small_or_too_large() {
+        for width in [20, 40, 60, 80, 200] {
+            for height in [1, 5, 10, 23, 24, 60] {
+                for selected in [0, 1, 7] {
+                    let page = page(width, height, selected);
+                    assert!(page.lines().count() <= height, "{width}x{height}:\n{page}");
+                    let widest = page.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+                    assert!(widest <= width.max(38), "{width}x{height}: {widest}\n{page}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_selected_service_is_always_in_sight() {
+        let block: Vec<String> = std::iter::once("HEAD".to_owned()).chain((0..50).map(|n| n.to_string())).collect();
+        for selected in 0..50 {
+            let shown = window(&block, 6, selected);
+            assert!(shown.len() == 6 && shown.contains(&selected.to_string()), "{selected}: {shown:?}");
+        }
+    }
+}
