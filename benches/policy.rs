@@ -71,6 +71,7 @@ fn policy(bench: &mut Criterion) {
                     utc: local,
                     readings: Readings { view: sample.view(), rates: &[] },
                     services: &|_| None,
+                    learned: &|_| watchd::model::Findings::default(),
                     is_state_writable: true,
                 };
                 agent.pass(Pass::Cycle, &mut classes, &scene, &mut actions);
