@@ -142,3 +142,16 @@ fn in_the_shadow_everything_is_judged_and_nothing_done() {
     daemon.kill();
     assert!(home.ask(&["shadow", "--since", "1h"]).1.contains("process db"));
 }
+
+#[test]
+fn a_pass_waits_for_the_files_it_looks_after() {
+    let home = home("pass-file", "[file.line]\npath = \"@/table\"\ncreate = true\nline = \"once\"\n");
+    let table = home.scratch.path("table");
+    let (_, said) = home.ask(&["agent", "--dry-run"]);
+    assert!(said.contains("would") && !table.exists(), "{said}");
+    for word in ["repaired", "kept"] {
+        let (code, said) = home.ask(&["agent", "--once"]);
+        assert!(code == 0 && said.starts_with(word), "{said}");
+        assert_eq!(fs::read_to_string(&table).expect("it was made"), "once\n");
+    }
+}

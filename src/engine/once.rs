@@ -115,6 +115,8 @@ impl Core {
         let is_moving = |state| matches!(state, ServiceState::Starting | ServiceState::Stopping);
         !self.is_stirred
             && self.errands.busy().is_none()
+            && self.upkeep.deadline().is_none()
+            && !self.upkeep.is_due()
             && !self.services.facts(self.now).any(|fact| is_moving(fact.state))
     }
 
