@@ -430,6 +430,8 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
         munin_allow: Network::LOOPBACK.to_vec(),
         host_name: "golden.example".to_owned(),
         http: vec![http],
+        munin_unix: None,
+        munin_patterns: Vec::new(),
         guests: Vec::new(),
         guest_line: None,
         settings: watchd::model::Settings::default(),

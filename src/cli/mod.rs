@@ -15,6 +15,7 @@ mod figures;
 mod given;
 mod grid;
 mod history;
+mod import;
 mod install;
 mod keepalive;
 mod kept;
@@ -250,6 +251,14 @@ pub static COMMANDS: &[Command] = &[
             (2, "wrong arguments; some rows are no use"),
         ],
         run: learn::run,
+    },
+    Command {
+        name: "import",
+        words: "munin-node [DIR]",
+        flags: &[],
+        help: "turns a munin-node's configuration into a [munin] table",
+        exits: &[(0, "written"), (1, "it cannot be read"), (2, "nothing else can be imported")],
+        run: import::run,
     },
     Command {
         name: "munin",

@@ -18,6 +18,7 @@ mod document;
 mod fault;
 mod filed;
 mod include;
+mod munin_conf;
 mod nearest;
 mod plugin_conf;
 mod scalar;
@@ -31,10 +32,11 @@ pub use decode::{Count, OneOrMore};
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};
 pub use filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
+pub use munin_conf::{MuninConf, read_munin_conf};
 pub use nearest::nearest;
 pub use plugin_conf::{PluginSection, Stumble, read_plugin_conf, sort_plugin_sections};
 pub use scalar::{
-    Absolute, Account, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
+    Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Text, Url,
 };
 pub use tables::{
     Aim, Check, Class, Command, Common, Disk, File, Freshness, Http, Learn, Limited, Measure, Munin, Process, Ready,

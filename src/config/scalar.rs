@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Limit, Network, OnExit, StopStep};
+use crate::model::{Limit, Network, OnExit, Regex, StopStep};
 
 /// A value written as one string.
 pub trait Scalar: Sized {
@@ -103,12 +103,23 @@ impl Scalar for SocketAddr {
     }
 }
 
-impl Scalar for Network {
+/// Who may ask: a network, or an expression for whole addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    Network(Network),
+    Pattern(String),
+}
+
+impl Scalar for Allowed {
     const NAME: &'static str = "a network";
-    const FORM: &'static str = "it in numbers, nothing set behind its length: \"10.0.0.0/8\", \"192.0.2.7\", \"::1\"";
+    const FORM: &'static str =
+        "it in numbers, nothing set behind its length: \"10.0.0.0/8\", \"::1\"; or like '^192\\.0\\.2\\.'";
 
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
+        if text.starts_with('^') {
+            return Regex::new(text).ok().map(|_| Self::Pattern(text.to_owned()));
+        }
+        text.parse().ok().map(Self::Network)
     }
 }
 

@@ -7,10 +7,10 @@ use super::amount::{Amount, Then};
 use super::decode::{Count, OneOrMore};
 use super::fault::{At, Findings};
 use super::filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
-use super::scalar::{Absolute, Account, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Text, Url};
+use super::scalar::{Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
 use super::setting::{self, Bytes, Number, Rlimits, Umask};
-use crate::model::{self, EnvFile, Ionice, Limit, LogKind, Network, OnExit, Pattern, Quantity, StopStep};
+use crate::model::{self, EnvFile, Ionice, Limit, LogKind, OnExit, Pattern, Quantity, StopStep};
 
 section! {
     /// `[watchd]`
@@ -33,7 +33,9 @@ section! {
     Munin {
         listen: Vec<SocketAddr> = "listen",
         /// Who may ask.
-        allow: Vec<Network> = "allow",
+        allow: Vec<Allowed> = "allow",
+        /// A Unix socket as well.
+        socket: Absolute = "socket",
         /// The name the node goes by.
         host_name: Account = "host-name",
         /// A directory of plugins that are run as munin-node runs them.

@@ -4,13 +4,14 @@
 //! more. A line or head that was begun before the other side stopped sending is still answered.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::guests::Order;
 use super::http;
 use super::source::Answers;
+use super::stream::Stream;
 use crate::export::Page;
 use crate::export::munin::{self, Next, Session};
 use crate::model::Now;
@@ -60,7 +61,7 @@ enum Wait {
 
 /// A connection and what is known about it.
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     peer: IpAddr,
     group: u128,
     waits: Option<Wait>,
@@ -99,7 +100,7 @@ pub struct Desk<'a> {
 const ROUNDS: usize = 8;
 
 impl Client {
-    pub fn new(stream: TcpStream, peer: IpAddr, talk: Talk, now: Now) -> Self {
+    pub fn new(stream: Stream, peer: IpAddr, talk: Talk, now: Now) -> Self {
         Self {
             stream,
             peer,
@@ -298,6 +299,8 @@ impl Client {
         let (line, taken) = match end {
             Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
             None if self.has_ended && !rest.is_empty() => (rest, rest.len()),
+            // The end of what was too long is an end of a line as well.
+            None if self.has_ended && self.hearing == Hearing::Skipping => (rest, 0),
             None if rest.len() >= INPUT => {
                 self.hearing = Hearing::Skipping;
                 return Some(rest.len());

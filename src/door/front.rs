@@ -4,17 +4,19 @@
 //! turns itself out. A wait ends with the nearest deadline, and without a client there is none.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::client::{Client, Desk, Fate, Talk};
 pub use super::source::Answers;
+use super::stream::{Entry, Stream};
 use crate::export::Page;
 use crate::export::munin::Session;
 use crate::model::Now;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
-use crate::sys::{clock, listen, memory};
+use crate::sys::{clock, memory};
 
 /// Connections at a time, of both protocols together.
 pub const SLOTS: usize = 256;
@@ -51,7 +53,7 @@ enum Service {
 }
 
 struct Entrance {
-    listener: TcpListener,
+    listener: Entry,
     service: Service,
     /// Closed until then: there was no descriptor for another client.
     paused_until: Option<Duration>,
@@ -81,14 +83,15 @@ pub struct Front {
 impl Front {
     pub fn new(munin: Vec<TcpListener>, http: Vec<TcpListener>, answers: Answers) -> io::Result<Self> {
         let poller = Poller::new()?;
-        let entrance = |service| move |listener| Entrance { listener, service, paused_until: None };
+        let entrance =
+            |service| move |listener| Entrance { listener: Entry::Tcp(listener), service, paused_until: None };
         let entrances: Vec<_> = munin
             .into_iter()
             .map(entrance(Service::Munin))
             .chain(http.into_iter().map(entrance(Service::Http)))
             .collect();
         for (place, entrance) in (LISTENERS..).zip(&entrances) {
-            listen::bound_buffers(&entrance.listener)?;
+            entrance.listener.bound_buffers()?;
             poller.add(&entrance.listener, place, Interest::Read)?;
         }
         if let Some(line) = answers.guests.line() {
@@ -117,6 +120,15 @@ impl Front {
     /// It was asked to leave, and has nothing left to do.
     pub fn is_over(&self) -> bool {
         self.leaves_at.is_some_and(|at| self.clients() == 0 || at <= clock::now().mono)
+    }
+
+    /// Lets masters in through a Unix socket as well.
+    pub fn let_in(&mut self, listener: UnixListener) -> io::Result<()> {
+        let token = LISTENERS + u64::try_from(self.entrances.len()).unwrap_or(0);
+        self.poller.add(&listener, token, Interest::Read)?;
+        let entrance = Entrance { listener: Entry::Unix(listener), service: Service::Munin, paused_until: None };
+        self.entrances.push(entrance);
+        Ok(())
     }
 
     /// Waits and serves whoever is ready; ends with an error only when waiting is impossible.
@@ -229,8 +241,8 @@ impl Front {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, service: Service, now: Now) {
-        if (service == Service::Munin && !self.answers.admits(peer.ip())) || stream.set_nonblocking(true).is_err() {
+    fn admit(&mut self, stream: Stream, peer: IpAddr, service: Service, now: Now) {
+        if (service == Service::Munin && !self.answers.admits(peer)) || stream.set_nonblocking().is_err() {
             return;
         }
         if !self.slots.iter().any(|slot| slot.client.is_none()) {
@@ -238,7 +250,7 @@ impl Front {
         }
         let Some(place) = self.slots.iter().position(|slot| slot.client.is_none()) else { return };
         let talk = if service == Service::Munin { Talk::Munin(Session::default()) } else { Talk::Http };
-        let mut client = Box::new(Client::new(stream, peer.ip(), talk, now));
+        let mut client = Box::new(Client::new(stream, peer, talk, now));
         let mut desk = Desk { answers: &mut self.answers, page: &mut self.page, now, spare: 0 };
         if !matches!(client.greet(&mut desk), Ok(Fate::Stays)) {
             return;

@@ -18,11 +18,12 @@ mod guests;
 pub mod http;
 mod pages;
 mod source;
+mod stream;
 
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
 use crate::export::munin::Guest;
@@ -37,6 +38,10 @@ pub use front::{Answers, Front, SLOTS};
 pub struct DoorSpec {
     /// Non-blocking listeners for Munin masters.
     pub munin: Vec<TcpListener>,
+    /// The same on a Unix socket, for whom its permissions let in.
+    pub munin_unix: Option<UnixListener>,
+    /// Expressions for addresses of masters that may ask as well.
+    pub munin_patterns: Vec<String>,
     /// Masters that may ask; all others are closed without a word.
     pub munin_allow: Vec<Network>,
     /// The name the node gives itself; it decides where a master keeps its files.
@@ -63,8 +68,8 @@ pub struct DoorSpec {
     pub line: Option<UnixStream>,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, both lines, and one to refuse with.
-const RESERVE: usize = 9;
+/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, both lines, the Unix socket, and one to refuse with.
+const RESERVE: usize = 10;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
 pub fn run(spec: DoorSpec) -> ! {
@@ -99,6 +104,7 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
     let past = spec.history.iter().chain(&spec.journal).map(AsFd::as_fd);
     let lines = spec.line.iter().map(AsFd::as_fd).chain(spec.guest_line.iter().map(AsFd::as_fd));
+    let listeners = listeners.chain(spec.munin_unix.iter().map(AsFd::as_fd));
     drop::close_others(&listeners.chain(past).chain(lines).collect::<Vec<_>>())?;
     // The mapping stays; its file was closed with the others.
     std::mem::forget(spec.board);
@@ -112,8 +118,12 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
     answers.show_past(spec.history, spec.journal);
+    answers.admit_also(&spec.munin_patterns);
     answers.take_in(guests::Guests::new(spec.guests, spec.guest_line, clock::now().mono), spec.settings);
     let mut front = Front::new(spec.munin, spec.http, answers)?;
+    if let Some(listener) = spec.munin_unix {
+        front.let_in(listener)?;
+    }
     if let Some(line) = spec.line {
         front.obey(line)?;
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::export::{Page, munin};
-use crate::model::{Network, Now, Settings};
+use crate::model::{Network, Now, Regex, Settings};
 use crate::store::history::HistoryReader;
 use crate::store::journal::JournalReader;
 use crate::store::{BoardError, Reader, Snapshot};
@@ -26,6 +26,7 @@ pub struct Answers {
     journal: Option<JournalReader>,
     host: String,
     allow: Vec<Network>,
+    patterns: Vec<Regex>,
     body: Page,
     /// The body as it is sent, when it was made smaller.
     packed: Page,
@@ -47,12 +48,18 @@ impl Answers {
             journal: None,
             host,
             allow,
+            patterns: Vec::new(),
             body: page(),
             packed: page(),
             settings,
             guests,
             cycle,
         }
+    }
+
+    /// Lets masters ask whose whole address one of these expressions stands for. What is no expression lets nobody in.
+    pub fn admit_also(&mut self, patterns: &[String]) {
+        self.patterns = patterns.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
     }
 
     /// Answers for plugins of others as well, and with settings for our own.
@@ -73,7 +80,16 @@ impl Answers {
 
     /// Whether a master at this address may ask.
     pub fn admits(&self, peer: IpAddr) -> bool {
-        self.allow.iter().any(|network| network.contains(peer))
+        // Whom the permissions of a Unix socket let in has no address.
+        peer.is_unspecified() || self.allow.iter().any(|network| network.contains(peer)) || self.is_like_allowed(peer)
+    }
+
+    fn is_like_allowed(&self, peer: IpAddr) -> bool {
+        if self.patterns.is_empty() {
+            return false;
+        }
+        let text = peer.to_canonical().to_string();
+        self.patterns.iter().any(|pattern| pattern.is_whole(text.as_bytes()))
     }
 
     /// Copies the newest page of the board unless it is here already.

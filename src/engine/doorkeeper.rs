@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ pub struct Wanted {
     pub munin: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
     pub allow: Vec<Network>,
+    pub patterns: Vec<String>,
+    /// A Unix socket for masters as well.
+    pub socket: Option<PathBuf>,
     pub host: String,
     /// Plugins of others, and settings of our own.
     pub kitchen: Kitchen,
@@ -67,6 +70,7 @@ pub struct Doorkeeper {
     wanted: Wanted,
     munin: Vec<Bound>,
     http: Vec<Bound>,
+    unix: Option<UnixListener>,
     pid: Option<i32>,
     started: Duration,
     again_at: Option<Duration>,
@@ -104,6 +108,7 @@ impl Doorkeeper {
             wanted: Wanted::default(),
             munin: held.munin,
             http: held.http,
+            unix: None,
             line: None,
             asked_at: None,
             unanswered: 0,
@@ -124,6 +129,11 @@ impl Doorkeeper {
         let (munin, mut missed) = self.bind("Munin", &wanted.munin, wanted.may_miss)?;
         let (http, also_missed) = self.bind("HTTP", &wanted.http, wanted.may_miss)?;
         missed.extend(also_missed);
+        let unix = self.bind_unix(&wanted)?;
+        if let Some(path) = self.wanted.socket.as_ref().filter(|_| self.wanted.socket != wanted.socket) {
+            let _ = std::fs::remove_file(path);
+        }
+        self.unix = unix;
         (self.munin, self.http, self.wanted) = (munin, http, wanted);
         self.early_deaths = 0;
         self.again_at = None;
@@ -139,6 +149,17 @@ impl Doorkeeper {
         {
             kill_child(pid);
         }
+    }
+
+    /// The Unix socket that is wanted: the one there is, or a new one.
+    fn bind_unix(&mut self, wanted: &Wanted) -> Result<Option<UnixListener>, String> {
+        if wanted.socket == self.wanted.socket {
+            return Ok(self.unix.take());
+        }
+        let Some(path) = &wanted.socket else { return Ok(None) };
+        listen::unix_for_all(path)
+            .map(Some)
+            .map_err(|error| format!("cannot listen on {} for Munin: {error}", path.display()))
     }
 
     fn bind(&self, what: &str, addresses: &[SocketAddr], may_miss: bool) -> Result<(Vec<Bound>, Vec<String>), String> {
@@ -187,7 +208,7 @@ impl Doorkeeper {
         guest_line: impl FnOnce(&Kitchen) -> std::io::Result<Option<Line>>,
         mono: Duration,
     ) -> Result<bool, std::io::Error> {
-        let nothing = self.munin.is_empty() && self.http.is_empty();
+        let nothing = self.munin.is_empty() && self.http.is_empty() && self.unix.is_none();
         if past.count() > self.shows {
             // The door has no file system: what could be opened only after it was started needs another door.
             self.dismiss(mono);
@@ -223,6 +244,8 @@ impl Doorkeeper {
         let spec = DoorSpec {
             munin: clone(&self.munin)?,
             http: clone(&self.http)?,
+            munin_unix: self.unix.as_ref().map(UnixListener::try_clone).transpose()?,
+            munin_patterns: self.wanted.patterns.clone(),
             munin_allow: self.wanted.allow.clone(),
             host_name: self.wanted.host.clone(),
             guests: self.wanted.kitchen.specs.iter().map(card).collect(),
@@ -311,6 +334,9 @@ impl Doorkeeper {
         }
         self.munin.clear();
         self.http.clear();
+        if let Some(path) = self.unix.take().and(self.wanted.socket.as_ref()) {
+            let _ = std::fs::remove_file(path);
+        }
         if let Some(pid) = self.pid.take() {
             kill_child(pid);
         }

@@ -172,6 +172,8 @@ fn wanted(places: &Places, loaded: &Loaded) -> Result<Wanted, String> {
         munin: munin.map(|munin| munin.listen.clone()).unwrap_or_default(),
         allow: munin.map(|munin| munin.allow.clone()).unwrap_or_default(),
         host: munin.and_then(|munin| munin.host_name.clone()).unwrap_or_else(|| loaded.host.clone()),
+        patterns: munin.map(|munin| munin.patterns.clone()).unwrap_or_default(),
+        socket: munin.and_then(|munin| munin.socket.clone()).map(Into::into),
         kitchen: munin.map_or_else(Kitchen::default, |munin| Kitchen {
             specs: munin.guests.clone(),
             state: munin.plugin_state.clone(),

@@ -53,6 +53,21 @@ pub fn unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// A Unix socket that every account may connect to. A socket that is there already is a left-over; anything else is not ours to
+/// take away.
+pub fn unix_for_all(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something else")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = unix(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(listener)
+}
+
 /// The account at the other end of a Unix socket.
 pub fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {
     Ok(nix::sys::socket::getsockopt(stream, sockopt::PeerCredentials)?.uid())

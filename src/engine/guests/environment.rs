@@ -45,7 +45,8 @@ const FIXED: &[(&str, &str)] = &[
 pub fn of(spec: &GuestSpec, kitchen: &Kitchen, call: Call) -> Vec<(String, String)> {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let mut table: Vec<(String, String)> = FIXED.iter().map(own).collect();
-    let master = call.peer.map(|peer| peer.to_canonical().to_string()).unwrap_or_default();
+    let master =
+        call.peer.filter(|peer| !peer.is_unspecified()).map(|peer| peer.to_canonical().to_string()).unwrap_or_default();
     let state = match &spec.account {
         Some((user, ..)) => format!("{}/{user}", kitchen.state),
         None => kitchen.state.clone(),

@@ -12,7 +12,7 @@ use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback
 use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
 use crate::config::{At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
-use crate::model::{Network, PROMISES, SERVICES};
+use crate::model::{PROMISES, SERVICES};
 
 /// How long a class may outlast what makes it true.
 const HOLDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
@@ -172,7 +172,9 @@ impl Maker {
             let node = self.node(section);
             Munin {
                 listen: self.listen(section.listen.as_ref(), (*place, "munin.listen", MUNIN_PORT), &mut taken),
-                allow: section.allow.as_ref().map_or_else(|| Network::LOOPBACK.to_vec(), |allow| allow.value.clone()),
+                allow: node.allow,
+                patterns: node.patterns,
+                socket: section.socket.as_ref().map(|path| path.value.0.clone()),
                 host_name: section.host_name.as_ref().map(|name| name.value.0.clone()),
                 learn_limits: section.learn_limits.as_ref().is_some_and(|limits| limits.value),
                 guests: node.guests,

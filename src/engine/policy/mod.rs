@@ -63,6 +63,10 @@ pub struct Daemon {
 pub struct Munin {
     pub listen: Vec<SocketAddr>,
     pub allow: Vec<Network>,
+    /// Expressions for whole addresses of who may ask as well.
+    pub patterns: Vec<String>,
+    /// A Unix socket as well.
+    pub socket: Option<String>,
     /// The name the node goes by; none means the host's.
     pub host_name: Option<String>,
     /// Plugins of others, in the order of their names.

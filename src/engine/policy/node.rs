@@ -10,9 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::assemble::Maker;
-use crate::config::{self, Absolute, At, Place, PluginSection, read_plugin_conf, sort_plugin_sections};
+use crate::config::{self, Absolute, Allowed, At, Place, PluginSection, read_plugin_conf, sort_plugin_sections};
 use crate::model::settings::is_meant;
-use crate::model::{GuestSpec, PluginSetting, Regex, Settings};
+use crate::model::{GuestSpec, Network, PluginSetting, Regex, Settings};
 use crate::sys::accounts;
 
 /// Where munin-node lets plugins keep what they remember, and whom it runs them as.
@@ -28,6 +28,8 @@ const LARGEST: u64 = 256 << 10;
 /// What `Maker::node` finds.
 #[derive(Debug, Default)]
 pub struct Found {
+    pub allow: Vec<Network>,
+    pub patterns: Vec<String>,
     pub guests: Vec<GuestSpec>,
     pub settings: Settings,
     pub state: String,
@@ -43,7 +45,8 @@ impl Maker {
         sort_plugin_sections(&mut sections);
         let guests = section.plugins.as_ref().map_or_else(Vec::new, |dir| self.guests(dir, &sections));
         let state = section.plugin_state.as_ref().map_or(STATE, |dir| dir.value.0.as_str()).to_owned();
-        Found { settings: settings(sections), guests, state }
+        let (allow, patterns) = allowed(section.allow.as_ref().map(|allow| allow.value.as_slice()));
+        Found { allow, patterns, settings: settings(sections), guests, state }
     }
 
     fn plugin_conf(&mut self, dir: &At<Absolute>, sections: &mut Vec<PluginSection>) {
@@ -116,6 +119,20 @@ impl Maker {
     fn leave_out(&mut self, place: Place, name: &str, what: &str) {
         self.findings.warn(place, "munin.plugins", format!("cannot run {name}: {what}"), "it is left out");
     }
+}
+
+/// Who may ask: networks and expressions, each by itself; without a list this host alone.
+fn allowed(list: Option<&[Allowed]>) -> (Vec<Network>, Vec<String>) {
+    let Some(list) = list else { return (Network::LOOPBACK.to_vec(), Vec::new()) };
+    let networks = list.iter().filter_map(|allowed| match allowed {
+        Allowed::Network(network) => Some(*network),
+        Allowed::Pattern(_) => None,
+    });
+    let patterns = list.iter().filter_map(|allowed| match allowed {
+        Allowed::Network(_) => None,
+        Allowed::Pattern(pattern) => Some(pattern.clone()),
+    });
+    (networks.collect(), patterns.collect())
 }
 
 /// Makes one plugin of a directory entry; none when it is no plugin at all.

@@ -1,0 +1,198 @@
+//! The Munin node of a real daemon: every way in, odd conversations over real sockets, and a munin-node's configuration taken over.
+
+// A conversation has two sides: one thread writes while the other reads.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+mod harness;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use harness::{Home, net, until};
+
+const BANNER: &str = "# munin node at node.example\n";
+const UNKNOWN: &str = "# Unknown command. Try cap, list, nodes, config, fetch, version or quit\n";
+const SERVICE: &str = "# Unknown service\n.\n";
+const NODES: &str = "node.example\n.\n";
+
+/// A daemon with these lines in its `[munin]`, and its port.
+fn home(name: &str, more: &str) -> (Home, u16) {
+    let port = net::free_port();
+    let config = format!(
+        "[watchd]\ncycle = \"1s\"\n[munin]\nlisten = [\"127.0.0.1:{port}\", \"[::1]:{port}\"]\nhost-name = \"node.example\"\n{more}"
+    );
+    (Home::new(name, &config), port)
+}
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect("the node listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it can be set");
+    stream
+}
+
+/// Everything that comes until the other side closes; a reset ends it too.
+fn rest(mut stream: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn every_way_in_leads_to_the_same_node() {
+    let (home, port) = home("ways", "socket = \"@/node.sock\"\nallow = ['^127\\.0\\.0\\.\\d$', \"::1\"]\n");
+    let daemon = home.start();
+    let said = |stream: &mut dyn Write| stream.write_all(b"nodes\nquit\n").expect("it takes a line");
+    until("an answer", || (net::munin(port, "nodes") == NODES).then_some(()));
+    let mut six = TcpStream::connect(format!("[::1]:{port}")).expect("it listens on IPv6");
+    said(&mut six);
+    assert_eq!(rest(six), format!("{BANNER}{NODES}"));
+    let mut unix = UnixStream::connect(home.scratch.path("node.sock")).expect("it listens there");
+    said(&mut unix);
+    assert_eq!(rest(unix), format!("{BANNER}{NODES}"));
+    // 127.0.0.1 is like the expression; with another one it is not, and ::1 is allowed still.
+    let text = fs::read_to_string(home.scratch.path("watchd.toml")).expect("it was written");
+    home.configure(&text.replace("^127\\.0\\.0\\.\\d$", "^127\\.0\\.1\\.\\d$"));
+    until("the new list", || (!net::munin(port, "nodes").starts_with("node.example")).then_some(()));
+    let mut six = TcpStream::connect(format!("[::1]:{port}")).expect("it listens on IPv6");
+    said(&mut six);
+    assert_eq!(rest(six), format!("{BANNER}{NODES}"), "{}", daemon.said());
+    drop(daemon);
+}
+
+/// What is sent, and what the answer ends with.
+fn conversations() -> Vec<(Vec<u8>, String)> {
+    let rows: &[(&[u8], &str)] = &[
+        (b"", ""),
+        (b"\n", UNKNOWN),
+        (b"\n\n\n", UNKNOWN),
+        (b"\r\n", UNKNOWN),
+        (b"\0\n", UNKNOWN),
+        (b"\0\0\0nodes\n", UNKNOWN),
+        (b"nodes", NODES),
+        (b"nodes\r\n", NODES),
+        (b"NODES\n", NODES),
+        (b" nodes\n", UNKNOWN),
+        (b"\tnodes\n", UNKNOWN),
+        (b"nodes\0\n", NODES),
+        (b"help\n", UNKNOWN),
+        (b"?\n", UNKNOWN),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", UNKNOWN),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\n", UNKNOWN),
+        (b"SSH-2.0-x\r\n", UNKNOWN),
+        (b"starttls\n", UNKNOWN),
+        (b"\xff\xfe\xfd\n", UNKNOWN),
+        (b"fetch\n", SERVICE),
+        (b"fetch \n", SERVICE),
+        (b"config\n", SERVICE),
+        (b"fetch ..\n", SERVICE),
+        (b"fetch .\n", SERVICE),
+        (b"fetch /\n", SERVICE),
+        (b"fetch ../../../../etc/passwd\n", SERVICE),
+        (b"config ../load\n", SERVICE),
+        (b"fetch load/../load\n", SERVICE),
+        (b"fetch load\0.txt\n", SERVICE),
+        (b"fetch %2e%2e%2fload\n", SERVICE),
+        (b"fetch $(reboot)\n", SERVICE),
+        (b"fetch `id`\n", SERVICE),
+        (b"fetch load;id\n", SERVICE),
+        (b"fetch | id\n", SERVICE),
+        (b"config if_\n", SERVICE),
+        (b"config if_err_\n", SERVICE),
+        (b"config %s%s%n\n", SERVICE),
+        (b"list nosuch\n", "\n"),
+        (b"list ../..\n", "\n"),
+        (b"cap\n", "cap multigraph dirtyconfig\n"),
+        (b"cap multigraph multigraph multigraph\n", "cap multigraph dirtyconfig\n"),
+        (b"nodes\nnodes\nfetch nosuch\nnodes\n", NODES),
+        (b"quit\nnodes\n", BANNER),
+        (b".\n", BANNER),
+        (b"...\n", BANNER),
+        (b"version\n", concat!("version: watchd ", env!("CARGO_PKG_VERSION"), "\n")),
+    ];
+    let mut all: Vec<_> = rows.iter().map(|(sent, end)| (sent.to_vec(), (*end).to_owned())).collect();
+    all.push((vec![b'x'; 1 << 20], UNKNOWN.to_owned()));
+    all.push(([vec![b'a'; 1 << 20], b"\nnodes\n".to_vec()].concat(), NODES.to_owned()));
+    all.push(([b"fetch ".to_vec(), vec![b'.'; 100_000], b"\n".to_vec()].concat(), UNKNOWN.to_owned()));
+    all.push((b"nodes\n".repeat(5000), NODES.to_owned()));
+    all
+}
+
+#[test]
+fn odd_conversations_get_a_sane_answer_or_a_clean_end() {
+    let (home, port) = home("odd", "");
+    let mut daemon = home.start();
+    until("an answer", || (net::munin(port, "nodes") == NODES).then_some(()));
+    let conversations = conversations();
+    assert!(conversations.len() > 40);
+    for (sent, end) in &conversations {
+        let mut stream = connect(port);
+        let mut writer = stream.try_clone().expect("it can be opened twice");
+        let sent_too = sent.clone();
+        let writing = std::thread::spawn(move || {
+            // A node that has closed takes no more.
+            let _ = writer.write_all(&sent_too);
+            let _ = writer.shutdown(Shutdown::Write);
+        });
+        let got = rest(&mut stream);
+        writing.join().expect("it only writes");
+        let what = String::from_utf8_lossy(&sent[..sent.len().min(40)]).into_owned();
+        assert!(got.starts_with(BANNER) && got.ends_with(end.as_str()), "{what:?}: …{:?}", &got[got.len().min(300)..]);
+    }
+    // Three hundred at once, some of whom say half a line; then who says a byte at a time is still heard.
+    let crowd: Vec<_> = (0..300).map(|_| connect(port)).collect();
+    for (number, mut stream) in crowd.iter().enumerate() {
+        let _ = stream.write_all(if number % 2 == 0 { b"fet" } else { b"fetch nosuch\n" });
+    }
+    let mut slow = connect(port);
+    for byte in b"nodes\nquit\n" {
+        slow.write_all(&[*byte]).expect("it is listened to");
+    }
+    assert_eq!(rest(slow), format!("{BANNER}{NODES}"));
+    drop(crowd);
+    assert_eq!(net::munin(port, "nodes"), NODES);
+    let door = daemon.wait_for("the door", |snapshot| Some(snapshot.header.door_pid).filter(|pid| *pid != 0));
+    let status = fs::read_to_string(format!("/proc/{door}/status")).expect("the door is there");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells");
+    let kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse().expect("it is a number");
+    // The program under test is larger than the one that is shipped, whose peak `tests/budget.rs` looks after.
+    assert!(kib < if harness::is_release() { 1800 } else { 40_000 }, "{kib} KiB");
+}
+
+#[test]
+fn the_configuration_of_a_munin_node_is_taken_over() {
+    let home = Home::new("import", "[watchd]\n");
+    let dir = home.scratch.dir_of("etc", None);
+    for folder in ["etc/plugins", "etc/plugin-conf.d"] {
+        home.scratch.dir_of(folder, None);
+    }
+    for name in ["cpu", "if_eth0", "mine_", "munin_stats"] {
+        home.scratch.write(&format!("etc/plugins/{name}"), "#!/bin/sh\n");
+    }
+    let conf = "host_name web.example\nallow ^127\\.0\\.0\\.1$\nallow ^10\\.\\d+\\.0\\.1$\ncidr_allow 192.0.2.0/24\nhost *\n\
+                port 4999\ntls enabled\ndeny ^9\\.\n";
+    home.scratch.write("etc/munin-node.conf", conf);
+    let output = home.watchd(&["import", "munin-node", &dir.to_string_lossy()]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    for line in [
+        "listen = ['0.0.0.0:4999', '[::]:4999']",
+        "host-name = 'web.example'",
+        "allow = ['127.0.0.1', '^10\\.\\d+\\.0\\.1$', '192.0.2.0/24']",
+        "# Plugins that watchd has itself: cpu if_eth0",
+        "# Plugins that are run from there: mine_ munin_stats",
+        "#   line 7: tls enabled: there is no TLS; use ssh or stunnel",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert!(text.contains("#   line 8: deny "), "{text}");
+    let written = home.scratch.write("made.toml", &text);
+    let (code, _) = home.ask(&["check", &written.to_string_lossy()]);
+    assert_eq!(code, 0, "what is written can be used");
+    for (words, code) in [(&["import", "munin-node", "/nowhere"][..], 1), (&["import"], 2), (&["import", "nagios"], 2)]
+    {
+        assert_eq!(home.watchd(words).status.code(), Some(code), "{words:?}");
+    }
+}
