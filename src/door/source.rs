@@ -27,8 +27,6 @@ pub struct Answers {
     host: String,
     allow: Vec<Network>,
     body: Page,
-    /// The body as it is sent, when it was made smaller.
-    packed: Page,
     settings: Settings,
     pub guests: Guests,
     cycle: Duration,
@@ -37,7 +35,6 @@ pub struct Answers {
 impl Answers {
     /// `host` is the name of the Munin node; empty stands for the name on the board.
     pub fn new(reader: Reader, host: String, allow: Vec<Network>) -> Self {
-        let page = || Page::new(Page::LIMIT);
         let (settings, guests, cycle) = (Settings::default(), Guests::default(), Duration::ZERO);
         Self {
             reader,
@@ -47,8 +44,7 @@ impl Answers {
             journal: None,
             host,
             allow,
-            body: page(),
-            packed: page(),
+            body: Page::new(Page::LIMIT),
             settings,
             guests,
             cycle,
@@ -130,9 +126,8 @@ impl Answers {
             Err(error) => pages::trouble(&error, &mut self.body),
         };
         memory::trim_text();
-        http::send(&answer, request, (&mut self.body, &mut self.packed), page);
+        http::send(&answer, request, &mut self.body, page);
         self.body.shrink(PAGE_KEPT);
-        self.packed.shrink(PAGE_KEPT);
     }
 
     /// An HTTP answer that needs no board: the request itself was at fault.
@@ -148,7 +143,6 @@ impl Answers {
         self.snapshot = Snapshot::default();
         self.reader.release();
         self.body.shrink(0);
-        self.packed.shrink(0);
     }
 
     fn node(&self) -> &str {
