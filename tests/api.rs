@@ -91,7 +91,7 @@ fn documents_are_what_the_schema_says() {
     for (path, address, needed) in [
         ("/api/status", "/api/status", "/processes/0/id"),
         ("/api/status", "/api/status?after=1", "/disks/0/mountpoint"),
-        ("/api/events", "/api/events?since=1h&last=500", "/events/0/number"),
+        ("/api/events", "/api/events?since=1h&last=300", "/events/0/number"),
         ("/api/classes", "/api/classes", "/classes/0/on"),
         ("/api/why", "/api/why?name=runs", "/service/pid"),
         ("/api/why", "/api/why?name=root", "/promises/0/outcome"),
@@ -107,7 +107,7 @@ fn documents_are_what_the_schema_says() {
         assert!(found.is_empty(), "{}\n{body}", found.join("\n"));
         assert!(document.pointer(needed).is_some(), "{address} has {needed}: {body}");
     }
-    let known = net::get(http, "/api/events?last=500").1;
+    let known = net::get(http, "/api/events?last=300").1;
     let newest = serde_json::from_str::<Value>(&known).expect("it is JSON")["newest"].as_u64().expect("a number");
     let status: Value = serde_json::from_str(&net::get(http, &format!("/api/status?after={newest}")).1).expect("JSON");
     let told = status["events"].as_array().expect("a list").iter().filter_map(|event| event["number"].as_u64());

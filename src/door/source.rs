@@ -28,8 +28,6 @@ pub struct Answers {
     allow: Vec<Network>,
     patterns: Vec<Regex>,
     body: Page,
-    /// The body as it is sent, when it was made smaller.
-    packed: Page,
     settings: Settings,
     pub guests: Guests,
     cycle: Duration,
@@ -38,7 +36,6 @@ pub struct Answers {
 impl Answers {
     /// `host` is the name of the Munin node; empty stands for the name on the board.
     pub fn new(reader: Reader, host: String, allow: Vec<Network>) -> Self {
-        let page = || Page::new(Page::LIMIT);
         let (settings, guests, cycle) = (Settings::default(), Guests::default(), Duration::ZERO);
         Self {
             reader,
@@ -49,8 +46,7 @@ impl Answers {
             host,
             allow,
             patterns: Vec::new(),
-            body: page(),
-            packed: page(),
+            body: Page::new(Page::LIMIT),
             settings,
             guests,
             cycle,
@@ -146,9 +142,8 @@ impl Answers {
             Err(error) => pages::trouble(&error, &mut self.body),
         };
         memory::trim_text();
-        http::send(&answer, request, (&mut self.body, &mut self.packed), page);
+        http::send(&answer, request, &mut self.body, page);
         self.body.shrink(PAGE_KEPT);
-        self.packed.shrink(PAGE_KEPT);
     }
 
     /// An HTTP answer that needs no board: the request itself was at fault.
@@ -164,7 +159,6 @@ impl Answers {
         self.snapshot = Snapshot::default();
         self.reader.release();
         self.body.shrink(0);
-        self.packed.shrink(0);
     }
 
     fn node(&self) -> &str {

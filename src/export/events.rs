@@ -19,7 +19,7 @@ use crate::store::journal::{CAPACITY, JournalReader};
 use crate::store::{EventRow, Snapshot};
 
 /// The most events of one answer, and how many when nobody says.
-pub const MOST: usize = 500;
+pub const MOST: usize = 300;
 const USUAL: usize = 100;
 
 /// What is asked about.
@@ -155,7 +155,7 @@ mod tests {
         let expect = Query { last: 7, about: Some("a b/ä".to_owned()), after: 3, since: Some(86_400) };
         assert_eq!(Query::parse("last=7&about=a+b%2Fä&after=3&since=1d".as_bytes()), Ok(expect));
         for bad in
-            ["last=0", "last=501", "last=x", "after=-1", "since=1", "about=%ff", "about=%0", "x=1", "last", "last=%00"]
+            ["last=0", "last=301", "last=x", "after=-1", "since=1", "about=%ff", "about=%0", "x=1", "last", "last=%00"]
         {
             assert_eq!(Query::parse(bad.as_bytes()), Err(Malformed), "{bad}");
         }

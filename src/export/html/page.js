@@ -168,9 +168,20 @@
   };
 
   // --- disks
-  const forecast = disk => {
-    const left = disk.full_in_s ?? disk.eta_s ?? disk.forecast?.full_in_s;
-    return left == null ? "" : `full in ${span(left)}`;
+  const left = new Map();
+  const forecast = disk => left.has(disk.mountpoint) ? `full in ${span(left.get(disk.mountpoint))} at this rate` : "";
+  // The median slope of a day, told only when nine of ten pairs of points fall, and it is less than a month.
+  const foresee = () => {
+    for (const disk of (status?.disks || []).filter(disk => isShown(disk) && !isMemory(disk) && !disk.read_only).slice(0, 8)) {
+      ask(`/api/history?metric=filesystem.avail&object=${encodeURIComponent(disk.mountpoint)}&since=1d&points=48`).then(({ points }) => {
+        const slopes = [];
+        points.forEach(([at, , mean], place) => { for (const [then, , later] of points.slice(place + 1)) slopes.push((later - mean) / (then - at)); });
+        slopes.sort((a, b) => a - b);
+        const slope = slopes[slopes.length >> 1], covered = points.length ? points.at(-1)[0] - points[0][0] : 0;
+        const falls = covered >= 4 * 3600 && slopes.filter(one => one < 0).length > slopes.length * .9, seconds = disk.avail / -slope;
+        if (falls && seconds < 30 * DAY) left.set(disk.mountpoint, seconds); else left.delete(disk.mountpoint);
+      }, () => {});
+    }
   };
   const isMemory = disk => disk.fstype === "tmpfs" || disk.fstype === "devtmpfs";
   const isShown = disk => disk.hung || (disk.size > 0 && !(isMemory(disk) && disk.used_pct < 1));
@@ -281,7 +292,7 @@
     const has = metric => list.some(item => item.metric === metric), graphs = [];
     const add = (title, unit, ...series) => { const there = series.filter(([metric]) => has(metric)); if (there.length) graphs.push({ title, unit, series: there }); };
     add("Processors", "share", ["cpu.user", "", "user"], ["cpu.system", "", "system"], ["cpu.iowait", "", "waits for disk"]);
-    add("Load", "count", ["load.one", "", "1 min"]);
+    add("Load", "count", ["load.five", "", "5 min"]);
     add("Memory available", "bytes", ["memory.available", "", ""]);
     const disks = new Map((status?.disks || []).map(disk => [disk.mountpoint, disk]));
     const isDisk = object => { const disk = disks.get(object); return !disk || (isShown(disk) && !isMemory(disk) && !disk.read_only); };
@@ -307,8 +318,6 @@
       rows[0].push(at + step / 2); rows[1].push(min); rows[2].push(mean); rows[3].push(max);
       last = at;
     }
-    const bands = answer.band || answer.bands;
-    if (bands?.length) rows.learned = [bands.map(band => band[0]), bands.map(band => band[1]), bands.map(band => band[2])];
     return rows;
   };
   const moment = (at, length) => {
@@ -323,8 +332,7 @@
     const scale = values => factor === 1 ? values : values.map(value => value === null ? null : value * factor);
     const tables = sets.map(set => single ? [set[0], scale(set[1]), scale(set[3]), scale(set[2])] : [set[0], scale(set[2])]);
     const series = [{}], bands = [];
-    const learned = single && sets[0].learned;
-    if (learned) { tables.push([learned[0], scale(learned[1]), scale(learned[2])]); }
+    const usual = single && status?.learned?.find(row => row.ready && row.metric === name(...graph.series[0]));
     graph.series.forEach((_, place) => {
       const stroke = colour(`--g${place}`);
       if (single) {
@@ -333,7 +341,6 @@
       }
       series.push({ stroke, width: 1.5, points: { size: 4, show: (u, s, i0, i1) => i1 - i0 < 3 } });
     });
-    if (learned) { series.push({ stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } }); bands.push({ series: [5, 4], fill: colour("--learned") }); }
     const data = tables.length === 1 ? tables[0] : uPlot.join(tables);
     const lines = graph.series.map((_, place) => single ? 3 : place + 1);
     const newest = column => { for (let at = data[column].length - 1; at >= 0; at--) if (data[column][at] != null) return data[column][at]; return null; };
@@ -350,6 +357,14 @@
       scales: { x: { min: from, max: to }, y: { range: (u, low, high) => low == null ? [0, 1] : low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .005), high + (high - low) * .2 + high * .005] : [0, high > 0 ? high * 1.08 : 1] } },
       axes: [{ ...axis, size: 24, space: 64, values: (u, ticks) => ticks.map(at => moment(at, to - from)) }, { ...axis, size: 52, space: 34, ...(unit === "bytes" ? { incrs: POWERS } : {}), values: (u, ticks) => ticks.map(tick => short(tick, unit)) }],
       hooks: {
+        // What is usual at this time of the week, behind everything: it holds for now, so it stands in the newest tenth alone.
+        drawClear: [u => {
+          if (!usual) return;
+          const { left, top, width, height } = u.bbox, low = u.valToPos(usual.low * factor, "y", true), high = u.valToPos(usual.high * factor, "y", true);
+          const from = Math.max(top, Math.min(high, low)), to = Math.min(top + height, Math.max(high, low));
+          u.ctx.fillStyle = colour("--learned");
+          u.ctx.fillRect(left + width * .9, from, width * .1, Math.max(0, to - from));
+        }],
         setCursor: [u => legend(u.cursor.idx)],
         setSelect: [u => {
           if (u.select.width < 8) return;
@@ -361,6 +376,8 @@
     }, data, plot.box);
     plot.u.over.addEventListener("dblclick", () => choose(view.range));
     legend(null);
+    say(plot.usual, usual ? `usual now ${short(usual.low * factor, unit)} to ${short(usual.high * factor, unit)}` : "");
+    plot.usual.hidden = !usual;
     const words = graph.series.map((_, place) => { const all = data[lines[place]].filter(value => value != null); return `${graph.series[place][2] || graph.title}: newest ${short(newest(lines[place]), unit)}, least ${short(all.reduce((a, b) => Math.min(a, b), Infinity), unit)}, most ${short(all.reduce((a, b) => Math.max(a, b), -Infinity), unit)}`; });
     plot.box.setAttribute("aria-label", `${graph.title}. ${words.join("; ")}`);
     drawn++;
@@ -388,8 +405,8 @@
   };
   const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
   const figure = (place, graph, removable) => {
-    const plot = { graph, keys: graph.series.map((_, n) => make("span", { class: `key c${n}` })), box: make("div", { class: "plot", role: "img", "aria-label": graph.title }) };
-    const caption = make("figcaption", {}, make("b", {}, graph.title), ...plot.keys);
+    const plot = { graph, keys: graph.series.map((_, n) => make("span", { class: `key c${n}` })), usual: make("span", { class: "key l", hidden: true }), box: make("div", { class: "plot", role: "img", "aria-label": graph.title }) };
+    const caption = make("figcaption", {}, make("b", {}, graph.title), ...plot.keys, plot.usual);
     const whole = make("figure", {}, caption, plot.box);
     if (removable) caption.append(make("button", { "aria-label": `Remove ${graph.title}`, onclick: () => { whole.remove(); plots = plots.filter(other => other !== plot); } }, "×"));
     place.append(whole);
@@ -431,12 +448,12 @@
   };
 
   document.documentElement.classList.add("live");
-  ask(`/api/events?since=24h&last=500`).then(found => {
+  ask(`/api/events?since=24h&last=300`).then(found => {
     learnEvents(found.events);
     number = found.newest;
     // Where the journal begins later than a day ago, nothing is known before.
-    sinceEvents = found.events.length && (found.events.length >= 500 || found.events[0].number === 1) ? seconds(found.events[0].at) : 0;
-  }, () => {}).finally(() => look().finally(begin));
+    sinceEvents = found.events.length && (found.events.length >= 300 || found.events[0].number === 1) ? seconds(found.events[0].at) : 0;
+  }, () => {}).finally(() => look().finally(() => { begin(); foresee(); setInterval(() => document.hidden || foresee(), 300000); }));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) { look(); if (!view.from) redraw(); } });
   setInterval(age, 1000);
 })();

@@ -46,8 +46,8 @@ pub fn http(input: &[u8]) {
         page.clear();
         let known = pages::Known { snapshot, generation: 2, history: None, journal: None, now: board::NOW };
         let answer = pages::answer(&request, &known, page);
-        let (mut packed, mut whole) = (Page::new(Page::LIMIT), Page::new(Page::LIMIT));
-        http::send(&answer, &request, (page, &mut packed), &mut whole);
+        let mut whole = Page::new(Page::LIMIT);
+        http::send(&answer, &request, page, &mut whole);
         assert!(whole.bytes().starts_with(b"HTTP/1.1 "), "an answer without a status");
     });
 }
