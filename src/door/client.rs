@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::guests::Order;
 use super::http;
-use super::source::Answers;
+use super::source::{Answers, PAGE_KEPT};
 use super::stream::Stream;
 use crate::export::Page;
 use crate::export::munin::{self, Next, Session};
@@ -376,19 +376,26 @@ impl Client {
 
     /// Sends what stands on the page in one write; what the kernel does not take is kept.
     fn send(&mut self, page: &mut Page) -> io::Result<()> {
-        let mut bytes = page.bytes();
-        if self.waiting() == 0 && !bytes.is_empty() {
-            match self.stream.write(bytes) {
-                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    page.clear();
-                    return Err(error);
-                }
-            }
+        if self.waiting() > 0 || page.is_empty() {
+            self.pending.extend_from_slice(page.bytes());
+            page.clear();
+            return Ok(());
         }
-        self.pending.extend_from_slice(bytes);
-        page.clear();
+        let written = match self.stream.write(page.bytes()) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => {
+                page.clear();
+                return Err(error);
+            }
+        };
+        if page.len() - written > PAGE_KEPT {
+            // A long rest is not copied: the page becomes what waits.
+            (self.pending, self.sent) = (page.take(), written);
+        } else {
+            self.pending.extend_from_slice(page.bytes().get(written..).unwrap_or_default());
+            page.clear();
+        }
         Ok(())
     }
 

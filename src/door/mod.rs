@@ -68,8 +68,8 @@ pub struct DoorSpec {
     pub line: Option<UnixStream>,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, history, journal, both lines, the Unix socket, and one to refuse with.
-const RESERVE: usize = 10;
+/// Descriptors beside the listeners and slots: standard ones, epoll, board, history, journal, both lines, the Unix socket, and one to refuse with.
+const RESERVE: usize = 11;
 
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
 pub fn run(spec: DoorSpec) -> ! {
@@ -95,7 +95,7 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     if !drop::is_read_only(&spec.board)? {
         return Err(std::io::Error::other("the board was opened for writing"));
     }
-    let reader = Reader::map(&spec.board).map_err(std::io::Error::other)?;
+    let reader = Reader::of(spec.board).map_err(std::io::Error::other)?;
     for past in spec.history.iter().chain(&spec.journal) {
         if !drop::is_read_only(past)? {
             return Err(std::io::Error::other("the history or the journal was opened for writing"));
@@ -105,9 +105,8 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     let past = spec.history.iter().chain(&spec.journal).map(AsFd::as_fd);
     let lines = spec.line.iter().map(AsFd::as_fd).chain(spec.guest_line.iter().map(AsFd::as_fd));
     let listeners = listeners.chain(spec.munin_unix.iter().map(AsFd::as_fd));
-    drop::close_others(&listeners.chain(past).chain(lines).collect::<Vec<_>>())?;
-    // The mapping stays; its file was closed with the others.
-    std::mem::forget(spec.board);
+    let kept = listeners.chain(past).chain(lines).chain([reader.source()]);
+    drop::close_others(&kept.collect::<Vec<_>>())?;
     let files = SLOTS + guests::RUNS + spec.munin.len() + spec.http.len() + RESERVE;
     let bounds = drop::Bounds {
         name: c"watchd-door",

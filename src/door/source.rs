@@ -94,8 +94,6 @@ impl Answers {
         if generation != self.generation || generation == 0 {
             self.generation = 0;
             self.reader.read(&mut self.snapshot)?;
-            // The copy is all that is needed until there is a newer page.
-            self.reader.release();
             self.generation = generation;
             self.cycle = Duration::from_millis(self.snapshot.header.cycle_ms);
         }
@@ -157,7 +155,6 @@ impl Answers {
     pub fn rest(&mut self) {
         self.generation = 0;
         self.snapshot = Snapshot::default();
-        self.reader.release();
         self.body.shrink(0);
     }
 

@@ -161,6 +161,7 @@ impl Core {
         let cgroups = may_group.then(|| Cgroups::find(&places.state_dir)).flatten();
         // What services of another policy, or of a watchd that was killed, have left.
         cgroups.iter().for_each(Cgroups::clear);
+        memory::trim_text();
         let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), cgroups: cgroups.as_ref() };
         let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
         let mut core = Self {
@@ -227,9 +228,8 @@ impl Core {
         self.upgrade = Upgrade::No;
         // The child that read the config may have ended before its signal was caught.
         self.on_children();
-        // Each part of the start gives back its text before the next: the peak counts, not only what stays.
-        self.look();
         memory::trim_text();
+        self.look();
         self.finish_turn(true);
         self.greet();
         // What the start has left of the heap would be the door's as well.
@@ -393,6 +393,7 @@ impl Core {
         self.with_services(|services, turn| services.on_cycle(turn));
         self.measure_services();
         self.tell_weather();
+        self.give_back_text(true);
         // A turn that came late does not make the next one early.
         self.next_cycle = self.next_cycle.saturating_add(self.cycle);
         if self.next_cycle <= self.now.mono {
@@ -451,6 +452,13 @@ impl Core {
         self.next_cycle = self.next_cycle.min(self.now.mono + self.cycle);
     }
 
+    /// Gives back the text of one part of a cycle before the next: the peak counts, not only what stays.
+    fn give_back_text(&self, is_cycle: bool) {
+        if is_cycle && self.memory == Memory::Trim {
+            memory::trim_text();
+        }
+    }
+
     /// Judges, acts, publishes, and gives back what the turn needed.
     pub(super) fn finish_turn(&mut self, is_cycle: bool) {
         // What would begin now would be lost with this program.
@@ -464,13 +472,11 @@ impl Core {
                 self.judge(is_cycle);
                 self.start_upkeep();
             }
+            self.give_back_text(is_cycle);
             self.publish(is_cycle);
         }
         self.publisher.beat(self.now, clock::now());
-        if is_cycle && self.memory == Memory::Trim {
-            self.publisher.board().release();
-            memory::trim_text();
-        }
+        self.give_back_text(is_cycle);
         if self.stopping == Stopping::Waiting && self.services.is_quiet() {
             self.stopping = Stopping::Now;
         }

@@ -50,6 +50,12 @@ impl Page {
         self.overflown = false;
     }
 
+    /// Takes the bytes away and leaves an empty page.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.overflown = false;
+        std::mem::take(&mut self.bytes)
+    }
+
     /// Gives memory back when more than `keep` bytes are reserved.
     pub fn shrink(&mut self, keep: usize) {
         if self.bytes.capacity() > keep {

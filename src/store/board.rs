@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
@@ -29,7 +30,8 @@ pub(crate) const MAGIC: [u8; 8] = *b"watchd\x1a\n";
 /// How many of the newest events the board shows; the journal keeps more.
 pub const EVENTS: usize = 64;
 
-const HEADER: usize = 2048;
+/// The header alone is mapped; the sections behind it are read and written by calls.
+pub(crate) const HEADER: usize = 2048;
 /// Word of the header that holds the sequence number, and the one with the heartbeat.
 const SEQUENCE_WORD: usize = 2;
 const HEARTBEAT_WORD: usize = 3;
@@ -366,7 +368,7 @@ impl Board {
         let new = path.with_extension("new");
         let _ = std::fs::remove_file(&new);
         let file = crate::sys::files::create_new(&new)?;
-        let mapping = Mapping::create(&file, SECTIONS.end * 8)?;
+        let mapping = Mapping::create(&file, SECTIONS.end * 8, HEADER)?;
         std::fs::rename(&new, path)?;
         Ok(Self { file, mapping, sequence: 0 })
     }
@@ -378,7 +380,7 @@ impl Board {
         if file.metadata().ok()?.len() != u64::try_from(bytes).ok()? {
             return None;
         }
-        let mapping = Mapping::create(&file, bytes).ok()?;
+        let mapping = Mapping::create(&file, bytes, HEADER).ok()?;
         let sequence = self::sequence(mapping.words());
         (is_ours(mapping.words()) && sequence.is_multiple_of(2)).then_some(Self { file, mapping, sequence })
     }
@@ -388,11 +390,6 @@ impl Board {
         crate::sys::files::reopen_for_reading(&self.file)
     }
 
-    /// Gives back the pages until the next page is published.
-    pub fn release(&self) {
-        self.mapping.release();
-    }
-
     /// Says that the loop turns.
     pub fn beat(&self, mono_ms: u64) {
         if let Some(word) = self.mapping.words().get(HEARTBEAT_WORD) {
@@ -400,7 +397,8 @@ impl Board {
         }
     }
 
-    /// Shows a page. Sections longer than their capacity are cut; the tables that fill them are bounded the same way.
+    /// Shows a page. Sections longer than their capacity are cut; the tables that fill them are bounded the same way. A page that
+    /// cannot be written stays unfinished for its readers until the next one.
     pub fn publish(&mut self, page: &Page<'_>) {
         let mut header = *page.header;
         header.magic = MAGIC;
@@ -421,19 +419,28 @@ impl Board {
         let bytes = header.as_bytes();
         store(words, 0, bytes.get(..SEQUENCE_WORD * 8).unwrap_or_default());
         store(words, HEARTBEAT_WORD + 1, bytes.get((HEARTBEAT_WORD + 1) * 8..).unwrap_or_default());
-        let view = page.readings.view;
-        store(words, SECTIONS.rows, cut(view.rows, ROWS).as_bytes());
-        store(words, SECTIONS.rates, cut(page.readings.rates, ROWS).as_bytes());
-        store(words, SECTIONS.objects, cut(view.objects, OBJECTS).as_bytes());
-        store(words, SECTIONS.text, cut(view.text, TEXT));
-        store(words, SECTIONS.probes, cut(view.probes, PROBE_COUNT).as_bytes());
-        store(words, SECTIONS.services, cut(page.services, SERVICES).as_bytes());
-        store(words, SECTIONS.classes, cut(page.classes, CLASSES).as_bytes());
-        store(words, SECTIONS.promises, cut(page.promises, PROMISES).as_bytes());
-        store(words, SECTIONS.events, cut(page.events, EVENTS).as_bytes());
-        store(words, SECTIONS.learned, cut(page.learned, QUANTITIES).as_bytes());
+        if self.write_sections(page).is_err() {
+            return;
+        }
         self.sequence += 2;
-        sequence.store(self.sequence, Ordering::Release);
+        if let Some(sequence) = self.mapping.words().get(SEQUENCE_WORD) {
+            sequence.store(self.sequence, Ordering::Release);
+        }
+    }
+
+    fn write_sections(&self, page: &Page<'_>) -> io::Result<()> {
+        let write = |start: usize, bytes: &[u8]| self.file.write_all_at(bytes, start as u64 * 8);
+        let view = page.readings.view;
+        write(SECTIONS.rows, cut(view.rows, ROWS).as_bytes())?;
+        write(SECTIONS.rates, cut(page.readings.rates, ROWS).as_bytes())?;
+        write(SECTIONS.objects, cut(view.objects, OBJECTS).as_bytes())?;
+        write(SECTIONS.text, cut(view.text, TEXT))?;
+        write(SECTIONS.probes, cut(view.probes, PROBE_COUNT).as_bytes())?;
+        write(SECTIONS.services, cut(page.services, SERVICES).as_bytes())?;
+        write(SECTIONS.classes, cut(page.classes, CLASSES).as_bytes())?;
+        write(SECTIONS.promises, cut(page.promises, PROMISES).as_bytes())?;
+        write(SECTIONS.events, cut(page.events, EVENTS).as_bytes())?;
+        write(SECTIONS.learned, cut(page.learned, QUANTITIES).as_bytes())
     }
 }
 
@@ -486,7 +493,7 @@ impl std::error::Error for BoardError {}
 /// Whether these words are a board of this build.
 pub(crate) fn is_ours(words: &[AtomicU64]) -> bool {
     let word = |place: usize| words.get(place).map(|word| word.load(Ordering::Relaxed));
-    words.len() >= SECTIONS.end && word(0) == Some(u64::from_ne_bytes(MAGIC)) && word(1) == Some(LAYOUT_ID)
+    words.len() >= HEADER / 8 && word(0) == Some(u64::from_ne_bytes(MAGIC)) && word(1) == Some(LAYOUT_ID)
 }
 
 /// The sequence number; odd while the writer works.

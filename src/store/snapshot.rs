@@ -1,9 +1,11 @@
 //! The reader's side of the board: a private copy of one published page.
 //!
-//! A reader copies the words, looks at the sequence number before and after, and tries again when it moved. It never stores, never
+//! A reader copies the sections, looks at the sequence number before and after, and tries again when it moved. It never stores, never
 //! locks, and costs the daemon nothing. Buffers are kept between reads.
 
 use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -14,7 +16,7 @@ use watchd_probes::{Object, ProbeState, Row, View};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::board::{
-    self, BoardError, ClassRow, EVENTS, EventRow, Header, LAYOUT_ID, LearnedRow, MAGIC, PromiseRow, SECTIONS,
+    self, BoardError, ClassRow, EVENTS, EventRow, HEADER, Header, LAYOUT_ID, LearnedRow, MAGIC, PromiseRow, SECTIONS,
     ServiceRow,
 };
 use crate::model::{CLASSES, PROMISES, QUANTITIES, SERVICES};
@@ -28,7 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A board opened for reading.
 pub struct Reader {
-    mapping: Mapping,
+    file: File,
+    header: Mapping,
 }
 
 impl Reader {
@@ -37,35 +40,36 @@ impl Reader {
             std::io::ErrorKind::NotFound => BoardError::Absent,
             _ => BoardError::Io(error),
         })?;
-        Self::map(&file)
+        Self::of(file)
     }
 
-    /// Maps an already open board.
-    pub fn map(file: &File) -> Result<Self, BoardError> {
+    /// Reads from an already open board.
+    pub fn of(file: File) -> Result<Self, BoardError> {
         if file.metadata().map_err(BoardError::Io)?.len() != (SECTIONS.end * 8) as u64 {
             return Err(BoardError::Foreign);
         }
-        Ok(Self { mapping: Mapping::open(file).map_err(BoardError::Io)? })
+        let header = Mapping::open(&file, HEADER).map_err(BoardError::Io)?;
+        Ok(Self { file, header })
     }
 
-    /// Gives back the pages of the mapping, for a reader that will not look again soon.
-    pub fn release(&self) {
-        self.mapping.release();
+    /// What is read from, for a process that closes everything else.
+    pub fn source(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Changes with every published page.
     pub fn generation(&self) -> u64 {
-        board::sequence(self.mapping.words())
+        board::sequence(self.header.words())
     }
 
     /// Monotonic time of the daemon's last turn, which moves without a new page.
     pub fn heartbeat_ms(&self) -> u64 {
-        board::heartbeat(self.mapping.words())
+        board::heartbeat(self.header.words())
     }
 
     /// Copies the newest page.
     pub fn read(&self, snapshot: &mut Snapshot) -> Result<(), BoardError> {
-        let words = self.mapping.words();
+        let words = self.header.words();
         let start = clock::now().mono;
         loop {
             let before = board::sequence(words);
@@ -76,7 +80,7 @@ impl Reader {
                 if !board::is_ours(words) {
                     return Err(BoardError::Foreign);
                 }
-                snapshot.copy(words);
+                snapshot.copy(words, &self.file).map_err(BoardError::Io)?;
                 fence(Ordering::Acquire);
                 if board::sequence(words) == before {
                     return Ok(());
@@ -132,36 +136,35 @@ impl Snapshot {
         self.services.iter().find(|row| board::text(&row.id) == id)
     }
 
-    fn copy(&mut self, words: &[AtomicU64]) {
-        load(words, 0, self.header.as_mut_bytes());
+    fn copy(&mut self, words: &[AtomicU64], file: &File) -> io::Result<()> {
+        load(words, self.header.as_mut_bytes());
         let header = self.header;
-        section(words, SECTIONS.rows, &mut self.rows, header.rows, ROWS);
-        section(words, SECTIONS.rates, &mut self.rates, header.rows, ROWS);
-        section(words, SECTIONS.objects, &mut self.objects, header.objects, OBJECTS);
-        section(words, SECTIONS.text, &mut self.text, header.text, TEXT);
-        section(words, SECTIONS.probes, &mut self.probes, u32::try_from(PROBE_COUNT).unwrap_or(0), PROBE_COUNT);
-        section(words, SECTIONS.services, &mut self.services, header.services, SERVICES);
-        section(words, SECTIONS.classes, &mut self.classes, header.classes, CLASSES);
-        section(words, SECTIONS.promises, &mut self.promises, header.promises, PROMISES);
-        section(words, SECTIONS.events, &mut self.events, header.events, EVENTS);
-        section(words, SECTIONS.learned, &mut self.learned, header.learned, QUANTITIES);
+        section(file, SECTIONS.rows, &mut self.rows, header.rows, ROWS)?;
+        section(file, SECTIONS.rates, &mut self.rates, header.rows, ROWS)?;
+        section(file, SECTIONS.objects, &mut self.objects, header.objects, OBJECTS)?;
+        section(file, SECTIONS.text, &mut self.text, header.text, TEXT)?;
+        section(file, SECTIONS.probes, &mut self.probes, u32::try_from(PROBE_COUNT).unwrap_or(0), PROBE_COUNT)?;
+        section(file, SECTIONS.services, &mut self.services, header.services, SERVICES)?;
+        section(file, SECTIONS.classes, &mut self.classes, header.classes, CLASSES)?;
+        section(file, SECTIONS.promises, &mut self.promises, header.promises, PROMISES)?;
+        section(file, SECTIONS.events, &mut self.events, header.events, EVENTS)?;
+        section(file, SECTIONS.learned, &mut self.learned, header.learned, QUANTITIES)
     }
 }
 
 fn section<T: FromBytes + IntoBytes + FromZeros + Clone>(
-    words: &[AtomicU64],
+    file: &File,
     start: usize,
     rows: &mut Vec<T>,
     count: u32,
     capacity: usize,
-) {
+) -> io::Result<()> {
     rows.resize(usize::try_from(count).unwrap_or(0).min(capacity), T::new_zeroed());
-    load(words, start, rows.as_mut_slice().as_mut_bytes());
+    file.read_exact_at(rows.as_mut_slice().as_mut_bytes(), start as u64 * 8)
 }
 
-fn load(words: &[AtomicU64], start: usize, bytes: &mut [u8]) {
-    let Some(section) = words.get(start..) else { return };
-    for (word, chunk) in section.iter().zip(bytes.chunks_mut(8)) {
+fn load(words: &[AtomicU64], bytes: &mut [u8]) {
+    for (word, chunk) in words.iter().zip(bytes.chunks_mut(8)) {
         let value = word.load(Ordering::Relaxed).to_ne_bytes();
         for (slot, byte) in chunk.iter_mut().zip(value) {
             *slot = byte;

@@ -1,4 +1,5 @@
-//! A file mapped shared, seen as atomic words: what one process stores, another loads, and no load is ever torn within a word.
+//! The beginning of a file mapped shared, seen as atomic words: what one process stores, another loads, and no load is ever torn
+//! within a word. What follows it is read and written by calls, so that it never counts as anybody's resident memory.
 //!
 //! Space is reserved before the first store: a full tmpfs refuses here and never becomes a SIGBUS later.
 
@@ -10,16 +11,16 @@ use std::sync::atomic::AtomicU64;
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
-/// A shared mapping of a whole file.
+/// A shared mapping of the beginning of a file.
 pub struct Mapping {
     start: NonNull<AtomicU64>,
     words: usize,
 }
 
 impl Mapping {
-    /// Maps a new file for writing and reserves `bytes` (a multiple of 8) for it.
-    pub fn create(file: &File, bytes: usize) -> io::Result<Self> {
-        let length = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+    /// Reserves `whole` bytes for a new file and maps the first `bytes` of it (a multiple of 8) for writing.
+    pub fn create(file: &File, whole: usize, bytes: usize) -> io::Result<Self> {
+        let length = i64::try_from(whole).map_err(|_| io::ErrorKind::InvalidInput)?;
         nix::fcntl::posix_fallocate(file, 0, length)?;
         let mapping = Self::map(file, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
         // There is one writer: a forked child must not have the pages, least of all one that faces the network.
@@ -28,9 +29,8 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Maps an existing file for reading, as long as it is now.
-    pub fn open(file: &File) -> io::Result<Self> {
-        let bytes = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    /// Maps the first `bytes` of an existing file for reading; it must have them.
+    pub fn open(file: &File, bytes: usize) -> io::Result<Self> {
         Self::map(file, bytes, ProtFlags::PROT_READ)
     }
 
@@ -41,21 +41,11 @@ impl Mapping {
         Ok(Self { start: start.cast(), words: length.get() / 8 })
     }
 
-    /// The words of the file. Storing into a mapping made by `open` is a fault of the caller that the processor stops.
+    /// The mapped words. Storing into a mapping made by `open` is a fault of the caller that the processor stops.
     pub fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is page-aligned, `words` × 8 bytes long and lives as long as self. Other processes may
         // store at the same time: that is what atomic words are for. The file is never made shorter by the writer.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
-    }
-}
-
-impl Mapping {
-    /// Gives back the pages; the next touch brings them again from the file, with what others have stored meanwhile.
-    pub fn release(&self) {
-        // SAFETY: a shared mapping of a file: nothing is lost by dropping our view of it.
-        let _ = unsafe {
-            nix::sys::mman::madvise(self.start.cast(), self.words * 8, nix::sys::mman::MmapAdvise::MADV_DONTNEED)
-        };
     }
 }
 

@@ -51,7 +51,7 @@ pub fn hostile(input: &[u8]) {
     let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).expect("it opens");
     file.write_all_at(&bytes, 0).expect("it can be written");
     let mut snapshot = Snapshot::default();
-    let Ok(reader) = Reader::map(&file) else { return };
+    let Ok(reader) = Reader::of(file) else { return };
     if reader.read(&mut snapshot).is_err() {
         return;
     }
