@@ -24,8 +24,8 @@ const DOOR_DESCRIPTORS: usize = 300;
 /// A huge page is 2 MiB and has to lie in one mapping. Where none fits, the text can never become one that is not given back.
 const MAPPING_LIMIT: u64 = 2 << 20;
 /// Everything of the file that is mapped. Raise it only for something that is worth its size.
-/// The page for people, with its chart library, is 36 KB of it.
-const IMAGE_LIMIT: u64 = 2_900_000;
+/// The page for people, with its chart library, is 36 KB of it, and the promises about files brought regular expressions and SHA-256.
+const IMAGE_LIMIT: u64 = 3_600_000;
 
 fn is_the_shipped_program() -> bool {
     let is = is_release();
@@ -49,6 +49,10 @@ fn fifty_services_and_everything_on_stay_below_three_megabytes() {
     }
     until("an answer", || (net::get(http, "/healthz").0 == 200).then_some(()));
     let mut faults = over(&daemon, "at start");
+    for pid in look::family(daemon.pid()) {
+        let largest = largest_of_program(pid).expect("the program is mapped");
+        assert!(largest < MAPPING_LIMIT, "process {pid} has a mapping of {largest} bytes of {MAPPING_LIMIT}");
+    }
 
     daemon.wait_for("a thousand cycles", |snapshot| (snapshot.header.cycles > CYCLES).then_some(()));
     faults.extend(over(&daemon, "after 1,000 cycles"));
@@ -126,15 +130,24 @@ fn over(daemon: &Daemon<'_>, when: &str) -> Vec<String> {
     over
 }
 
+/// The largest of the mappings that a process has of its program, as the kernel lists them: `start-end perms offset dev inode path`.
+fn largest_of_program(pid: i32) -> Option<u64> {
+    let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let sizes = maps.lines().filter(|line| line.ends_with(program.to_string_lossy().as_ref())).filter_map(|line| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
+    });
+    sizes.max()
+}
+
 #[test]
-fn no_huge_page_fits_into_the_program() {
+fn the_program_has_the_size_it_may_have() {
     if !is_the_shipped_program() {
         return;
     }
-    let segments = segments(&binary()).expect("the binary is an ELF file");
-    let (image, largest) = (segments.iter().sum::<u64>(), segments.iter().max().copied().unwrap_or(0));
-    eprintln!("loaded image: {image} bytes, the largest mapping {largest}");
-    assert!(largest < MAPPING_LIMIT, "a mapping has {largest} bytes of {MAPPING_LIMIT}");
+    let image: u64 = segments(&binary()).expect("the binary is an ELF file").iter().sum();
+    eprintln!("loaded image: {image} bytes");
     assert!(image < IMAGE_LIMIT, "the loaded image has {image} bytes of {IMAGE_LIMIT}");
 }
 
