@@ -174,6 +174,7 @@ const PROCESSES: &[Bad] = &[
     ("[process.web]\nrun = [\"/a\"]\nsettle = \"2h\"", "3:10: process.web.settle", "out of range"),
     ("[process.web]\nrun = [\"/a\"]\ntimeout = \"1ms\"", "3:11: process.web.timeout", "out of range"),
     ("[process.web]\nrun = [\"/a\"]\non-exit = \"restart\"", "3:11: process.web.on-exit", "\"leave\" or \"stop\""),
+    ("[process.web]\nrun = [\"/a\"]\non-remove = \"kill\"", "3:13: process.web.on-remove", "\"leave\" or \"stop\""),
     ("[process.web]\nrun = [\"/a\"]\nmode = \"dry\"", "3:8: process.web.mode", "\"fix\", \"warn\" or \"off\""),
     ("[process.web]\nrun = [\"/a\"]\nneeds = [\"db\"]", "3:9: process.web.needs", "no process `db`; valid are web"),
     (

@@ -360,3 +360,85 @@ fn a_stop_ends_all_that_is_in_the_group_of_the_child_and_nothing_else() {
     assert!(cgroups.remove("child"), "the group is gone when nobody is in it");
     cgroups.clear();
 }
+
+/// Three services that need each other in a line; each takes longer to end than the one it needs, and writes down its end.
+fn line_of_three(world: &World) -> Vec<ServiceSpec> {
+    let log = world.place.path("ends");
+    let member = |id: &str, nap: &str, needs: &[&str]| {
+        let end = format!("sleep {nap}; echo {id} >> {}; exit 0", log.display());
+        let line = format!("trap '{end}' TERM; while :; do sleep 1000 & wait; done");
+        ServiceSpec {
+            signals: vec![StopStep::Signal(15), StopStep::Wait(ms(20_000)), StopStep::Signal(9)],
+            care: Care { needs: needs.iter().map(|id| (*id).to_owned()).collect(), ..Care::default() },
+            ..spec(id, Form::Run(shell(&line)))
+        }
+    };
+    vec![member("store", "0", &[]), member("app", "0.1", &["store"]), member("web", "0.2", &["app"])]
+}
+
+fn ends(world: &World) -> String {
+    std::fs::read_to_string(world.place.path("ends")).unwrap_or_default()
+}
+
+#[test]
+fn what_ends_with_watchd_ends_in_the_reverse_order_of_its_needs() {
+    let mut world = World::new("leaving");
+    let mut specs = line_of_three(&world);
+    for spec in &mut specs {
+        spec.on_exit = OnExit::Stop;
+    }
+    world.begin(specs);
+    world.until_state("web", ServiceState::Ready);
+    world.act(|services, turn| services.shutdown(turn));
+    assert_eq!(state_of(world.services.as_ref().expect("it has begun"), "store"), ServiceState::Ready);
+    world.until("all has ended", Services::is_quiet);
+    assert_eq!(ends(&world), "web\napp\nstore\n");
+}
+
+#[test]
+fn what_goes_on_after_watchd_is_not_waited_for_and_an_order_meanwhile_changes_nothing() {
+    let mut world = World::new("mixed");
+    let mut specs = line_of_three(&world);
+    specs[0].on_exit = OnExit::Stop;
+    specs[1].on_exit = OnExit::Stop;
+    world.begin(specs);
+    world.until_state("web", ServiceState::Ready);
+    let web = world.pid("web");
+    world.act(|services, turn| services.shutdown(turn));
+    for id in ["store", "app"] {
+        world.order(Verb::Start, id);
+    }
+    world.until("the two have ended", Services::is_quiet);
+    assert_eq!((ends(&world).as_str(), world.pid("web")), ("app\nstore\n", web));
+    world.stop(&["web"]);
+}
+
+#[test]
+fn what_ends_with_its_place_in_the_policy_ends_in_order_and_comes_back_with_it() {
+    let mut world = World::new("removed");
+    let mut specs = line_of_three(&world);
+    for spec in &mut specs {
+        spec.care.ends_with_policy = true;
+    }
+    let policy = |specs: &[ServiceSpec]| specs.iter().map(|spec| (spec.clone(), true)).collect::<Vec<_>>();
+    world.begin(specs.clone());
+    world.until_state("web", ServiceState::Ready);
+    let old = ["store", "app", "web"].map(|id| world.pid(id));
+    let place = world.place.path("ends");
+    let ended = || std::fs::read_to_string(&place).unwrap_or_default().lines().count();
+    world.act(|services, turn| services.apply(Vec::new(), turn));
+    assert!(world.services.as_ref().is_some_and(Services::is_empty), "nobody is told of what leaves");
+    world.until("all has ended", |_| ended() == 3);
+    assert_eq!(ends(&world), "web\napp\nstore\n");
+
+    // Taken back while it ends, it is started once more when it has ended.
+    world.act(|services, turn| services.apply(policy(&specs), turn));
+    world.until_state("web", ServiceState::Ready);
+    let again = ["store", "app", "web"].map(|id| world.pid(id));
+    assert!(old.iter().zip(&again).all(|(old, new)| old != new), "{old:?} {again:?}");
+    world.act(|services, turn| services.apply(Vec::new(), turn));
+    world.act(|services, turn| services.apply(policy(&specs), turn));
+    world.until("the last is back", |services| ended() == 4 && state_of(services, "web") == ServiceState::Ready);
+    assert_eq!([world.pid("store"), world.pid("app")], again[..2], "those whose turn had not come go on");
+    world.stop(&["web", "app", "store"]);
+}

@@ -203,6 +203,25 @@ fn on_exit_stop_takes_the_services_along() {
     assert_eq!(left_in_run(&home), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn what_leaves_the_policy_goes_on_unless_on_remove_says_stop() {
+    let rest = "[watchd]\ncycle = \"1s\"\n[process.own0]\nrun = [\"@/stamp\", \"@/own0\"]\n";
+    for (name, more, goes_on) in [("kept", "", true), ("removed", "on-remove = \"stop\"", false)] {
+        let home = home_of_seven(name, more);
+        let mut daemon = home.start();
+        let pids = all_ready(&home, &mut daemon);
+        home.configure(rest);
+        daemon.wait_for("the smaller policy", |snapshot| (snapshot.services.len() == 1).then_some(()));
+        for (id, pid) in all().into_iter().zip(pids) {
+            if id == "own0" || goes_on {
+                assert_eq!(copies(&home, id), [pid], "{id} goes on");
+            } else {
+                until("the end of the service", || copies(&home, id).is_empty().then_some(()));
+            }
+        }
+    }
+}
+
 /// What is in the run directory, which may be gone as a whole.
 fn left_in_run(home: &Home) -> Vec<PathBuf> {
     let entries = fs::read_dir(home.run_dir()).into_iter().flatten();

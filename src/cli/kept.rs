@@ -120,7 +120,8 @@ fn ending(spec: &ServiceSpec) -> String {
         OnExit::Leave => "goes on when watchd ends",
         OnExit::Stop => "ends with watchd",
     };
-    format!("It is stopped {how}, and {on_exit}.\n")
+    let on_remove = if spec.care.ends_with_policy { " It ends as well when its table is taken out." } else { "" };
+    format!("It is stopped {how}, and {on_exit}.{on_remove}\n")
 }
 
 fn named(signal: i32) -> String {

@@ -113,6 +113,8 @@ section! {
         backoff: (Duration, Duration) = "backoff",
         settle: Duration = "settle",
         on_exit: OnExit = "on-exit",
+        /// What becomes of it when its table is taken out while watchd runs.
+        on_remove: OnExit = "on-remove",
         /// Where what `run` writes goes.
         output: setting::Sink = "output",
         /// What has to pass before it counts as ready.

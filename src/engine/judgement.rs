@@ -8,7 +8,7 @@ use super::shadow::Shadow;
 use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, TextId, Work};
 use crate::classes::{Calendar, Classes, Scene, Table};
 use crate::config::Mode;
-use crate::model::{Ending, EventKind, Outcome, ServiceFact, ServiceSpec, ServiceState};
+use crate::model::{Ending, EventKind, OnExit, Outcome, ServiceFact, ServiceSpec, ServiceState};
 use crate::sys::clock::Civil;
 
 /// What is true, what was promised, and what has to be done about it.
@@ -24,14 +24,19 @@ pub struct Judgement {
     restarts: Vec<u32>,
 }
 
-/// The services with whether each may be started before anything was judged: not when its promise has a condition.
+/// The services with whether each may be started before anything was judged: not when its promise has a condition. What is
+/// only looked at ends neither with us nor with its place in the policy.
 pub fn with_conditions(services: Vec<ServiceSpec>, promises: &[Promise]) -> Vec<(ServiceSpec, bool)> {
-    let is_free = |place: usize| {
+    let taken = |(place, mut spec): (usize, ServiceSpec)| {
         let of_it =
             |promise: &&Promise| matches!(promise.work, Work::Process(service) if usize::from(service) == place);
-        promises.iter().find(of_it).is_none_or(|promise| promise.guard.is_none() && promise.mode == Mode::Fix)
+        let promise = promises.iter().find(of_it);
+        if promise.is_some_and(|promise| promise.mode != Mode::Fix) {
+            (spec.on_exit, spec.care.ends_with_policy) = (OnExit::Leave, false);
+        }
+        (spec, promise.is_none_or(|promise| promise.guard.is_none() && promise.mode == Mode::Fix))
     };
-    services.into_iter().enumerate().map(|(place, spec)| (spec, is_free(place))).collect()
+    services.into_iter().enumerate().map(taken).collect()
 }
 
 impl Judgement {
@@ -222,5 +227,29 @@ pub(super) fn calendar(civil: Civil) -> Calendar {
         weekday: civil.weekday,
         hour: civil.hour,
         minute: civil.minute,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watchd_probes::inventory::Inventory;
+
+    use super::super::policy::load_text;
+    use super::*;
+
+    #[test]
+    fn what_is_only_looked_at_ends_neither_with_us_nor_with_its_place_in_the_policy() {
+        for (mode, starts, ends) in [("fix", true, true), ("warn", false, false), ("off", false, false)] {
+            let text = format!(
+                "[process.web]\nrun = [\"/bin/x\"]\non-exit = \"stop\"\non-remove = \"stop\"\nmode = \"{mode}\"\n"
+            );
+            let (policy, _) = load_text("t", &text, &Inventory::default()).expect("a good policy");
+            let taken = with_conditions(policy.services, &policy.promises);
+            let found: Vec<_> = taken
+                .iter()
+                .map(|(spec, free)| (*free, spec.on_exit == OnExit::Stop, spec.care.ends_with_policy))
+                .collect();
+            assert_eq!(found, [(starts, ends, ends)], "{mode}");
+        }
     }
 }

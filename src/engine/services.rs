@@ -10,6 +10,7 @@ mod group;
 mod look;
 mod measures;
 mod notices;
+mod parting;
 mod work;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use crate::model::{Ending, EventKind, Identity, Now, Record, SERVICES, ServiceSpec, ServiceState};
+use crate::model::{Ending, EventKind, Identity, Now, Record, ServiceSpec, ServiceState};
 use crate::store::ledger::{Blob, Ledger, Recalled};
 use crate::supervisor::{Event, Text, Verb, text};
 
@@ -118,6 +119,8 @@ pub struct Services<G, B = File> {
     /// when the ledger could not take it.
     left: Vec<(String, Record)>,
     seed: u64,
+    /// watchd is going to end.
+    is_ending: bool,
 }
 
 impl<G, B: Blob> Services<G, B> {
@@ -138,6 +141,7 @@ impl<G, B: Blob> Services<G, B> {
             books: Books { ledger, failing, generation: 0, asked: Vec::new(), wanted: Vec::new() },
             left: Vec::new(),
             seed,
+            is_ending: false,
         };
         services.entries.reserve_exact(specs.len());
         for (spec, guard) in specs {
@@ -166,29 +170,20 @@ impl<G, B: Blob> Services<G, B> {
             entry.written = None;
         }
         entry.guard = guard;
+        if self.is_ending {
+            entry.drive(Event::Leave, &mut self.books, turn);
+        }
         entry.adopt(&mut self.books, turn);
         self.entries.push(entry);
     }
 
-    /// Takes up another policy. What did not change is not touched; what left is left running and remembered; what
-    /// changed keeps its process. The conditions are those of new services; the others' stand until `guard` says more.
+    /// Takes up another policy. What did not change is not touched; what left is remembered, and left running unless it
+    /// was to end with its place; what changed keeps its process. The conditions are those of new services; the others'
+    /// stand until `guard` says more.
     pub fn apply<H: Hands<Grip = G>>(&mut self, specs: Vec<(ServiceSpec, bool)>, turn: &mut Turn<'_, H>) {
-        let mut old = std::mem::take(&mut self.entries);
         // The gone first, so that their places and rows are free for the new.
-        old.retain_mut(|entry| {
-            let stays = specs.iter().any(|(spec, _)| spec.id == entry.spec.id);
-            if !stays {
-                self.left.truncate(SERVICES - 1);
-                self.left.insert(0, (entry.spec.id.clone(), entry.record(turn.now)));
-                entry.let_go(turn);
-                if let Some(ledger) = &mut self.books.ledger {
-                    ledger.release(&entry.spec.id);
-                }
-            }
-            stays
-        });
+        self.part_from(|id| specs.iter().any(|(spec, _)| spec.id == id), turn);
         let ids: Vec<String> = specs.iter().map(|(spec, _)| spec.id.clone()).collect();
-        self.entries = old;
         for (spec, guard) in specs {
             match self.entries.iter_mut().find(|entry| entry.spec.id == spec.id) {
                 Some(entry) if entry.spec == spec => {}
@@ -199,8 +194,10 @@ impl<G, B: Blob> Services<G, B> {
                 None => self.begin(spec, guard, turn),
             }
         }
-        self.entries.sort_by_key(|entry| ids.iter().position(|id| *id == entry.spec.id));
+        // Those that are still ending come last: nobody counts them.
+        self.entries.sort_by_key(|entry| ids.iter().position(|id| *id == entry.spec.id).unwrap_or(usize::MAX));
         self.relink(turn);
+        self.depart("stopped, since it has left the policy", turn);
     }
 
     /// A process that is waited for has ended.
@@ -263,13 +260,13 @@ impl<G, B: Blob> Services<G, B> {
         if let Some(tag) = name.strip_prefix('@') {
             return self.control_all(verb, tag, turn);
         }
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == name) else {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == name && !entry.is_removed) else {
             return Err(Refusal::NoSuchName(name.to_owned()));
         };
         if matches!(verb, Verb::Start | Verb::Restart) && !entry.spec.can_start() {
             return Err(Refusal::NoStart(name.to_owned()));
         }
-        self.orders.retain(|waiting| waiting.id != name);
+        self.orders.retain(|waiting| !waiting.is_order() || waiting.id != name);
         entry.drive(Event::Control(verb), &mut self.books, turn);
         self.bind(turn);
         let Some(fact) = self.facts(turn.now).find(|fact| fact.id == name) else {
@@ -287,29 +284,19 @@ impl<G, B: Blob> Services<G, B> {
         }
     }
 
-    /// watchd is going to end: begins to stop what shall end with it.
-    pub fn shutdown<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
-        // From now on nobody is stopped for another's sake.
-        self.links = Links::default();
-        self.orders = Vec::new();
-        for entry in &mut self.entries {
-            entry.drive(Event::Leave, &mut self.books, turn);
-        }
-    }
-
-    /// Nothing that `shutdown` began is still under way.
-    pub fn is_quiet(&self) -> bool {
-        self.entries.iter().all(|entry| entry.machine.is_quiet(&entry.spec))
-    }
-
     /// How they all are, in the order of the policy.
     pub fn facts(&self, now: Now) -> impl Iterator<Item = Fact<'_>> {
-        self.entries.iter().map(move |entry| entry.fact(now))
+        self.listed().map(move |entry| entry.fact(now))
     }
 
     /// What the policy says about each.
     pub fn specs(&self) -> impl Iterator<Item = &ServiceSpec> + Clone {
-        self.entries.iter().map(|entry| &entry.spec)
+        self.listed().map(|entry| &entry.spec)
+    }
+
+    /// Those that are in the policy.
+    fn listed(&self) -> impl Iterator<Item = &Entry<G>> + Clone {
+        self.entries.iter().filter(|entry| !entry.is_removed)
     }
 
     /// Whether what has to be remembered can be written.

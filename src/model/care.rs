@@ -27,6 +27,8 @@ pub struct Care {
     pub tags: Vec<String>,
     /// How long it is left alone at least once its budget of starts is spent.
     pub cooldown: Duration,
+    /// It is stopped when it leaves the policy of a watchd that runs.
+    pub ends_with_policy: bool,
 }
 
 impl Care {

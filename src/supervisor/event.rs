@@ -86,8 +86,12 @@ pub enum Event {
         identity: Identity,
         born: Duration,
     },
-    /// watchd is going to end.
+    /// It is not started any more: it has left the policy, or watchd is going to end.
     Leave,
+    /// It is in the policy again, and may be started.
+    Return,
+    /// What runs of it has to end now, for this reason.
+    Depart(&'static str),
 }
 
 /// Whom a signal goes to.

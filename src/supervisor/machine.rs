@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Ailment, Errand, EventKind, Form, Identity, OnExit, ServiceSpec, ServiceState, Wish};
+use crate::model::{Ailment, Errand, EventKind, Form, Identity, ServiceSpec, ServiceState, Wish};
 
 use super::budget::Budget;
 use super::excess::Excess;
@@ -199,7 +199,12 @@ impl Machine {
             Event::Measured(figures) => self.on_measured(&figures, &mut turn),
             Event::Told(word) => self.on_told(word, &mut turn),
             Event::Moved { identity, born } => self.on_moved(identity, born, &mut turn),
-            Event::Leave => self.on_leave(&mut turn),
+            Event::Leave => self.leaving = true,
+            Event::Return => {
+                self.leaving = false;
+                self.pursue(&mut turn);
+            }
+            Event::Depart(why) => self.on_depart(why, &mut turn),
         }
         if self.state(spec) != before {
             self.since = now;
@@ -361,10 +366,10 @@ impl Machine {
         self.halting
     }
 
-    /// Nothing that a clean end of watchd has to wait for is under way.
-    pub fn is_quiet(&self, spec: &ServiceSpec) -> bool {
+    /// Nothing of it is under way that somebody who waits for its end could wait for.
+    pub fn is_over(&self) -> bool {
         // What SIGKILL did not end is waited for no longer: only the kernel can end it.
         let is_deaf = matches!(self.phase, Phase::Signalling { next: Duration::MAX, .. });
-        spec.on_exit == OnExit::Leave || is_deaf || matches!(self.phase, Phase::Down { .. } | Phase::Unsure { .. })
+        is_deaf || matches!(self.phase, Phase::Down { .. } | Phase::Unsure { .. })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{EventKind, OnExit, Wish};
+use crate::model::{EventKind, Wish};
 
 use super::budget::Budget;
 use super::machine::{Machine, Phase, Turn};
@@ -125,12 +125,11 @@ impl Machine {
         }
     }
 
-    /// watchd ends: what has to end with it is ended; the wish stays, so that it comes back with watchd.
-    pub(super) fn on_leave(&mut self, turn: &mut Turn<'_>) {
-        self.leaving = true;
-        if turn.spec.on_exit == OnExit::Stop && !matches!(self.phase, Phase::Down { .. }) {
+    /// The wish stays, so that it comes back with watchd or with its place in the policy.
+    pub(super) fn on_depart(&mut self, why: &str, turn: &mut Turn<'_>) {
+        if !matches!(self.phase, Phase::Down { .. }) {
             self.ailment = None;
-            self.wind_down(&text(format_args!("stopped with watchd")), turn);
+            self.wind_down(&text(format_args!("{why}")), turn);
         }
     }
 }

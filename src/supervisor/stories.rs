@@ -482,16 +482,25 @@ fn a_child_that_forks_away_is_told_what_run_needs() {
 }
 
 #[test]
-fn a_clean_end_stops_what_shall_end_with_it_and_keeps_the_wish() {
-    let mut story = Story::ready(ServiceSpec { on_exit: OnExit::Stop, ..child() });
-    assert!(matches!(story.step(Event::Leave)[..], [Action::Signal { signal: 15, .. }]));
-    assert!(!story.machine.is_quiet(&story.spec));
-    assert_eq!(story.die(), []);
-    assert!(story.machine.is_quiet(&story.spec));
+fn what_departs_is_stopped_and_keeps_the_wish() {
+    let mut story = Story::ready(child());
+    assert_eq!(story.step(Event::Leave), []);
+    assert!(matches!(story.step(Event::Depart("stopped with watchd"))[..], [Action::Signal { signal: 15, .. }]));
+    assert!(!story.machine.is_over());
+    assert!(!story.die().contains(&Action::Spawn));
+    assert!(story.machine.is_over());
     assert_eq!(story.machine.wish(), crate::model::Wish::Up);
-    let mut left = Story::ready(child());
-    assert_eq!(left.step(Event::Leave), []);
-    assert!(left.machine.is_quiet(&left.spec));
+    assert!(story.step(Event::Return).contains(&Action::Spawn), "it comes back with its place in the policy");
+}
+
+#[test]
+fn what_leaves_without_departing_goes_on_and_is_not_started_again() {
+    let mut story = Story::ready(child());
+    assert_eq!(story.step(Event::Leave), []);
+    assert!(story.machine.identity().is_some());
+    assert!(!story.die().contains(&Action::Spawn));
+    story.now += ms(600_000);
+    assert!(!story.step(Event::Tick).contains(&Action::Spawn));
 }
 
 #[test]

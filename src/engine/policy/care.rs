@@ -6,7 +6,7 @@ use super::assemble::Maker;
 use super::existence;
 use super::services::launch;
 use crate::config::{Aim, At, Check, Count, Document, HeaderLine, Id, Named, Place, Process, Ready, Statuses, nearest};
-use crate::model::{self, Care, Http, Readiness, ServiceSpec, Target};
+use crate::model::{self, Care, Http, OnExit, Readiness, ServiceSpec, Target};
 
 const MILLI: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -47,6 +47,7 @@ impl Maker {
             needs: words(&section.needs),
             after: words(&section.after),
             tags: words(&section.tags),
+            ends_with_policy: section.on_remove.as_ref().is_some_and(|at| at.value == OnExit::Stop),
             cooldown: section.common.cooldown.as_ref().map_or(Duration::ZERO, |at| at.value),
         }
     }

@@ -23,7 +23,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    fn new<G>(entries: &[Entry<G>]) -> Self {
+    pub fn new<G>(entries: &[Entry<G>]) -> Self {
         let pairs = |names: fn(&ServiceSpec) -> &[String]| {
             let mut pairs = Vec::new();
             for (place, entry) in entries.iter().enumerate() {
@@ -125,15 +125,21 @@ impl<G, B: Blob> Services<G, B> {
 
     /// Tells each service what the others mean for it, and what was ordered once its turn has come.
     pub(super) fn bind<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
-        self.tell_bonds(turn);
-        while self.follow_order(turn) {
+        loop {
             self.tell_bonds(turn);
+            while self.follow_order(turn) {
+                self.tell_bonds(turn);
+            }
+            if !self.dismiss(turn) {
+                return;
+            }
         }
     }
 
     /// Tells each service what the others mean for it, until that changes nothing more.
     fn tell_bonds<H: Hands<Grip = G>>(&mut self, turn: &mut Turn<'_, H>) {
-        if self.links.needs.is_empty() && self.links.after.is_empty() {
+        // At the end nobody is stopped for another's sake.
+        if self.is_ending || self.links.needs.is_empty() && self.links.after.is_empty() {
             return;
         }
         // What one of them does can reach each of the others once.

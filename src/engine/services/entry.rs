@@ -31,6 +31,10 @@ pub(super) struct Entry<G> {
     pub machine: Machine,
     pub place: u16,
     pub guard: bool,
+    /// It is no longer in the policy, and is kept until it has ended.
+    pub is_removed: bool,
+    /// It has to end, in its turn.
+    pub departs: bool,
     pub daemon: Option<Held<G>>,
     pub command: Option<Held<G>>,
     /// One that has ended while nobody could say how yet.
@@ -61,6 +65,8 @@ impl<G> Entry<G> {
             machine,
             place,
             guard: true,
+            is_removed: false,
+            departs: false,
             daemon: None,
             command: None,
             riddle: None,

@@ -2,7 +2,8 @@
 //!
 //! What is needed is started, restarted, paused and resumed before what needs it, and stopped after it. Two orders wait for the
 //! world: a stop until those that need the service are down, a restart until those it needs serve again. What still waits when
-//! watchd ends is forgotten: a service then goes on as it was.
+//! watchd ends is forgotten: a service then goes on as it was. What has to end with watchd or with its place in the policy is
+//! ended in the order of a stop.
 
 use crate::model::{EventKind, ServiceState};
 use crate::store::ledger::Blob;
@@ -14,7 +15,21 @@ use super::{Refusal, Services, Turn};
 /// An order whose turn has not come.
 pub(super) struct Waiting {
     pub id: String,
-    verb: Verb,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Order(Verb),
+    /// Its end, for this reason.
+    Depart(&'static str),
+}
+
+impl Waiting {
+    /// What somebody asked for, which the next thing that is asked for replaces.
+    pub fn is_order(&self) -> bool {
+        matches!(self.what, What::Order(_))
+    }
 }
 
 /// What becomes of an order now.
@@ -36,7 +51,9 @@ impl<G, B: Blob> Services<G, B> {
         let starts = matches!(verb, Verb::Start | Verb::Restart);
         let is_meant = |place: &usize| {
             self.entries.get(*place).is_some_and(|entry| {
-                entry.spec.care.tags.iter().any(|own| own == tag) && (!starts || entry.spec.can_start())
+                !entry.is_removed
+                    && entry.spec.care.tags.iter().any(|own| own == tag)
+                    && (!starts || entry.spec.can_start())
             })
         };
         let members: Vec<usize> = (0..self.entries.len()).filter(is_meant).collect();
@@ -50,10 +67,21 @@ impl<G, B: Blob> Services<G, B> {
         let ids: Vec<String> =
             order.iter().filter_map(|place| Some(self.entries.get(*place)?.spec.id.clone())).collect();
         let said = text(format_args!("told in this order: {}", ids.join(", ")));
-        self.orders.retain(|waiting| !ids.contains(&waiting.id));
-        self.orders.extend(ids.into_iter().map(|id| Waiting { id, verb }));
+        self.orders.retain(|waiting| !waiting.is_order() || !ids.contains(&waiting.id));
+        self.orders.extend(ids.into_iter().map(|id| Waiting { id, what: What::Order(verb) }));
         self.bind(turn);
         Ok(said)
+    }
+
+    /// Those that depart are ended, each after those that depend on it.
+    pub(super) fn depart<H: Hands<Grip = G>>(&mut self, why: &'static str, turn: &mut Turn<'_, H>) {
+        for entry in self.entries.iter().filter(|entry| entry.departs) {
+            let is_known = |waiting: &Waiting| !waiting.is_order() && waiting.id == entry.spec.id;
+            if !self.orders.iter().any(is_known) {
+                self.orders.push(Waiting { id: entry.spec.id.clone(), what: What::Depart(why) });
+            }
+        }
+        self.bind(turn);
     }
 
     /// These places with each behind those that it names, else in the order of the policy. The policy has no circles.
@@ -89,7 +117,7 @@ impl<G, B: Blob> Services<G, B> {
             fate => Some((at, fate)),
         });
         let Some((at, fate)) = decided else { return false };
-        let Waiting { id, verb } = self.orders.remove(at);
+        let Waiting { id, what } = self.orders.remove(at);
         if self.orders.is_empty() {
             self.orders = Vec::new();
         }
@@ -97,7 +125,11 @@ impl<G, B: Blob> Services<G, B> {
             Fate::Dropped(why) => (turn.note)(EventKind::Trouble, &id, &why),
             Fate::Waits | Fate::Carried => {
                 if let Some(entry) = self.entries.iter_mut().find(|entry| entry.spec.id == id) {
-                    entry.drive(Event::Control(verb), &mut self.books, turn);
+                    let event = match what {
+                        What::Order(verb) => Event::Control(verb),
+                        What::Depart(why) => Event::Depart(why),
+                    };
+                    entry.drive(event, &mut self.books, turn);
                 }
             }
         }
@@ -110,16 +142,19 @@ impl<G, B: Blob> Services<G, B> {
             // It has left the policy.
             return Fate::Carried;
         };
-        let is_ordered = |id: &str| self.orders.iter().any(|other| other.id == id && other.verb == waiting.verb);
+        let is_ordered = |id: &str| self.orders.iter().any(|other| other.id == id && other.what == waiting.what);
         for (other, entry) in self.entries.iter().enumerate() {
-            match waiting.verb {
-                Verb::Stop if self.depends(other, own) => {
+            match waiting.what {
+                What::Depart(_) if entry.departs && !entry.machine.is_over() && self.depends(other, own) => {
+                    return Fate::Waits;
+                }
+                What::Order(Verb::Stop) if self.depends(other, own) => {
                     let ends = entry.machine.is_up() && entry.machine.state(&entry.spec) == ServiceState::Stopping;
                     if is_ordered(&entry.spec.id) || ends {
                         return Fate::Waits;
                     }
                 }
-                Verb::Restart if self.depends(own, other) => match entry.machine.standing(&entry.spec) {
+                What::Order(Verb::Restart) if self.depends(own, other) => match entry.machine.standing(&entry.spec) {
                     _ if is_ordered(&entry.spec.id) => return Fate::Waits,
                     Standing::Coming => return Fate::Waits,
                     Standing::Gone if self.links.names(own, other) => {

@@ -23,11 +23,11 @@ impl<G, B: Blob> Services<G, B> {
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.listed().count()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// What the service in this place of the policy uses now.
