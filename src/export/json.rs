@@ -144,7 +144,7 @@ impl<'a> Daemon<'a> {
             pid: header.pid,
             door_pid: some(header.door_pid),
             started: Time(header.started_wall_ms),
-            heartbeat_age_s: header.age(now).as_secs_f64(),
+            heartbeat_age_s: whole_turns(header, now),
             cycle_s: thousandths(header.cycle_ms),
             cycles: header.cycles,
             longest_turn_ms: thousandths(header.longest_turn_us),
@@ -160,6 +160,14 @@ impl<'a> Daemon<'a> {
             },
         }
     }
+}
+
+/// The age of the heartbeat in whole cycles, of a second at least: so the document changes with what is so and not with each
+/// look at it, and who has it already need not be sent it again.
+fn whole_turns(header: &Header, now: Now) -> f64 {
+    let turn = header.cycle_ms.max(1000);
+    let age = u64::try_from(header.age(now).as_millis()).unwrap_or(u64::MAX);
+    thousandths(age - age % turn)
 }
 
 /// 0 stands for "none" on the board.

@@ -265,7 +265,7 @@
     say($("asof"), `${old < 2 ? "Now" : `${span(old)} ago`}, sampled every ${span(status.daemon.cycle_s)}`);
     const silent = Date.now() / 1000 - heard;
     if (silent > 30) { notice(`watchd has not answered this page for ${span(silent)}. What stands here is old.`); wear($("top"), "top bad"); }
-    else if (status.daemon.heartbeat_age_s > 3 * Math.max(1, status.daemon.cycle_s)) notice(`The daemon has not turned for ${span(status.daemon.heartbeat_age_s + silent)}. What stands here is old.`);
+    else if (status.daemon.heartbeat_age_s >= 3 * Math.max(1, status.daemon.cycle_s)) notice(`The daemon has not turned for ${span(status.daemon.heartbeat_age_s + silent)}. What stands here is old.`);
     else notice("");
   };
   const look = () => {
