@@ -13,7 +13,7 @@ use std::time::Duration;
 use recorded::{NOW, snapshot};
 use watchd::export::openmetrics::{self, Format};
 use watchd::export::{Page, html, json};
-use watchd::model::Now;
+use watchd::model::{Now, PromiseKind};
 
 fn metrics(host: &str, format: Format) -> String {
     let mut page = Page::new(Page::LIMIT);
@@ -119,6 +119,26 @@ fn the_status_document_changes_with_what_is_so_and_not_with_each_look() {
     }
     let late = told(Duration::from_secs_f64(3.0 * cycle));
     assert_ne!(late["verdict"], told(Duration::ZERO)["verdict"], "three cycles without a turn are told");
+}
+
+#[test]
+fn a_disk_tells_the_forecast_that_the_policy_asks_for() {
+    let unknown = f64::NAN;
+    for (figures, expect) in [
+        ([unknown, unknown], None),
+        ([unknown, 0.0], Some(serde_json::Value::Null)),
+        ([7_200.0, 0.0], Some(serde_json::json!(7_200.0))),
+        ([7_200.0, 99.0], None),
+    ] {
+        let mut shown = snapshot("vm");
+        for row in shown.promises.iter_mut().filter(|row| row.kind() == Some(PromiseKind::Disk)) {
+            row.figures = figures;
+        }
+        let mut page = Page::new(Page::LIMIT);
+        json::status(&shown, NOW, &mut page);
+        let status: serde_json::Value = serde_json::from_slice(page.bytes()).expect("well-formed");
+        assert_eq!(status["disks"][0].get("full_in_s").cloned(), expect, "{figures:?}");
+    }
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub fn status_after(snapshot: &Snapshot, after: u64, now: Now, page: &mut Page) 
         daemon: Daemon::new(&snapshot.header, now),
         host: Host::new(&snapshot.header, readings),
         processes: Rows(|| snapshot.services.iter().map(move |row| Process::new(row, readings))),
-        disks: Rows(|| readings.view.objects(ProbeId::Filesystem).map(move |object| Disk::new(object, readings))),
+        disks: Rows(|| {
+            let disks = (0..).zip(readings.view.objects(ProbeId::Filesystem));
+            disks.map(move |(place, object)| Disk::new(object, readings, foreseen(&snapshot.promises, place)))
+        }),
         classes: Rows(|| snapshot.classes.iter().filter(|class| class.is_on()).map(Class::new)),
         learned: Rows(|| {
             snapshot.learned.iter().map(|row| Learned {
@@ -314,10 +317,20 @@ struct Disk<'a> {
     inodes_used_pct: Option<f64>,
     read_only: Option<bool>,
     hung: bool,
+    /// Only where the policy asks for a forecast; null while it does not fill up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_in_s: Option<Option<f64>>,
+}
+
+/// The forecast of the file system at a place, of the promise that asks for one.
+fn foreseen(promises: &[PromiseRow], place: u32) -> Option<Option<f64>> {
+    let is_here =
+        |row: &&PromiseRow| row.figure(PromiseKind::Disk, 1).is_some_and(|here| (here - f64::from(place)).abs() < 0.5);
+    promises.iter().find(is_here).map(|row| row.figure(PromiseKind::Disk, 0))
 }
 
 impl<'a> Disk<'a> {
-    fn new(object: ObjectId, readings: Readings<'a>) -> Self {
+    fn new(object: ObjectId, readings: Readings<'a>, full_in_s: Option<Option<f64>>) -> Self {
         let view = readings.view;
         let space = Space::of(object, readings);
         Self {
@@ -330,6 +343,7 @@ impl<'a> Disk<'a> {
             inodes_used_pct: space.inodes_used_pct.map(rounded),
             read_only: view.get(filesystem::READ_ONLY, object).int().map(|flag| flag == 1),
             hung: view.get(filesystem::HUNG, object).int() == Some(1),
+            full_in_s,
         }
     }
 }

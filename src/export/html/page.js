@@ -169,10 +169,15 @@
 
   // --- disks
   const left = new Map();
-  const forecast = disk => left.has(disk.mountpoint) ? `full in ${span(left.get(disk.mountpoint))} at this rate` : "";
+  // Where the policy asks for a forecast, the daemon's is told and no other.
+  const isForeseen = disk => "full_in_s" in disk;
+  const forecast = disk => {
+    const seconds = isForeseen(disk) ? disk.full_in_s : left.get(disk.mountpoint);
+    return seconds == null ? "" : `full in ${span(seconds)} at this rate`;
+  };
   // The median slope of a day, told only when nine of ten pairs of points fall, and it is less than a month.
   const foresee = () => {
-    for (const disk of (status?.disks || []).filter(disk => isShown(disk) && !isMemory(disk) && !disk.read_only).slice(0, 8)) {
+    for (const disk of (status?.disks || []).filter(disk => isShown(disk) && !isMemory(disk) && !disk.read_only && !isForeseen(disk)).slice(0, 8)) {
       ask(`/api/history?metric=filesystem.avail&object=${encodeURIComponent(disk.mountpoint)}&since=1d&points=48`).then(({ points }) => {
         const slopes = [];
         points.forEach(([at, , mean], place) => { for (const [then, , later] of points.slice(place + 1)) slopes.push((later - mean) / (then - at)); });
