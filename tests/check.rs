@@ -683,7 +683,7 @@ fn the_command_refuses_bad_policies_with_exit_2() {
     {
         let file = directory.file("watchd.toml", text);
         let (code, out, err) = watchd(&["check", &file.to_string_lossy()]);
-        assert_eq!((code, out.as_str()), (Some(2), ""), "{text:?}");
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{text:?}: {err}");
         let line = err.lines().find(|line| line.contains(place) && line.contains(part));
         assert!(line.is_some_and(|line| line.starts_with(&*file.to_string_lossy())), "{text:?}: {err}");
     }

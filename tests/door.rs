@@ -40,7 +40,9 @@ fn listener() -> (TcpListener, SocketAddr) {
 /// Turns a front over a recorded host while `work` talks to it.
 fn with_front(name: &str, allow: Vec<Network>, work: impl FnOnce(&Found)) {
     let shown = Shown::new("vm", name);
-    shown.beat(clock::now());
+    // A heartbeat that is still to come has no age, however slow the machine is.
+    let now = clock::now();
+    shown.beat(Now { mono: now.mono + Duration::from_secs(3_600), ..now });
     let ((munin, munin_address), (http, http_address)) = (listener(), listener());
     let reader = Reader::open(&shown.path).expect("the board opens");
     let answers = Answers::new(reader, "golden.example".to_owned(), allow);
@@ -227,9 +229,7 @@ fn what_a_client_has_is_not_sent_again() {
                 assert!(second.starts_with("HTTP/1.1 304 ") && second.ends_with("\r\n\r\n"), "{path}: {second}");
                 assert_eq!(header(&second, "ETag"), Some(tag.as_str()), "{path}");
                 let head = ask("HEAD", "");
-                // The age of the heartbeat has more or fewer digits.
-                let is_same = header(&head, "Content-Length") == header(&first, "Content-Length");
-                assert!(is_same || path == "/api/status", "{path}: {head}");
+                assert_eq!(header(&head, "Content-Length"), header(&first, "Content-Length"), "{path}: {head}");
                 assert!(head.ends_with("\r\n\r\n"), "{path}: {head}");
             }
         }

@@ -8,10 +8,12 @@ mod recorded;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use recorded::{NOW, snapshot};
 use watchd::export::openmetrics::{self, Format};
 use watchd::export::{Page, html, json};
+use watchd::model::{Now, PromiseKind};
 
 fn metrics(host: &str, format: Format) -> String {
     let mut page = Page::new(Page::LIMIT);
@@ -99,6 +101,43 @@ fn a_family_stands_in_one_block_under_its_type() {
             assert!(page.lines().any(|line| line.starts_with(series)), "{host}: {series}");
         }
         assert!(!page.contains("load_high"), "a class that is off is not told");
+    }
+}
+
+#[test]
+fn the_status_document_changes_with_what_is_so_and_not_with_each_look() {
+    let told = |late: Duration| {
+        let mut page = Page::new(Page::LIMIT);
+        json::status(&snapshot("vm"), Now { mono: NOW.mono + late, ..NOW }, &mut page);
+        serde_json::from_slice::<serde_json::Value>(page.bytes()).expect("well-formed")
+    };
+    let cycle = told(Duration::ZERO)["daemon"]["cycle_s"].as_f64().expect("a number");
+    for (cycles, age) in [(0.0, 0.0), (0.5, 0.0), (0.999, 0.0), (1.0, cycle), (1.7, cycle), (2.9, 2.0 * cycle)] {
+        let late = told(Duration::from_secs_f64(cycles * cycle));
+        assert_eq!(late["daemon"]["heartbeat_age_s"], age, "{cycles} cycles");
+        assert_eq!(late == told(Duration::ZERO), age == 0.0, "{cycles} cycles");
+    }
+    let late = told(Duration::from_secs_f64(3.0 * cycle));
+    assert_ne!(late["verdict"], told(Duration::ZERO)["verdict"], "three cycles without a turn are told");
+}
+
+#[test]
+fn a_disk_tells_the_forecast_that_the_policy_asks_for() {
+    let unknown = f64::NAN;
+    for (figures, expect) in [
+        ([unknown, unknown], None),
+        ([unknown, 0.0], Some(serde_json::Value::Null)),
+        ([7_200.0, 0.0], Some(serde_json::json!(7_200.0))),
+        ([7_200.0, 99.0], None),
+    ] {
+        let mut shown = snapshot("vm");
+        for row in shown.promises.iter_mut().filter(|row| row.kind() == Some(PromiseKind::Disk)) {
+            row.figures = figures;
+        }
+        let mut page = Page::new(Page::LIMIT);
+        json::status(&shown, NOW, &mut page);
+        let status: serde_json::Value = serde_json::from_slice(page.bytes()).expect("well-formed");
+        assert_eq!(status["disks"][0].get("full_in_s").cloned(), expect, "{figures:?}");
     }
 }
 

@@ -7,7 +7,7 @@ mod harness;
 use std::time::Duration;
 
 use harness::Home;
-use watchd::model::Now;
+use watchd::model::{Now, PromiseKind};
 use watchd::store::Readings;
 use watchd::store::board::text;
 use watchd::store::history::History;
@@ -48,6 +48,10 @@ fn a_disk_that_fills_is_told_of_before_it_is_full() {
         let page = daemon.snapshot().expect("there is one");
         let on = page.classes.iter().any(|row| row.is_on() && text(&row.name) == "disk_root_full_soon");
         assert_eq!(on, is_soon, "{step} bytes in ten seconds");
+        let row = page.promises.iter().find(|row| row.kind() == Some(PromiseKind::Disk)).expect("there is one");
+        let left = row.figure(PromiseKind::Disk, 0).map(|seconds| seconds / 3_600.0);
+        assert_eq!(left.is_some_and(|hours| (8.0..11.0).contains(&hours)), is_soon, "{left:?}");
+        assert!(row.figure(PromiseKind::Disk, 1).is_some(), "its place is told, full soon or not");
         let said = page.events.iter().find(|row| text(&row.text).starts_with("full in "));
         // Others write to this disk, too.
         let is_told = |row| ["full in 8 hours", "full in 9 hours", "full in 10 hours"].contains(&row);

@@ -11,8 +11,6 @@ use crate::store::{BoardError, Snapshot};
 /// What answers are made of.
 pub struct Known<'a> {
     pub snapshot: &'a Snapshot,
-    /// Of the board: the number of the page that was copied.
-    pub generation: u64,
     pub history: Option<&'a HistoryReader>,
     pub journal: Option<&'a JournalReader>,
     pub now: Now,
@@ -21,13 +19,6 @@ pub struct Known<'a> {
 impl Known<'_> {
     fn past(&self) -> events::Past<'_> {
         events::Past { snapshot: self.snapshot, journal: self.journal }
-    }
-
-    /// Changes with every page of the board, with the daemon, and when it stops turning.
-    fn tag(&self) -> u64 {
-        let header = &self.snapshot.header;
-        let fresh = u64::from(header.is_fresh(self.now));
-        header.started_wall_ms.rotate_left(32) ^ u64::from(header.pid).rotate_left(52) ^ self.generation << 1 ^ fresh
     }
 }
 
@@ -52,7 +43,7 @@ static PATHS: &[(&str, Write)] = &[
             return Answer::plain(400);
         };
         json::status_after(known.snapshot, after, known.now, page);
-        Answer { tag: Some(known.tag() ^ after.rotate_left(16)), ..JSON }
+        JSON
     }),
     ("/api/history", past),
     ("/api/events", |request, known, page| match events::Query::parse(request.query) {

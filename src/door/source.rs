@@ -130,7 +130,6 @@ impl Answers {
             Ok(()) => {
                 let known = pages::Known {
                     snapshot: &self.snapshot,
-                    generation: self.generation,
                     history: self.history.as_ref(),
                     journal: self.journal.as_ref(),
                     now,

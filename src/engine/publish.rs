@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use watchd_probes::{Look, process};
+use watchd_probes::{Look, ProbeId, process};
 use zerocopy::FromZeros;
 
 use super::core::Core;
 use super::policy::Policy;
 use super::reader::Loaded;
-use crate::classes::Prefix;
+use crate::agent::Work;
+use crate::classes::{Classes, Prefix};
 use crate::model::{ClassKind, EventKind, Form, Now};
 use crate::store::board::{self, Page, fixed};
-use crate::store::{Board, ClassRow, Header, PromiseRow, ServiceRow};
+use crate::store::{Board, ClassRow, Header, PromiseRow, Readings, ServiceRow};
 use crate::sys::{daemon, memory};
 
 /// The board and what is put on it.
@@ -146,8 +147,8 @@ impl Core {
     }
 
     fn fill_promises(&mut self) {
-        let agent = &self.judgement.agent;
-        let rows = &mut self.publisher.promises;
+        let (agent, classes) = (&self.judgement.agent, &self.judgement.classes);
+        let (readings, rows) = (self.sight.readings(), &mut self.publisher.promises);
         rows.clear();
         for (place, promise) in agent.promises().iter().enumerate() {
             let Some((outcome, since)) = agent.outcome(place) else { continue };
@@ -156,7 +157,10 @@ impl Core {
                 at_wall_ms: millis(since),
                 kind: promise.kind().byte(),
                 outcome: outcome.byte(),
-                figures: agent.figures(place),
+                figures: match promise.work {
+                    Work::Disk(disk) => foreseen(classes, readings, disk),
+                    _ => agent.figures(place),
+                },
                 ..PromiseRow::new_zeroed()
             });
         }
@@ -236,4 +240,16 @@ fn seconds(time: Duration) -> u32 {
 /// Milliseconds, as they stand on the board.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The seconds until a disk is full, and its place among the file systems; neither where the policy asks for no forecast.
+fn foreseen(classes: &Classes, readings: Readings<'_>, disk: u16) -> [f64; 2] {
+    let (table, view) = (classes.table(), readings.view);
+    let is_asked = table.forecasts().iter().any(|(asked, _)| *asked == disk);
+    let path = table.disks().get(usize::from(disk)).filter(|_| is_asked);
+    let find =
+        |path: &String| view.objects(ProbeId::Filesystem).position(|object| view.part(object, 0) == path.as_bytes());
+    let place = path.and_then(find).and_then(|place| u32::try_from(place).ok());
+    let left = classes.disk_left(disk).filter(|_| place.is_some());
+    [left.map_or(f64::NAN, |left| left.as_secs_f64().floor()), place.map_or(f64::NAN, f64::from)]
 }

@@ -12,7 +12,7 @@ use watchd_probes::inventory::Inventory;
 
 use super::policy::{self, Policy};
 use crate::model::Places;
-use crate::sys::fork::{Helper, kill_child};
+use crate::sys::fork::{Helper, end_child, kill_child};
 
 /// Reading a config takes milliseconds; a child that takes this long is stuck on a dead file system.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -86,6 +86,11 @@ impl Reading {
                 return Some(refused("it says too much"));
             }
         }
+    }
+
+    /// Waits for the end of a child that has answered: it holds nothing that could keep it.
+    pub fn finish(&self) {
+        end_child(self.helper.pid);
     }
 
     /// Ends a child that took too long.

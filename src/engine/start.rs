@@ -96,6 +96,8 @@ fn read_config(places: &Places) -> Result<Loaded, Failure> {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let _ = poll(&mut [PollFd::new(reading.source(), PollFlags::POLLIN)], timeout);
         if let Some(answer) = reading.advance() {
+            // A daemon that cannot start leaves nothing that still looks like one.
+            reading.finish();
             break answer;
         }
     };

@@ -26,7 +26,10 @@ pub fn status_after(snapshot: &Snapshot, after: u64, now: Now, page: &mut Page) 
         daemon: Daemon::new(&snapshot.header, now),
         host: Host::new(&snapshot.header, readings),
         processes: Rows(|| snapshot.services.iter().map(move |row| Process::new(row, readings))),
-        disks: Rows(|| readings.view.objects(ProbeId::Filesystem).map(move |object| Disk::new(object, readings))),
+        disks: Rows(|| {
+            let disks = (0..).zip(readings.view.objects(ProbeId::Filesystem));
+            disks.map(move |(place, object)| Disk::new(object, readings, foreseen(&snapshot.promises, place)))
+        }),
         classes: Rows(|| snapshot.classes.iter().filter(|class| class.is_on()).map(Class::new)),
         learned: Rows(|| {
             snapshot.learned.iter().map(|row| Learned {
@@ -144,7 +147,7 @@ impl<'a> Daemon<'a> {
             pid: header.pid,
             door_pid: some(header.door_pid),
             started: Time(header.started_wall_ms),
-            heartbeat_age_s: header.age(now).as_secs_f64(),
+            heartbeat_age_s: whole_turns(header, now),
             cycle_s: thousandths(header.cycle_ms),
             cycles: header.cycles,
             longest_turn_ms: thousandths(header.longest_turn_us),
@@ -160,6 +163,14 @@ impl<'a> Daemon<'a> {
             },
         }
     }
+}
+
+/// The age of the heartbeat in whole cycles, of a second at least: so the document changes with what is so and not with each
+/// look at it, and who has it already need not be sent it again.
+fn whole_turns(header: &Header, now: Now) -> f64 {
+    let turn = header.cycle_ms.max(1000);
+    let age = u64::try_from(header.age(now).as_millis()).unwrap_or(u64::MAX);
+    thousandths(age - age % turn)
 }
 
 /// 0 stands for "none" on the board.
@@ -306,10 +317,20 @@ struct Disk<'a> {
     inodes_used_pct: Option<f64>,
     read_only: Option<bool>,
     hung: bool,
+    /// Only where the policy asks for a forecast; null while it does not fill up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_in_s: Option<Option<f64>>,
+}
+
+/// The forecast of the file system at a place, of the promise that asks for one.
+fn foreseen(promises: &[PromiseRow], place: u32) -> Option<Option<f64>> {
+    let is_here =
+        |row: &&PromiseRow| row.figure(PromiseKind::Disk, 1).is_some_and(|here| (here - f64::from(place)).abs() < 0.5);
+    promises.iter().find(is_here).map(|row| row.figure(PromiseKind::Disk, 0))
 }
 
 impl<'a> Disk<'a> {
-    fn new(object: ObjectId, readings: Readings<'a>) -> Self {
+    fn new(object: ObjectId, readings: Readings<'a>, full_in_s: Option<Option<f64>>) -> Self {
         let view = readings.view;
         let space = Space::of(object, readings);
         Self {
@@ -322,6 +343,7 @@ impl<'a> Disk<'a> {
             inodes_used_pct: space.inodes_used_pct.map(rounded),
             read_only: view.get(filesystem::READ_ONLY, object).int().map(|flag| flag == 1),
             hung: view.get(filesystem::HUNG, object).int() == Some(1),
+            full_in_s,
         }
     }
 }

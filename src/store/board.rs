@@ -201,7 +201,8 @@ pub struct PromiseRow {
     pub id: [u8; 32],
     /// When the outcome was reached; 0 when there is none yet.
     pub at_wall_ms: u64,
-    /// What a look at files or numbers has found; not a number when it is not known.
+    /// What a look at files or numbers has found; not a number when it is not known. Of a disk whose filling is foreseen: the seconds
+    /// until it is full, and its place among the file systems.
     pub figures: [f64; 2],
     pub kind: u8,
     pub outcome: u8,

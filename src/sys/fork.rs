@@ -83,6 +83,12 @@ pub fn kill_child(pid: i32) {
     let _ = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
 }
 
+/// The same, and waits until it is gone: for a child that is done with everything that could hold it in the kernel.
+pub fn end_child(pid: i32) {
+    kill_child(pid);
+    let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), None);
+}
+
 fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(())

@@ -164,6 +164,7 @@ fn promises() -> Vec<PromiseRow> {
         kind: kind.byte(),
         outcome: outcome.byte(),
         at_wall_ms: at,
+        figures: [f64::NAN; 2],
         ..PromiseRow::new_zeroed()
     };
     vec![

@@ -169,10 +169,15 @@
 
   // --- disks
   const left = new Map();
-  const forecast = disk => left.has(disk.mountpoint) ? `full in ${span(left.get(disk.mountpoint))} at this rate` : "";
+  // Where the policy asks for a forecast, the daemon's is told and no other.
+  const isForeseen = disk => "full_in_s" in disk;
+  const forecast = disk => {
+    const seconds = isForeseen(disk) ? disk.full_in_s : left.get(disk.mountpoint);
+    return seconds == null ? "" : `full in ${span(seconds)} at this rate`;
+  };
   // The median slope of a day, told only when nine of ten pairs of points fall, and it is less than a month.
   const foresee = () => {
-    for (const disk of (status?.disks || []).filter(disk => isShown(disk) && !isMemory(disk) && !disk.read_only).slice(0, 8)) {
+    for (const disk of (status?.disks || []).filter(disk => isShown(disk) && !isMemory(disk) && !disk.read_only && !isForeseen(disk)).slice(0, 8)) {
       ask(`/api/history?metric=filesystem.avail&object=${encodeURIComponent(disk.mountpoint)}&since=1d&points=48`).then(({ points }) => {
         const slopes = [];
         points.forEach(([at, , mean], place) => { for (const [then, , later] of points.slice(place + 1)) slopes.push((later - mean) / (then - at)); });
@@ -265,7 +270,7 @@
     say($("asof"), `${old < 2 ? "Now" : `${span(old)} ago`}, sampled every ${span(status.daemon.cycle_s)}`);
     const silent = Date.now() / 1000 - heard;
     if (silent > 30) { notice(`watchd has not answered this page for ${span(silent)}. What stands here is old.`); wear($("top"), "top bad"); }
-    else if (status.daemon.heartbeat_age_s > 3 * Math.max(1, status.daemon.cycle_s)) notice(`The daemon has not turned for ${span(status.daemon.heartbeat_age_s + silent)}. What stands here is old.`);
+    else if (status.daemon.heartbeat_age_s >= 3 * Math.max(1, status.daemon.cycle_s)) notice(`The daemon has not turned for ${span(status.daemon.heartbeat_age_s + silent)}. What stands here is old.`);
     else notice("");
   };
   const look = () => {
