@@ -256,6 +256,35 @@ fn a_child_has_the_setting_it_shall_have() {
 }
 
 #[test]
+fn output_goes_into_nobody_elses_file() {
+    let dir = std::env::temp_dir().join(format!("watchd-spawn-output-{}", std::process::id()));
+    let (real, place) = (dir.join("real"), |name: &str| dir.join(name));
+    std::fs::create_dir_all(&real).expect("a directory can be made");
+    std::fs::write(real.join("twice"), "").expect("a file can be written");
+    std::fs::hard_link(real.join("twice"), place("second")).expect("a name can be given");
+    std::os::unix::fs::symlink(&real, place("way")).expect("a link can be made");
+    std::os::unix::fs::symlink(real.join("new"), place("link")).expect("a link can be made");
+    for (name, errno) in [
+        ("way/new", nix::libc::ELOOP),
+        ("link", nix::libc::ELOOP),
+        ("real/twice", nix::libc::EMLINK),
+        ("second", nix::libc::EMLINK),
+        ("none/new", nix::libc::ENOENT),
+    ] {
+        let file = watchd::model::Output::File { path: place(name).display().to_string(), max: 100, keep: 0 };
+        let setting = Setting { output: Some(file), ..Setting::default() };
+        let (held, pidfd) = hold(&with(setting, exec(&["/bin/true"])), Output::Policy);
+        let running = held.release().expect("the child waits");
+        wait(&pidfd);
+        let trouble = running.report.read().expect("it never became its program");
+        assert_eq!((trouble.step, trouble.errno), (Step::Output, errno), "{name}");
+        pidfd.reap();
+        assert!(!real.join("new").exists(), "{name}");
+    }
+    std::fs::remove_dir_all(&dir).expect("it is ours");
+}
+
+#[test]
 fn each_step_of_a_setting_that_fails_is_named() {
     let user = Some("65534".to_owned());
     for (setting, step, words) in [

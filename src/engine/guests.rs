@@ -89,9 +89,9 @@ impl Guests {
         for _ in 0..BATCH {
             let mut bytes = [0; Call::LEN + 1];
             let Some(line) = &self.line else { return };
-            match line.hear(&mut bytes) {
-                Ok((0, _)) => return self.close(poller),
-                Ok((len, _)) => {
+            match line.hear_words(&mut bytes) {
+                Ok(0) => return self.close(poller),
+                Ok(len) => {
                     if let Some(call) = bytes.get(..len).and_then(Call::from_bytes) {
                         self.answer(call, kitchen, mono);
                     }

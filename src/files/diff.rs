@@ -57,10 +57,15 @@ pub fn unified(old: &[u8], new: &[u8], room: usize) -> String {
     out.finish()
 }
 
+/// How much went and came.
+pub fn count(diff: &str) -> String {
+    let of = |sign: char| diff.lines().filter(|line| line.starts_with(sign)).count();
+    format!("{} lines more, {} less", of('+'), of('-'))
+}
+
 /// The same in one line: what went and what came.
 pub fn brief(diff: &str) -> String {
-    let of = |sign: char| diff.lines().filter(|line| line.starts_with(sign)).count();
-    let mut text = format!("{} lines more, {} less", of('+'), of('-'));
+    let mut text = count(diff);
     for line in diff.lines().filter(|line| line.starts_with(['+', '-'])) {
         text.push_str("; ");
         text.push_str(line);

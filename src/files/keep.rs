@@ -103,13 +103,20 @@ fn watched(task: &Task<'_>) -> Result<(bool, String), Fault> {
     if let (Some(found), true) = (&found, is_new_text) {
         let diff = watch::difference(task.memory, &copy, (&target, found), DIFF);
         if !told.is_empty() && !diff.is_empty() {
-            told.push(if diff.starts_with('(') { diff.trim().to_owned() } else { diff::brief(&diff) });
+            let is_public = |seen: Option<&Seen>| seen.is_some_and(Seen::is_public);
+            let is_shown = is_public(before) && is_public(now.as_ref()) && target.is_in_the_open();
+            told.push(if diff.starts_with('(') { diff.trim().to_owned() } else { in_short(&diff, is_shown) });
             let _ = task.memory.write(&format!("{}.diff", task.id), diff.as_bytes());
         }
     }
     let path = task.memory.path(&row).to_string_lossy().into_owned();
     task.memory.save(&row, &now).map_err(Fault::system("remember in", &path))?;
     Ok((!told.is_empty(), told.join(", ")))
+}
+
+/// A difference in one line. Events are read by everybody: of a file that not everybody may read they tell no line.
+fn in_short(diff: &str, is_shown: bool) -> String {
+    if is_shown { diff::brief(diff) } else { format!("{} (not all may read it)", diff::count(diff)) }
 }
 
 impl Task<'_> {
@@ -184,7 +191,13 @@ impl Task<'_> {
         done: &mut Done,
     ) -> Result<(), Fault> {
         done.diff = diff::unified(old, new, DIFF);
-        let what = if done.diff.is_empty() { "it was empty or missing".to_owned() } else { diff::brief(&done.diff) };
+        let before = found.map(|found| found.facts.mode);
+        let modes = [before, rights.bits.or(before)];
+        let is_shown = modes.into_iter().flatten().all(watch::is_public) && target.is_in_the_open();
+        let what = match done.diff.is_empty() {
+            true => "it was empty or missing".to_owned(),
+            false => in_short(&done.diff, is_shown),
+        };
         if !self.is_dry {
             if let (Some(found), true) = (found, self.work.backup) {
                 self.back_up(target, found, old)?;
@@ -217,9 +230,10 @@ impl Task<'_> {
                     .map_err(Fault::system("change the owner of", &target.path))?;
             }
         }
-        // A change of owner takes bits away.
+        // A change of owner takes bits away: what somebody wrote must not run as somebody else.
+        let as_before = if (uid, gid) == (facts.uid, facts.gid) { facts.mode } else { facts.mode & !tree::SET_ID };
         let now = tree::facts(&found.file).map_err(Fault::system("look at", &target.path))?.mode;
-        let bits = rights.bits.unwrap_or(facts.mode);
+        let bits = rights.bits.unwrap_or(as_before);
         if bits != now || bits != facts.mode {
             told.push(format!("rights {:04o} to {bits:04o}", facts.mode));
             if !self.is_dry {

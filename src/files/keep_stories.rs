@@ -33,7 +33,7 @@ fn a_line_comes_once_and_the_rest_stays_as_it_was() {
     let scratch = Scratch::new();
     scratch.write("f", "a\n");
     let path = scratch.join("f");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).expect("it is ours");
     let work = line(&path, "x");
     let dry = tend(&scratch, &work, true);
     assert_eq!((dry.outcome, dry.text.as_str()), (Outcome::Would, "1 lines more, 0 less; +x"));
@@ -44,7 +44,7 @@ fn a_line_comes_once_and_the_rest_stays_as_it_was() {
         assert_eq!((tended.outcome, tended.text.as_str()), (expect, said));
         assert_eq!(
             (read(&path).as_str(), fs::metadata(&path).expect("it is there").mode() & 0o7777),
-            ("a\nx\n", 0o640)
+            ("a\nx\n", 0o664)
         );
     }
     assert_eq!(left_beside(&scratch), Vec::<String>::new());
@@ -69,6 +69,68 @@ fn a_missing_file_is_made_only_when_asked_for() {
         [tend(&scratch, &empty, false), tend(&scratch, &empty, false)].map(|it| it.outcome),
         [Outcome::Repaired, Outcome::Kept]
     );
+}
+
+#[test]
+fn lines_that_not_all_may_read_are_told_to_nobody() {
+    for (dir_mode, mode, bits, shown) in [
+        (0o755, 0o644, None, true),
+        (0o755, 0o640, None, false),
+        (0o755, 0o640, Some(0o644), false),
+        (0o755, 0o644, Some(0o600), false),
+        (0o700, 0o644, None, false),
+    ] {
+        let scratch = Scratch::new();
+        scratch.write("dir/f", "old secret\n");
+        let path = scratch.join("dir/f");
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        set(&path, mode).and_then(|()| set(&scratch.join("dir"), dir_mode)).expect("they are ours");
+        let content = Content::Template("new secret\n".into());
+        let kept = FileWork { content, bits, ..line(&path, "") };
+        let watched = FileWork { content: Content::Any, watch: true, ..line(&path, "") };
+        let dry = tend(&scratch, &kept, true).text;
+        tend(&scratch, &watched, false);
+        let done = tend(&scratch, &kept, false).text;
+        let seen = tend(&scratch, &watched, false).text;
+        for text in [dry, done, seen] {
+            assert!(text.contains("1 lines more, 1 less"), "{text}");
+            assert_eq!(text.contains("secret"), shown, "{dir_mode:o} {mode:o} {bits:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_was_secret_before_it_was_gone_stays_so() {
+    let scratch = Scratch::new();
+    scratch.write("f", "old secret\n");
+    let path = scratch.join("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let work = FileWork { content: Content::Any, watch: true, ..line(&path, "") };
+    tend(&scratch, &work, false);
+    fs::remove_file(&path).expect("it is ours");
+    tend(&scratch, &work, false);
+    scratch.write("f", "fine\n");
+    let back = tend(&scratch, &work, false).text;
+    assert!(back.contains("it is there") && !back.contains("secret"), "{back}");
+}
+
+#[test]
+fn nobody_writes_a_program_that_runs_as_another() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    for content in [Content::Any, Content::Template("mine\n".into())] {
+        let scratch = Scratch::new();
+        scratch.write("f", "theirs\n");
+        let path = scratch.join("f");
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("root may");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o6755)).expect("root may");
+        let work = FileWork { content, owner: Some("root".into()), group: Some("root".into()), ..line(&path, "") };
+        assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Repaired);
+        let facts = fs::metadata(&path).expect("it is there");
+        assert_eq!((facts.uid(), facts.gid(), facts.mode() & 0o7777), (0, 0, 0o755));
+        assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Kept);
+    }
 }
 
 #[test]

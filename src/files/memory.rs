@@ -1,6 +1,7 @@
 //! What is remembered from look to look: one small file for each promise in a directory of the state, checked by a sum.
 //!
-//! Written beside and renamed, so that it is never half. A damaged one is set aside as `NAME.damaged` and begun anew.
+//! Among it are copies of files that not everybody may read, so nobody but us looks into that directory. Written beside and
+//! renamed, so that it is never half. A damaged one is set aside as `NAME.damaged` and begun anew.
 
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::sys::files::own_dir;
+use crate::sys::files::{private_dir, write_private};
 
 /// The directory of it all.
 pub struct Memory {
@@ -52,9 +53,9 @@ impl Memory {
         if fs::read(&path).is_ok_and(|known| known == text) {
             return Ok(());
         }
-        own_dir(&self.dir)?;
+        private_dir(&self.dir)?;
         let new = self.path(&format!("{name}.{}.new", std::process::id()));
-        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        let written = write_private(&new, text).and_then(|()| fs::rename(&new, &path));
         if written.is_err() {
             let _ = fs::remove_file(&new);
         }
@@ -70,6 +71,17 @@ impl Memory {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn nobody_else_reads_what_is_remembered() {
+        let scratch = Scratch::new();
+        let memory = Memory::new(&scratch);
+        scratch.write("files/old", "made by an older version");
+        memory.write("a.copy", b"root:$6$").expect("it can be written");
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+        assert_eq!((mode(&scratch.join("files")), mode(&memory.path("a.copy"))), (0o700, 0o600));
+    }
 
     #[test]
     fn what_is_damaged_is_set_aside() {

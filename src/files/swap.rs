@@ -78,7 +78,10 @@ fn dress(target: &Target, file: &File, old: Option<&Found>, rights: Rights) -> R
     if let Some(old) = old {
         tree::copy_attributes(&old.file, file).map_err(Fault::system("keep the attributes of", &target.path))?;
     }
-    let bits = rights.bits.or(old.map(|old| old.facts.mode)).unwrap_or(NEW);
+    // What somebody wrote must not run as somebody else.
+    let is_other = |old: &Found| uid != Some(old.facts.uid) || gid != Some(old.facts.gid);
+    let as_before = |old: &Found| old.facts.mode & if is_other(old) { !tree::SET_ID } else { !0 };
+    let bits = rights.bits.or(old.map(as_before)).unwrap_or(NEW);
     tree::permit(file, bits).map_err(Fault::system("set the rights of", &target.path))
 }
 

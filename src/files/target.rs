@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use super::fault::Fault;
 use crate::sys::tree::{self, Dir, Facts, Kind};
@@ -59,6 +61,12 @@ impl Target {
             Kind::Other => "it is no regular file",
         };
         Err(Fault::Refused { path: self.path.clone(), why })
+    }
+
+    /// Whether every account can come to where it lies.
+    pub fn is_in_the_open(&self) -> bool {
+        let is_open = |dir: &Path| std::fs::metadata(dir).is_ok_and(|found| found.mode() & 0o001 != 0);
+        Path::new(&self.path).ancestors().skip(1).all(is_open)
     }
 
     /// The whole text of a file that was found.

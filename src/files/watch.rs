@@ -29,6 +29,18 @@ pub struct Seen {
     stamp: (u64, u64, u128, u128),
 }
 
+impl Seen {
+    /// Whether every account may read it, as far as the file itself goes.
+    pub fn is_public(&self) -> bool {
+        is_public(self.mode)
+    }
+}
+
+/// Whether every account may read a file with these rights.
+pub fn is_public(mode: u32) -> bool {
+    mode & 0o004 != 0
+}
+
 /// The state of a file now; `known` saves reading it.
 pub fn look(target: &Target, found: &Found, known: Option<&Seen>) -> Result<Seen, Fault> {
     let facts = &found.facts;

@@ -1,9 +1,9 @@
 //! Files and directories of watchd's own: private to the account that runs it, never through a link somebody else put there.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Makes a file that must not exist yet, readable by all and writable by us.
@@ -55,6 +55,24 @@ pub fn own_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The same, and nobody else can look into it.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    own_dir(path)?;
+    if std::fs::symlink_metadata(path)?.mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that only we can read; what had this name is emptied first.
+pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
+    let flags = libc::O_NOFOLLOW;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(text)
+}
+
 /// Makes sure of a directory for an account below another one, which is made as well where it is missing. What is there stays as it is.
 pub fn dir_for(above: &Path, name: &str, uid: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(above)?;
@@ -78,7 +96,6 @@ fn is_open_to_others(found: &std::fs::Metadata) -> bool {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_directory_that_others_can_swap_or_write_is_not_ours() {

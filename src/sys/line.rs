@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, sendmsg,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send, sendmsg,
     socketpair,
 };
 
@@ -33,6 +33,12 @@ impl Line {
         let control = [ControlMessage::ScmRights(&fds)];
         sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(message)], &control, MsgFlags::MSG_NOSIGNAL, None)?;
         Ok(())
+    }
+
+    /// Takes the next message alone: the kernel closes descriptors that come along, for which there is no room. For a line to
+    /// whom we do not trust.
+    pub fn hear_words(&self, message: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.0.as_raw_fd(), message, MsgFlags::empty())?)
     }
 
     /// Takes the next message and what came with it. No bytes mean that the other end is gone.
@@ -63,6 +69,22 @@ impl AsFd for Line {
 mod tests {
     use super::*;
     use std::io::Read;
+
+    #[test]
+    fn descriptors_that_nobody_asked_for_are_closed() {
+        let (one, other) = Line::pair().expect("a pair can be made");
+        let fds = || std::fs::read_dir("/proc/self/fd").expect("/proc is there").count();
+        let before = fds();
+        let lent = [other.0.as_raw_fd(); 3];
+        for _ in 0..50 {
+            let control = [ControlMessage::ScmRights(&lent)];
+            let sent =
+                sendmsg::<()>(other.0.as_raw_fd(), &[IoSlice::new(b"x")], &control, MsgFlags::MSG_NOSIGNAL, None);
+            assert_eq!(sent, Ok(1));
+            assert_eq!(one.hear_words(&mut [0; 8]).ok(), Some(1));
+        }
+        assert!(fds() <= before + 20, "other tests of this process open some, but not a hundred");
+    }
 
     #[test]
     fn messages_arrive_whole_and_with_their_descriptors() {

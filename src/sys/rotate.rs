@@ -3,30 +3,44 @@
 //! The writer appends (O_APPEND) and never learns of it. On ext4 and XFS whole blocks are taken out of the front of the file
 //! (FALLOC_FL_COLLAPSE_RANGE), so that nothing is lost, however fast it is written to. Elsewhere the file is cut to nothing as
 //! soon as all of it is copied; what is written between these two calls is lost. Reads and writes a user's disk: for a child.
+//!
+//! The directory may be the writer's, so it is held open, no name on the way to it is a link, and a file with a second name is
+//! left alone: what is cut and renamed is never somebody else's.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::tree::{self, Dir, Kind};
 
 /// Cuts the file when it is larger than `max`; `keep` older parts stay. Says whether it did. A copy that cannot be written,
 /// on a full disk, is done without: that the file stays bounded counts more.
 pub fn rotate(path: &Path, max: u64, keep: u8) -> io::Result<bool> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+    let text = path.to_str().and_then(|path| path.rsplit_once('/'));
+    let (above, name) = text.ok_or(io::ErrorKind::InvalidInput)?;
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let dir = match Dir::open(if above.is_empty() { "/" } else { above }) {
+        Err(error) if is_missing(&error) => return Ok(false),
         opened => opened?,
     };
-    let facts = file.metadata()?;
-    if !facts.is_file() || facts.len() <= max {
+    let mut file = match dir.write(name) {
+        Err(error) if is_missing(&error) => return Ok(false),
+        opened => opened?,
+    };
+    let facts = tree::facts(&file)?;
+    if facts.kind != Kind::File || facts.size <= max {
         return Ok(false);
     }
-    let block = facts.blksize().max(1);
+    if facts.links > 1 {
+        return Err(io::Error::other("it has more than one name (hard links)"));
+    }
+    let block = file.metadata()?.blksize().max(1);
     // The range may not reach to the end.
-    let whole = (facts.len() - 1) / block * block;
-    let copied = if keep > 0 { keep_copy(&mut file, path, keep, whole) } else { Ok(None) };
+    let whole = (facts.size - 1) / block * block;
+    let copied = if keep > 0 { keep_copy(&mut file, (&dir, name), keep, whole) } else { Ok(None) };
     if !collapse(&file, whole) {
         if let Ok(Some(copy)) = &copied {
             // What stands behind the whole blocks, and what has come since.
@@ -42,35 +56,45 @@ fn collapse(file: &File, whole: u64) -> bool {
     length > 0 && fallocate(file, FallocateFlags::FALLOC_FL_COLLAPSE_RANGE, 0, length).is_ok()
 }
 
-/// Moves the older parts on and copies so much of the file as the newest; leaves the file standing behind that.
-fn keep_copy(file: &mut File, path: &Path, keep: u8, whole: u64) -> io::Result<Option<File>> {
-    let part = |number: &str| PathBuf::from(format!("{}.{number}", path.display()));
+/// Moves the older parts on and copies so much of the file as the newest, with the same owner and rights; leaves the file
+/// standing behind that.
+fn keep_copy(file: &mut File, (dir, name): (&Dir, &str), keep: u8, whole: u64) -> io::Result<Option<File>> {
+    let part = |number: &str| format!("{name}.{number}");
     let beside = part("new");
-    let _ = std::fs::remove_file(&beside);
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    let mut copy = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    let _ = dir.remove(&beside);
+    let mut copy = dir.create(&beside)?;
     file.seek(SeekFrom::Start(0))?;
-    let copied = io::copy(&mut file.by_ref().take(whole), &mut copy);
+    let copied = io::copy(&mut file.by_ref().take(whole), &mut copy).and_then(|_| dress(file, &copy));
     if let Err(error) = copied {
-        let _ = std::fs::remove_file(&beside);
+        let _ = dir.remove(&beside);
         return Err(error);
     }
     for number in (1..keep).rev() {
-        let (from, to) = (part(&number.to_string()), part(&(number + 1).to_string()));
-        match std::fs::rename(from, to) {
+        match dir.rename(&part(&number.to_string()), &part(&(number + 1).to_string())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    std::fs::rename(beside, part("1"))?;
+    dir.rename(&beside, &part("1"))?;
     Ok(Some(copy))
+}
+
+/// Whoever could read the file can read its older parts, and nobody else.
+fn dress(file: &File, copy: &File) -> io::Result<()> {
+    let (old, new) = (tree::facts(file)?, tree::facts(copy)?);
+    if (old.uid, old.gid) != (new.uid, new.gid) {
+        tree::own(copy, Some(old.uid), Some(old.gid))?;
+    }
+    tree::permit(copy, old.mode & 0o777)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
+    use std::fs::OpenOptions;
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
 
     fn text(path: &Path) -> String {
         std::fs::read_to_string(path).unwrap_or_default()
@@ -121,5 +145,27 @@ mod tests {
         assert!(rotate(&link, 1, 1).is_err());
         assert_eq!(text(&target).len(), 100);
         assert!(!rotate(Path::new("/dev/null"), 0, 1).expect("it is not touched"));
+        std::fs::hard_link(&target, dir.join("second")).expect("a name can be given");
+        assert!(rotate(&target, 1, 1).is_err());
+        std::fs::remove_file(dir.join("second")).expect("it is ours");
+        std::os::unix::fs::symlink(&*dir, dir.join("way")).expect("a link can be made");
+        assert!(rotate(&dir.join("way/target"), 1, 1).is_err());
+        assert_eq!(text(&target).len(), 100);
+        assert!(!dir.join("target.1").exists());
+        assert!(rotate(&target, 1, 1).expect("it can be cut"));
+    }
+
+    #[test]
+    fn older_parts_belong_to_the_owner_of_the_file() {
+        let dir = Scratch::new();
+        let path = dir.join("log");
+        std::fs::write(&path, "x".repeat(10_000)).expect("a file can be written");
+        let own = nix::unistd::geteuid().as_raw();
+        let owner = if own == 0 { 65534 } else { own };
+        std::os::unix::fs::chown(&path, Some(owner), None).expect("root may, others change nothing");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o620)).expect("it is ours");
+        assert!(rotate(&path, 100, 1).expect("it can be cut"));
+        let facts = std::fs::metadata(dir.join("log.1")).expect("it is there");
+        assert_eq!((facts.uid(), facts.mode() & 0o7777), (owner, 0o620));
     }
 }

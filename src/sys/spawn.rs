@@ -113,8 +113,8 @@ struct Rarer {
     oom_score_adj: Option<CString>,
     rlimits: Vec<(u8, u64)>,
     root: Option<CString>,
-    /// The file that is appended to.
-    output: Option<CString>,
+    /// The file that is appended to: the directories from the root on, then its name. Empty for none.
+    output: Vec<CString>,
 }
 
 impl Rarer {
@@ -129,11 +129,16 @@ impl Rarer {
             rlimits: setting.rlimits.clone(),
             root: setting.chroot.as_deref().map(CString::new).transpose()?,
             output: match &setting.output {
-                Some(model::Output::File { path, .. }) => Some(CString::new(path.as_str())?),
-                _ => None,
+                Some(model::Output::File { path, .. }) => steps(path)?,
+                _ => Vec::new(),
             },
         })
     }
+}
+
+/// The names in a path, in their order.
+fn steps(path: &str) -> Result<Vec<CString>, NulError> {
+    path.split('/').filter(|step| !step.is_empty()).map(CString::new).collect()
 }
 
 /// Whom the child becomes; without a user it keeps watchd's.

@@ -16,6 +16,9 @@ use rustix::io::Errno;
 /// The extended attributes of one file together may be so large.
 const ATTRIBUTES: usize = 64 << 10;
 
+/// The bits by which a program runs as the owner or the group of its file.
+pub const SET_ID: u32 = 0o6000;
+
 /// What kind of thing a name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -144,6 +147,12 @@ impl Dir {
     /// Opens an entry for reading; neither follows a link nor waits for the other end of a pipe.
     pub fn read(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(os::openat(&self.0, name, flags, Mode::empty())?.into())
+    }
+
+    /// Opens an entry for reading and writing in the same way.
+    pub fn write(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         Ok(os::openat(&self.0, name, flags, Mode::empty())?.into())
     }
 

@@ -10,7 +10,7 @@
 
 use std::ffi::{CStr, CString, c_long, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 
 use super::raw;
@@ -162,8 +162,8 @@ extern "C" fn become_program(stage: *mut c_void) -> i32 {
         check(raw::call(libc::SYS_setsid, [0; 5]), Step::Session);
         wait_at_gate();
         check((*stage.cast::<Stage>()).score, Step::OomScore);
-        if let Some(path) = &plan.rarer.output {
-            check(append_to(path), Step::Output);
+        if let Some((name, above)) = plan.rarer.output.split_last() {
+            check(append_to(above, name), Step::Output);
         }
         set_limits(&plan.rarer);
         if let Some(root) = &plan.rarer.root {
@@ -228,18 +228,27 @@ unsafe fn set_limits(rarer: &Rarer) {
 const PRIO_PROCESS: usize = 0;
 const IOPRIO_WHO_PROCESS: usize = 1;
 
-/// Puts a file on 1 and 2, opened as watchd's account and never through a link. Negative when that failed.
+/// Puts a file on 1 and 2. It is opened as watchd's account, perhaps in a directory of the service's: so no name on the way
+/// may be a link, and it may have no second name. Negative when that failed.
 ///
 /// # Safety
 /// Only in the child.
-unsafe fn append_to(path: &CStr) -> isize {
+unsafe fn append_to(above: &[CString], name: &CStr) -> isize {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_NOCTTY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    // SAFETY: the path ends with a zero; the rest is descriptors of ours.
+    // SAFETY: the names end with a zero; the rest is descriptors of ours.
     unsafe {
-        let args = [word(libc::AT_FDCWD), path.as_ptr().addr(), word(flags), 0o640, 0];
-        let file = raw::call(libc::SYS_openat, args);
+        let dir = go_down(above);
+        if dir < 0 {
+            return dir;
+        }
+        let dir = dir.cast_unsigned();
+        let file = raw::call(libc::SYS_openat, [dir, name.as_ptr().addr(), word(flags), 0o640, 0]);
+        raw::call(libc::SYS_close, [dir, 0, 0, 0, 0]);
         if file < 0 {
             return file;
+        }
+        if has_more_names(file) {
+            return -(libc::EMLINK as isize);
         }
         let file = file.cast_unsigned();
         // Not to wait was for the opening.
@@ -252,6 +261,39 @@ unsafe fn append_to(path: &CStr) -> isize {
         }
         raw::call(libc::SYS_close, [file, 0, 0, 0, 0])
     }
+}
+
+/// Opens a directory from the root on, step by step and never through a link. Negative when that failed.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn go_down(steps: &[CString]) -> isize {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: the names end with a zero; the rest is descriptors of ours.
+    unsafe {
+        let mut dir = open(c"/", flags);
+        for step in steps {
+            if dir < 0 {
+                return dir;
+            }
+            let above = dir.cast_unsigned();
+            dir = raw::call(libc::SYS_openat, [above, step.as_ptr().addr(), word(flags), 0, 0]);
+            raw::call(libc::SYS_close, [above, 0, 0, 0, 0]);
+        }
+        // So the kernel calls a link where a directory has to be.
+        if dir == -(libc::ENOTDIR as isize) { -(libc::ELOOP as isize) } else { dir }
+    }
+}
+
+/// Whether it is a file that stands in some other place as well.
+///
+/// # Safety
+/// Only in the child, with a descriptor that is open.
+unsafe fn has_more_names(file: isize) -> bool {
+    let Ok(file) = RawFd::try_from(file) else { return false };
+    // SAFETY: it is open while this runs; the call is the kernel's own and writes into a variable of ours.
+    let found = rustix::fs::fstat(unsafe { BorrowedFd::borrow_raw(file) });
+    found.is_ok_and(|found| rustix::fs::FileType::from_raw_mode(found.st_mode).is_file() && found.st_nlink > 1)
 }
 
 /// # Safety
