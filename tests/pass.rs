@@ -275,3 +275,71 @@ fn the_interval_and_the_limit_of_a_file_hold_over_runs() {
         assert!(code == 0 && said.contains(said_at_last), "{bound}: {said}");
     }
 }
+
+/// The example with daemons, a table and a mail program of our own.
+fn three(crontab: &str) -> Home {
+    let mut text = include_str!("../contrib/examples/keep-three-alive.toml").to_owned();
+    for (from, to) in [
+        ("match = \"sshd\"", "match = \"@/three_sshd\""),
+        ("match = \"cron\"", "match = \"@/three_cron\""),
+        ("match = \"ntpd\"", "match = \"@/three_ntpd\""),
+        ("[\"/usr/sbin/sshd\"]", "[\"@/start\", \"sshd\"]"),
+        ("[\"/usr/sbin/cron\"]", "[\"@/start\", \"cron\"]"),
+        ("\"service ntp restart\"", "\"@/start ntpd\""),
+        ("\"5s\"", "\"1s\""),
+        ("/etc/crontab", "@/crontab"),
+        ("/usr/sbin/sendmail", "@/mail"),
+    ] {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    let home = Home::new("pass-three", &text);
+    let dir = home.scratch.dir.display();
+    let start = format!("#!/bin/sh\nsetsid {dir}/three_$1 1000000 >/dev/null 2>&1 </dev/null &\n");
+    for (name, script) in [("start", start), ("mail", format!("#!/bin/sh\ncat >> {dir}/mailed\n"))] {
+        let path = home.scratch.write(name, &script);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(path, mode).expect("it is ours");
+    }
+    for name in ["sshd", "cron", "ntpd"] {
+        fs::copy("/bin/sleep", home.scratch.path(&format!("three_{name}"))).expect("it can be copied");
+    }
+    home.scratch.write("crontab", crontab);
+    home
+}
+
+#[test]
+fn three_daemons_are_kept_alive_and_the_second_run_does_nothing() {
+    let head = "SHELL=/bin/sh\n17 * * * * root cd / && run-parts /etc/cron.hourly\n";
+    let there = "*  *\t* * *   root /usr/local/bin/watchd  keepalive \n";
+    let line = "* * * * * root /usr/local/bin/watchd keepalive\n";
+    for (before, after) in
+        [(head.to_owned(), format!("{head}{line}")), (format!("{there}{head}"), format!("{there}{head}"))]
+    {
+        let home = three(&before);
+        let crontab = || (fs::read_to_string(home.scratch.path("crontab")).expect("it is there"), inode(&home));
+        let (code, said) = home.ask(&["agent", "--once"]);
+        assert_eq!(code, 0, "{said}");
+        for name in ["sshd", "cron", "ntpd"] {
+            assert!(said.contains(&format!("repaired  process {name}")), "{said}");
+        }
+        assert!(
+            said.contains(if before == after { "kept      file keepalive" } else { "repaired  file keepalive" }),
+            "{said}"
+        );
+        assert_eq!(crontab().0, after);
+        assert!(said.contains("report restarts: ") && said.contains(": mended: "), "{said}");
+        let (pids, table) = (look::running_from(&home.scratch.dir), crontab());
+        assert_eq!(pids.len(), 3, "{said}");
+        let (code, said) = home.ask(&["agent", "--once"]);
+        assert!(code == 0 && !said.contains("repaired") && said.contains("kept      file keepalive"), "{said}");
+        assert_eq!((look::running_from(&home.scratch.dir), crontab()), (pids, table), "{said}");
+        assert!(!home.scratch.path("mailed").exists(), "nothing flapped");
+    }
+}
+
+/// By which a table that was written anew is known, even with the same text.
+fn inode(home: &Home) -> u64 {
+    let facts = fs::metadata(home.scratch.path("crontab")).expect("it is there");
+    std::os::unix::fs::MetadataExt::ino(&facts)
+}
