@@ -5,10 +5,10 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass};
+use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass, Report};
 use watchd::classes::{Calendar, Classes, Scene};
 use watchd::engine::policy::load_text;
-use watchd::model::{Acts, Now, Outcome, ServiceFact, ServiceState};
+use watchd::model::{Acts, Marks, Now, Outcome, ServiceFact, ServiceState};
 use watchd::store::Readings;
 use watchd_probes::inventory::Inventory;
 use watchd_probes::{Fault, ProbeId, Sample, Value, filesystem, load};
@@ -138,6 +138,11 @@ impl World {
     fn done(&mut self, id: &str, end: CommandEnd) {
         let place = self.place(id);
         self.agent.command_done(place, end, self.at());
+    }
+
+    fn tended(&mut self, id: &str, outcome: Outcome) {
+        let report = Report { outcome, marks: Marks::default(), figures: [f64::NAN; 2], text: "" };
+        self.agent.tended(self.place(id), &report, self.at());
     }
 
     fn place(&self, id: &str) -> usize {
@@ -444,4 +449,35 @@ fn what_would_be_done_is_told_as_often_as_it_would_be_done() {
     world.state(0, ServiceState::Stopped);
     world.cycle(10);
     assert_eq!(world.would(), ["web", "r stopped"], "a second death, and the limit is spent");
+}
+
+#[test]
+fn a_spent_limit_of_a_file_matters_only_when_something_needs_doing() {
+    let mut world = World::new(
+        "[file.table]\npath = \"/t\"\nline = \"x\"\nlimit = \"1/1h\"\n\
+         [report.r]\nif = \"table_flapping\"\ntext = \"flaps\"\nchanges = true\n",
+    );
+    for (seconds, outcome, may_only_look, told) in [
+        (10, Outcome::Repaired, false, NOTHING.as_slice()),
+        (10, Outcome::Kept, true, &[]),
+        (10, Outcome::Kept, true, &[]),
+        (10, Outcome::Would, true, &["report r: flaps"]),
+        (10, Outcome::Would, true, &[]),
+        (10, Outcome::Kept, true, &["report r: over: flaps"]),
+        (3600, Outcome::Repaired, false, &[]),
+    ] {
+        assert_eq!(world.cycle(seconds), ["tend table"], "{outcome}");
+        assert_eq!(world.agent.only_looks(world.place("table")), may_only_look, "{outcome}");
+        world.tended("table", outcome);
+        assert_eq!(world.event(), told, "{outcome}");
+        assert_eq!(world.outcome("table"), outcome);
+    }
+}
+
+#[test]
+fn the_program_of_a_measure_is_not_run_where_it_may_only_be_told() {
+    let mut world = World::new("[measure.mails]\nrun = \"x\"\nevery = \"1m\"\nmode = \"warn\"\n");
+    assert_eq!((world.cycle(10), world.would()), (vec![], vec!["mails".to_owned()]));
+    assert_eq!(world.outcome("mails"), Outcome::Would);
+    assert_eq!((world.cycle(10), world.would()), (vec![], vec![]), "not before it is due");
 }

@@ -71,7 +71,7 @@ fn lines_come_once_and_what_is_not_to_be_there_goes() {
     until("rest", || (outcome(&home, "hosts")? == Outcome::Kept).then_some(()));
     assert_eq!(fs::metadata(&hosts).expect("it is there").permissions().mode() & 0o7777, 0o600);
     until("what would be", || (outcome(&home, "look")? == Outcome::Would).then_some(()));
-    until("the difference", || was_told(&home, "look", "would: 1 lines more, 0 less; +x"));
+    until("the difference", || was_told(&home, "look", "/look: 1 lines more, 0 less; +x"));
     until("the report", || was_told(&home, "mended", "hosts: 2 lines more, 1 less (not all may read it)"));
     assert_eq!(fs::read_to_string(home.scratch.path("look")).expect("it is there"), "a\n");
     let why = home.watchd(&["why", "look"]);

@@ -6,9 +6,11 @@ mod harness;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use harness::{Home, look, until};
-use watchd::model::{EventKind, ServiceState};
+use watchd::model::{EventKind, Now, ServiceState};
+use watchd::store::locks::{Locks, Taken, key};
 
 /// A daemon that is found through its pidfile, a command that leaves a trace, a report, and something that fails.
 const POLICY: &str = "[watchd]\ncycle = \"100ms\"\n\
@@ -154,4 +156,190 @@ fn a_pass_waits_for_the_files_it_looks_after() {
         assert!(code == 0 && said.starts_with(word), "{said}");
         assert_eq!(fs::read_to_string(&table).expect("it was made"), "once\n");
     }
+}
+
+/// Everything that a pass might touch: an edit, a text that is to be made, old files, a watch, ages, and a number from a program.
+const FILES: &str = "[watchd]\ncycle = \"100ms\"\n\
+    [file.line]\npath = \"@/table\"\nline = \"new\"\nabsent = \"^old\"\nmode = \"0600\"\nbackup = true\n\
+    [file.made]\npath = \"@/made\"\ncreate = true\ntemplate = \"{host}\\n\"\n\
+    [file.logs]\nin = \"@/logs\"\nnames = [\"*.log\"]\nolder = \"1h\"\ndelete = true\n\
+    [file.seen]\npath = \"@/table\"\nwatch = \"sha256\"\n\
+    [freshness.backup]\nin = \"@/logs\"\nnames = [\"*\"]\nnewest = \"1h\"\n\
+    [measure.mails]\nrun = \"echo x >> @/ran; echo 5\"\n";
+
+fn with_files(name: &str) -> Home {
+    let home = Home::new(name, FILES);
+    home.scratch.write("table", "head\nold 1\n");
+    fs::create_dir(home.scratch.path("logs")).expect("a directory can be made");
+    let old = home.scratch.write("logs/a.log", "what was said");
+    let file = fs::File::options().write(true).open(old).expect("it is there");
+    file.set_modified(SystemTime::now() - Duration::from_secs(7_200)).expect("it is ours");
+    home
+}
+
+/// Every file there is but watchd's own, with its text, rights and time.
+fn all(home: &Home) -> Vec<String> {
+    fn add(dir: &Path, all: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).expect("it can be read").flatten() {
+            let (path, facts) = (entry.path(), entry.metadata().expect("it is there"));
+            if facts.is_dir() {
+                add(&path, all);
+            } else {
+                let mode = std::os::unix::fs::PermissionsExt::mode(&facts.permissions());
+                let text = fs::read_to_string(&path).unwrap_or_default();
+                all.push(format!("{} {mode:o} {:?} {text}", path.display(), facts.modified()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    add(&home.scratch.dir, &mut found);
+    let own = [home.scratch.path("run"), home.scratch.path("state"), home.scratch.path("said")];
+    found.retain(|line| !own.iter().any(|own| line.starts_with(&*own.to_string_lossy())));
+    found.sort();
+    found
+}
+
+#[test]
+fn a_dry_run_shows_what_it_would_do_to_files_and_does_nothing() {
+    let home = with_files("pass-dry-files");
+    let before = all(&home);
+    let (code, said) = home.ask(&["agent", "--once", "--dry-run"]);
+    for part in [
+        "would     file line: file line #1: would change ",
+        "\n           head\n          -old 1\n          +new\n",
+        "would     file made: ",
+        "would     file logs: file logs #1: would delete 1 file, ",
+        "kept      file seen\n",
+        "failed    freshness backup: ",
+        "would     measure mails: measure mails #1: would measure, not run: echo x",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert_eq!(code, 1, "data is stale: {said}");
+    assert_eq!(all(&home), before);
+    assert!(!home.scratch.path("state").exists() && !home.run_dir().exists());
+}
+
+#[test]
+fn the_shadow_counts_what_it_would_do_to_files_and_does_nothing() {
+    let home = with_files("pass-shadow-files");
+    let before = all(&home);
+    let mut daemon = home.spawn_as(home.command(&["run", "--shadow"]));
+    let would = |id: &str, page: &watchd::store::Snapshot| {
+        let is = |row: &&watchd::store::EventRow| {
+            row.kind() == EventKind::PromiseWould && watchd::store::board::text(&row.subject) == id
+        };
+        page.events.iter().filter(is).count()
+    };
+    daemon.wait_for("what would be done", |page| {
+        let all = ["line", "made", "logs", "mails"].iter().all(|id| would(id, page) > 0);
+        (all && page.header.cycles > 5).then_some(())
+    });
+    assert_eq!(all(&home), before);
+    let (code, said) = home.ask(&["shadow"]);
+    assert!(code == 0 && said.contains("3 edits\n") && said.contains("programs that measure\n"), "{said}");
+    daemon.kill();
+}
+
+#[test]
+fn files_are_changed_by_one_run_at_a_time() {
+    let home = with_files("pass-file-lock");
+    fs::create_dir(home.scratch.path("state")).expect("a directory can be made");
+    let locks = Locks::open(&home.scratch.path("state/promises"), &[0; 40]).expect("it can be made");
+    let now = Now::default();
+    for id in ["line", "logs"] {
+        assert_eq!(locks.take(key("file", id), now).expect("it works"), Taken::Ours(None));
+    }
+    let (table, log) = (home.scratch.path("table"), home.scratch.path("logs/a.log"));
+    let (_, said) = home.ask(&["agent", "--once"]);
+    assert!(said.contains("repaired  file made"), "{said}");
+    assert_eq!(fs::read_to_string(&table).expect("it is there"), "head\nold 1\n", "{said}");
+    assert!(log.exists(), "{said}");
+    drop(locks);
+    let (_, said) = home.ask(&["agent", "--once"]);
+    assert!(said.contains("repaired  file line") && said.contains("repaired  file logs"), "{said}");
+    assert_eq!(fs::read_to_string(&table).expect("it is there"), "head\nnew\n", "{said}");
+    assert!(!log.exists(), "{said}");
+}
+
+#[test]
+fn the_interval_and_the_limit_of_a_file_hold_over_runs() {
+    for (bound, said_at_last) in [("every = \"1h\"", ""), ("limit = \"1/1h\"", "not done: its limit is spent")] {
+        let home = Home::new("pass-file-every", &format!("[file.f]\npath = \"@/f\"\nline = \"x\"\n{bound}\n"));
+        let path = home.scratch.write("f", "");
+        let (_, said) = home.ask(&["agent", "--once"]);
+        assert!(said.starts_with("repaired  file f"), "{bound}: {said}");
+        home.scratch.write("f", "spoilt\n");
+        let (code, said) = home.ask(&["agent", "--once"]);
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "spoilt\n", "{bound}: {said}");
+        assert!(code == 0 && said.contains(said_at_last), "{bound}: {said}");
+    }
+}
+
+/// The example with daemons, a table and a mail program of our own.
+fn three(crontab: &str) -> Home {
+    let mut text = include_str!("../contrib/examples/keep-three-alive.toml").to_owned();
+    for (from, to) in [
+        ("match = \"sshd\"", "match = \"@/three_sshd\""),
+        ("match = \"cron\"", "match = \"@/three_cron\""),
+        ("match = \"ntpd\"", "match = \"@/three_ntpd\""),
+        ("[\"/usr/sbin/sshd\"]", "[\"@/start\", \"sshd\"]"),
+        ("[\"/usr/sbin/cron\"]", "[\"@/start\", \"cron\"]"),
+        ("\"service ntp restart\"", "\"@/start ntpd\""),
+        ("\"5s\"", "\"1s\""),
+        ("/etc/crontab", "@/crontab"),
+        ("/usr/sbin/sendmail", "@/mail"),
+    ] {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    let home = Home::new("pass-three", &text);
+    let dir = home.scratch.dir.display();
+    let start = format!("#!/bin/sh\nsetsid {dir}/three_$1 1000000 >/dev/null 2>&1 </dev/null &\n");
+    for (name, script) in [("start", start), ("mail", format!("#!/bin/sh\ncat >> {dir}/mailed\n"))] {
+        let path = home.scratch.write(name, &script);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(path, mode).expect("it is ours");
+    }
+    for name in ["sshd", "cron", "ntpd"] {
+        fs::copy("/bin/sleep", home.scratch.path(&format!("three_{name}"))).expect("it can be copied");
+    }
+    home.scratch.write("crontab", crontab);
+    home
+}
+
+#[test]
+fn three_daemons_are_kept_alive_and_the_second_run_does_nothing() {
+    let head = "SHELL=/bin/sh\n17 * * * * root cd / && run-parts /etc/cron.hourly\n";
+    let there = "*  *\t* * *   root /usr/local/bin/watchd  keepalive \n";
+    let line = "* * * * * root /usr/local/bin/watchd keepalive\n";
+    for (before, after) in
+        [(head.to_owned(), format!("{head}{line}")), (format!("{there}{head}"), format!("{there}{head}"))]
+    {
+        let home = three(&before);
+        let crontab = || (fs::read_to_string(home.scratch.path("crontab")).expect("it is there"), inode(&home));
+        let (code, said) = home.ask(&["agent", "--once"]);
+        assert_eq!(code, 0, "{said}");
+        for name in ["sshd", "cron", "ntpd"] {
+            assert!(said.contains(&format!("repaired  process {name}")), "{said}");
+        }
+        assert!(
+            said.contains(if before == after { "kept      file keepalive" } else { "repaired  file keepalive" }),
+            "{said}"
+        );
+        assert_eq!(crontab().0, after);
+        assert!(said.contains("report restarts: ") && said.contains(": mended: "), "{said}");
+        let (pids, table) = (look::running_from(&home.scratch.dir), crontab());
+        assert_eq!(pids.len(), 3, "{said}");
+        let (code, said) = home.ask(&["agent", "--once"]);
+        assert!(code == 0 && !said.contains("repaired") && said.contains("kept      file keepalive"), "{said}");
+        assert_eq!((look::running_from(&home.scratch.dir), crontab()), (pids, table), "{said}");
+        assert!(!home.scratch.path("mailed").exists(), "nothing flapped");
+    }
+}
+
+/// By which a table that was written anew is known, even with the same text.
+fn inode(home: &Home) -> u64 {
+    let facts = fs::metadata(home.scratch.path("crontab")).expect("it is there");
+    std::os::unix::fs::MetadataExt::ino(&facts)
 }

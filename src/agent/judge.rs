@@ -35,6 +35,8 @@ pub(super) struct State {
     pub cooling: Option<Duration>,
     /// It wanted to act and its limit was spent.
     pub is_limited: bool,
+    /// Its limit is spent: this look may only say what it would do.
+    pub only_looks: bool,
     /// Its program runs.
     pub pending: bool,
     /// Its condition was told, its end not yet.
@@ -118,18 +120,33 @@ impl State {
             return (Outcome::Skipped, Wish::Nothing);
         }
         let is_due = self.acted != Some(case.turn) && self.is_due(case, case.promise.every);
-        if self.pending || !is_due || !self.may_act(case) {
+        if self.pending || !is_due {
             return (case.before, Wish::Nothing);
         }
-        (self.last, self.acted, self.pending) = (Some(signed(case.now)), Some(case.turn), true);
+        self.begin_look(case);
+        if wish == Wish::Run && case.promise.mode == Mode::Warn {
+            return (Outcome::Would, Wish::Would);
+        }
+        self.pending = true;
         (case.before, wish)
     }
 
+    /// Where the limit is spent, a look still says whether anything needs doing.
+    fn begin_look(&mut self, case: &Case<'_>) {
+        self.only_looks = !self.has_room(case);
+        (self.last, self.acted) = (Some(signed(case.now)), Some(case.turn));
+    }
+
     /// What was asked for with `tend` has come out.
-    pub fn tended(&mut self, outcome: Outcome) {
+    pub fn tended(&mut self, outcome: Outcome, case: &Case<'_>) {
         self.pending = false;
-        if let (Outcome::Repaired, Some(budget)) = (outcome, &mut self.budget) {
-            budget.spend();
+        match (outcome, &mut self.budget) {
+            (Outcome::Repaired, Some(budget)) => budget.spend(),
+            (Outcome::Would, _) if self.only_looks => {
+                self.may_act(case);
+            }
+            (Outcome::Kept, _) => self.is_limited = false,
+            _ => {}
         }
     }
 
@@ -251,11 +268,12 @@ impl State {
             Work::Report(report) if !report.changes => case.promise.every.max(report.quiet),
             _ => case.promise.every,
         };
-        let may = self.is_due(case, wait) && self.may_act(case);
-        if may {
-            self.act(case);
-        } else {
-            (self.acted, self.pending) = (Some(case.turn), false);
+        let is_look = case.promise.is_look();
+        let may = self.is_due(case, wait) && (is_look || self.may_act(case));
+        match (may, is_look) {
+            (true, true) => self.begin_look(case),
+            (true, false) => self.act(case),
+            (false, _) => (self.acted, self.pending) = (Some(case.turn), false),
         }
         may
     }

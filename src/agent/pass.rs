@@ -11,6 +11,7 @@ use super::promise::{Promise, ReportWork, Work};
 use super::template::{Facts, Names, Template};
 use super::told::{Report, Told};
 use crate::classes::{Classes, DiskState, Scene};
+use crate::config::Mode;
 use crate::model::{Acts, Outcome, PromiseKind};
 
 /// How often one pass goes through the promises while classes change.
@@ -169,17 +170,27 @@ impl Agent {
 
     /// Another run is at it: nothing is done in this pass.
     pub fn leave_to_another(&mut self, promise: usize) {
+        let is_look = self.promises.get(promise).is_some_and(Promise::is_look);
         if let Some(state) = self.states.get_mut(promise) {
             state.pending = false;
+            // What the other finds and does is written down at its end, and seen in the next cycle.
+            state.last = if is_look { state.shared } else { state.last };
         }
     }
 
     /// What was asked for with [`Action::Tend`] has come out. Make a pass afterwards.
     pub fn tended(&mut self, promise: usize, report: &Report<'_>, now: Now) {
         let Some(state) = self.states.get_mut(promise) else { return };
-        state.tended(report.outcome);
-        self.told.take(promise, self.promises.get(promise), report);
+        let Some(known) = self.promises.get(promise) else { return };
+        state.tended(report.outcome, &Case::bare(known, now.mono, self.turn, self.cycle));
+        self.told.take(promise, Some(known), report);
         self.settle(promise, report.outcome, now);
+    }
+
+    /// Whether the look that a promise has asked for may only say what it would do.
+    pub fn only_looks(&self, promise: usize) -> bool {
+        let is_spent = self.states.get(promise).is_none_or(|state| state.only_looks);
+        is_spent || self.promises.get(promise).is_none_or(|promise| promise.mode != Mode::Fix)
     }
 
     /// The numbers that a promise has found, by place; not a number when it is not known.

@@ -93,6 +93,16 @@ impl Promise {
         Prefix { kind, id: &self.id }
     }
 
+    /// Whether it looks first and acts only on what it finds; nothing but a repair counts in its limit.
+    pub fn is_look(&self) -> bool {
+        matches!(self.work, Work::File(_) | Work::Tidy(_) | Work::Fresh(_) | Work::Measure(_))
+    }
+
+    /// Whether its looks may change files, which one run does at a time.
+    pub fn changes_files(&self) -> bool {
+        self.mode == Mode::Fix && matches!(self.work, Work::File(_) | Work::Tidy(_))
+    }
+
     /// The program that the action of this promise runs.
     pub fn launch(&self) -> Option<&Launch> {
         match &self.work {

@@ -37,5 +37,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
 fn line(came: &Came) -> String {
     let why = plain(&came.why);
     let colon = if why.is_empty() { "" } else { ": " };
-    format!("{:<8}  {} {}{colon}{why}\n", came.outcome, came.kind, plain(&came.id))
+    let diff: String =
+        came.diff.lines().map(|line| format!("          {}\n", plain(&line.replace('\t', "    ")))).collect();
+    format!("{:<8}  {} {}{colon}{why}\n{diff}", came.outcome, came.kind, plain(&came.id))
 }

@@ -68,7 +68,14 @@ fn page(all: &BTreeMap<String, Would>) -> String {
         return "nothing would have been done\n".to_owned();
     }
     let mut page = String::new();
-    for (kind, what) in [("process", "restarts"), ("command", "commands"), ("file", "edits"), ("report", "reports")] {
+    let kinds = [
+        ("process", "restarts"),
+        ("command", "commands"),
+        ("file", "edits"),
+        ("report", "reports"),
+        ("measure", "programs that measure"),
+    ];
+    for (kind, what) in kinds {
         let of_kind = || all.iter().filter(|(name, _)| name.split(' ').next() == Some(kind));
         let times: u64 = of_kind().map(|(_, would)| would.times).sum();
         if times > 0 {

@@ -125,7 +125,7 @@ impl Core {
             Action::Hold { service } => self.guard(service, false),
             Action::Allow { service } => self.guard(service, true),
             Action::Run { promise } if self.may_act(promise) => self.send(promise, None),
-            Action::Tend { promise } => self.upkeep.push(promise),
+            Action::Tend { promise } if self.may_look(promise) => self.upkeep.push(promise),
             Action::Report { promise, text } if self.may_act(promise) => {
                 let text = self.judgement.actions.text(text).to_owned();
                 let Some(told) = self.judgement.agent.promises().get(promise) else { return };
@@ -136,13 +136,19 @@ impl Core {
                 }
                 self.send(promise, Some(&text));
             }
-            Action::Run { .. } | Action::Report { .. } => {}
+            Action::Run { .. } | Action::Report { .. } | Action::Tend { .. } => {}
         }
     }
 
     /// Whether no other run is at it or has just done it.
     fn may_act(&mut self, promise: usize) -> bool {
         self.turns.take(promise, &mut self.judgement.agent, self.now, &mut self.notes)
+    }
+
+    /// Whether a look at files may begin: what changes them is done by one run at a time.
+    fn may_look(&mut self, promise: usize) -> bool {
+        let changes = self.judgement.agent.promises().get(promise).is_some_and(Promise::changes_files);
+        !changes || self.may_act(promise)
     }
 
     fn guard(&mut self, service: usize, holds: bool) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::manner::{Manner, Role};
 use super::start::{self, Failure, system};
+use crate::files::Memory;
 use crate::model::{EventKind, Outcome, Places, PromiseKind, ServiceState};
 use crate::store::board::text;
 use crate::sys::{clock, files};
@@ -25,6 +26,8 @@ pub struct Came {
     pub outcome: Outcome,
     /// What was done, or why nothing was.
     pub why: String,
+    /// Of a dry run: the lines that would change.
+    pub diff: String,
 }
 
 /// What a pass came to.
@@ -48,7 +51,14 @@ pub fn run(places: &Places, is_dry: bool) -> Result<Passed, Failure> {
     let before = core.notes.total();
     core.run_once()?;
     let is_guest = !is_dry && !is_alone;
-    let came = core.came_out(before, is_guest);
+    let mut came = core.came_out(before, is_guest);
+    if is_dry {
+        let memory = Memory::new(&own.places.state_dir);
+        for came in came.iter_mut().filter(|came| came.kind == PromiseKind::File && came.outcome == Outcome::Would) {
+            let diff = memory.read(&format!("{}.diff", came.id)).unwrap_or_default();
+            came.diff = String::from_utf8_lossy(&diff).into_owned();
+        }
+    }
     let lock = core.into_lock();
     if is_alone {
         start::tidy(places);
@@ -137,7 +147,7 @@ impl Core {
                 (_, Some(row)) => text(&row.text).to_owned(),
                 (_, None) => String::new(),
             };
-            Some(Came { kind: promise.kind(), id: promise.id.clone(), outcome, why })
+            Some(Came { kind: promise.kind(), id: promise.id.clone(), outcome, why, diff: String::new() })
         };
         agent.promises().iter().enumerate().filter_map(came).collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use crate::agent::{TextId, Work};
-use crate::model::{Command, EventKind};
+use crate::model::{Command, EventKind, MeasureWork, Source};
 use crate::store::locks::key;
 
 /// Between two events about the same promise.
@@ -58,15 +58,28 @@ impl Core {
                 let why = self.services.facts(self.now).nth(usize::from(*service)).map_or("", |fact| fact.reason);
                 format!("start it: {why}")
             }
-            (Work::Command(command), _) => match &command.launch.command {
-                Command::Exec(words) => format!("run {}", words.join(" ")),
-                Command::Shell(line) => format!("run {line}"),
-            },
+            (Work::Command(command), _) => format!("run {}", said(&command.launch.command)),
+            (Work::File(file), _) => format!("change {}: {}", file.path, judgement.agent.words(promise)),
+            (Work::Tidy(tidy), _) => {
+                let words = judgement.agent.words(promise);
+                format!("{} in {}", words.strip_prefix("would ").unwrap_or(words), tidy.dir)
+            }
+            (Work::Measure(MeasureWork { source: Source::Run(launch), .. }), _) => {
+                format!("measure, not run: {}", said(&launch.command))
+            }
             (_, text) => format!("tell: {}", text.unwrap_or_default()),
         };
         let text = format!("{kind} {} #{count}: would {what}", known.id).replace(char::is_control, " ");
         let id = known.id.clone();
         self.notes.add(EventKind::PromiseWould, &id, &text);
+    }
+}
+
+/// What is run, in one line.
+fn said(command: &Command) -> String {
+    match command {
+        Command::Exec(words) => words.join(" "),
+        Command::Shell(line) => line.clone(),
     }
 }
 

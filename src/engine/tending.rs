@@ -72,11 +72,21 @@ impl Core {
     /// What came of a look: told when it is news.
     fn tell(&mut self, place: usize, report: &Report<'_>) {
         let agent = &mut self.judgement.agent;
+        let before = agent.outcomes().get(place).copied();
         let is_news = !report.text.is_empty() && report.text != agent.words(place);
         let is_act = report.outcome == Outcome::Repaired || report.marks != Marks::default();
         agent.tended(place, report, self.now);
+        let acted = report.outcome == Outcome::Repaired;
+        self.turns.looked(place, agent, (self.now, acted), &mut self.notes);
         self.is_stirred = true;
         let Some(promise) = agent.promises().get(place) else { return };
+        if report.outcome == Outcome::Would && promise.mode == Mode::Warn {
+            // Once for what would be one act, however often it is looked at meanwhile.
+            if is_news || before != Some(Outcome::Would) {
+                self.note_would(place, None);
+            }
+            return;
+        }
         if is_news || (is_act && !report.text.is_empty()) {
             let text = format!("{}: {}", report.outcome, report.text);
             self.notes.add(EventKind::FileTended, &promise.id, &text);
@@ -112,9 +122,9 @@ impl Core {
     fn tend(&self, place: usize) -> Tended {
         let agent = &self.judgement.agent;
         let Some(promise) = agent.promises().get(place) else { return Tended::new(Outcome::Unknown, "") };
-        let (memory, is_dry) = (Memory::new(&self.places.state_dir), promise.mode != Mode::Fix);
+        let (memory, is_dry) = (self.memory(), agent.only_looks(place));
         let now = self.now;
-        match &promise.work {
+        let mut tended = match &promise.work {
             Work::File(work) => {
                 let render = |text: &str| self.render(text);
                 files::keep(&Task { id: &promise.id, work, is_dry, memory: &memory, render: &render })
@@ -126,7 +136,17 @@ impl Core {
                 Source::Run(_) | Source::Metric(..) => Tended::new(Outcome::Unknown, ""),
             },
             Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Tended::new(Outcome::Unknown, ""),
+        };
+        if is_dry && promise.mode == Mode::Fix && tended.outcome == Outcome::Would {
+            tended.text.push_str("; not done: its limit is spent");
         }
+        tended
+    }
+
+    /// What is remembered of files. A guest knows what the daemon knows, and takes no news away from it.
+    fn memory(&self) -> Memory {
+        let own = Memory::new(&self.places.state_dir);
+        if self.manner.is_guest() { own.over(&self.manner.shared(&self.places).state_dir) } else { own }
     }
 
     /// A template's text as everything is now; states of services are those of the last pass.

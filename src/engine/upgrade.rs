@@ -126,7 +126,9 @@ impl Core {
             }
             return;
         }
-        if self.reading.is_some() {
+        // A child that hangs on a dead file system does not hold the new program up.
+        let is_tending = self.upkeep.deadline().is_some() && self.now.mono < until;
+        if self.reading.is_some() || is_tending {
             return;
         }
         let error = self.hand_over(client);

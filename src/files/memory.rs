@@ -15,12 +15,19 @@ use crate::sys::files::{private_dir, write_private};
 /// The directory of it all.
 pub struct Memory {
     dir: PathBuf,
+    /// Where to read what is not there; never written.
+    below: Option<PathBuf>,
 }
 
 impl Memory {
     /// Below the state directory.
     pub fn new(state_dir: &Path) -> Self {
-        Self { dir: state_dir.join("files") }
+        Self { dir: state_dir.join("files"), below: None }
+    }
+
+    /// The same with the knowledge of another run, whose files stay as they are.
+    pub fn over(self, other: &Path) -> Self {
+        Self { below: Some(other.join("files")), ..self }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -30,7 +37,7 @@ impl Memory {
     /// What was remembered; none when nothing was, or it was damaged.
     pub fn load<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let path = self.path(name);
-        let bytes = fs::read(&path).ok()?;
+        let bytes = self.read(name).ok()?;
         let value = bytes.split_first_chunk::<4>().and_then(|(sum, rest)| {
             let is_whole = crc32fast::hash(rest) == u32::from_le_bytes(*sum);
             is_whole.then(|| postcard::from_bytes(rest).ok())?
@@ -39,6 +46,14 @@ impl Memory {
             let _ = fs::rename(&path, self.path(&format!("{name}.damaged")));
         }
         value
+    }
+
+    /// The bytes of what was remembered.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        match (fs::read(self.path(name)), &self.below) {
+            (Err(error), Some(below)) if error.kind() == io::ErrorKind::NotFound => fs::read(below.join(name)),
+            (read, _) => read,
+        }
     }
 
     pub fn save<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {

@@ -97,7 +97,7 @@ pub fn compare(old: &Seen, new: &Seen) -> Vec<String> {
 
 /// The difference to the copy, and a new copy.
 pub fn difference(memory: &Memory, name: &str, (target, found): (&Target, &Found), room: usize) -> String {
-    let old = std::fs::read(memory.path(name));
+    let old = memory.read(name);
     if found.facts.size > COPY {
         memory.forget(name);
         return "(larger than 64 KiB: no copy is kept, so the lines cannot be shown)\n".to_owned();
