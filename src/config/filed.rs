@@ -33,7 +33,7 @@ impl Scalar for Regex {
     const FORM: &'static str = "it in single quotes, like '^Port \\d+$', with every ( and [ closed";
 
     fn parse(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.len() <= 1000 && regex_lite::Regex::new(text).is_ok();
+        let fits = !text.is_empty() && text.len() <= 1000 && crate::model::Regex::new(text).is_ok();
         fits.then(|| Self(text.to_owned()))
     }
 }

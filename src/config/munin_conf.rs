@@ -109,7 +109,7 @@ fn expression(text: &str) -> Option<String> {
     }
     let whole = format!("^{bare}$");
     // A quote would end the TOML string it is written in.
-    Regex::new(&whole).ok().filter(|_| !whole.contains(['\'', '\n'])).map(|_| whole)
+    Regex::whole(&whole).ok().filter(|_| !whole.contains(['\'', '\n'])).map(|_| whole)
 }
 
 fn network(text: &str) -> Option<String> {

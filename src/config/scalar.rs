@@ -117,7 +117,7 @@ impl Scalar for Allowed {
 
     fn parse(text: &str) -> Option<Self> {
         if text.starts_with('^') {
-            return Regex::new(text).ok().map(|_| Self::Pattern(text.to_owned()));
+            return Regex::whole(text).ok().map(|_| Self::Pattern(text.to_owned()));
         }
         text.parse().ok().map(Self::Network)
     }

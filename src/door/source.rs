@@ -55,7 +55,7 @@ impl Answers {
 
     /// Lets masters ask whose whole address one of these expressions stands for. What is no expression lets nobody in.
     pub fn admit_also(&mut self, patterns: &[String]) {
-        self.patterns = patterns.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+        self.patterns = patterns.iter().filter_map(|pattern| Regex::whole(pattern).ok()).collect();
     }
 
     /// Answers for plugins of others as well, and with settings for our own.
@@ -85,7 +85,7 @@ impl Answers {
             return false;
         }
         let text = peer.to_canonical().to_string();
-        self.patterns.iter().any(|pattern| pattern.is_whole(text.as_bytes()))
+        self.patterns.iter().any(|pattern| pattern.is_in(text.as_bytes()))
     }
 
     /// Copies the newest page of the board unless it is here already.

@@ -34,7 +34,7 @@ pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};
 pub use places::Places;
 pub use record::{Ailment, Errand, Pause, Record, Wish};
-pub use regex::{Regex, RegexError};
+pub use regex::Regex;
 pub use service::{
     Command, Ending, Form, Identity, Launch, Limit, OnExit, Pattern, ServiceFact, ServiceSpec, ServiceState, StopStep,
 };
