@@ -38,6 +38,10 @@ fn what_cannot_be_delivered_outlives_a_kill_and_arrives_later() {
     assert!(said.starts_with("mail:root: exit status 75: no route; tried again in 30 s: "), "{said}");
     let hooked = until("the webhook", || fs::read_to_string(home.scratch.path("hooked")).ok());
     assert!(hooked.contains("\"report\":\"r\"") && hooked.contains("größer") && hooked.ends_with("}\n"), "{hooked}");
+    // Before its end is seen it would rightly be sent again.
+    daemon.wait_for("the end of the webhook", |snapshot| {
+        snapshot.events.iter().find(|row| row.kind() == EventKind::CommandRan).map(|_| ())
+    });
     fs::remove_file(home.scratch.path("hooked")).expect("it is ours");
     daemon.kill();
     script(&home, "sendmail", &format!("echo $@ > {dir}/args; cat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed"));
