@@ -99,7 +99,7 @@ impl World {
         let words = |action: &Action| match action {
             Action::Tend { promise } => format!("tend {}", self.agent.promises()[*promise].id),
             Action::Run { promise } => format!("run {}", self.agent.promises()[*promise].id),
-            Action::Report { promise, text } => {
+            Action::Report { promise, text, .. } => {
                 format!("report {}: {}", self.agent.promises()[*promise].id, self.actions.text(*text))
             }
             Action::Would { .. } => String::new(),

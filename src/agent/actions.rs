@@ -5,9 +5,13 @@
 pub enum Action {
     /// Start the command of this promise; tell its end with `Agent::command_done`.
     Run { promise: usize },
-    /// Tell this: `text` is found with [`Actions::text`]. When the promise has a program it gets the text on its standard
-    /// input, and its end is told with `Agent::command_done`.
-    Report { promise: usize, text: TextId },
+    /// Tell this: `text` is found with [`Actions::text`]. What came of handing it on is told with `Agent::command_done`.
+    Report {
+        promise: usize,
+        text: TextId,
+        /// It says that something is over.
+        is_over: bool,
+    },
     /// Have the files of this promise looked after; tell what came of it with `Agent::tended`.
     Tend { promise: usize },
     /// Tell that this promise would act if its mode let it, and what a report would say.

@@ -221,7 +221,7 @@ impl State {
         if !case.guard {
             self.told = false;
             let wish = if report.changes && case.promise.mode == Mode::Fix { Wish::TellEnd } else { Wish::Nothing };
-            self.pending = wish == Wish::TellEnd && report.run.is_some();
+            self.pending = wish == Wish::TellEnd && report.runs_program();
             return (Outcome::Skipped, wish);
         }
         let wait = case.promise.every.max(report.quiet);
@@ -234,7 +234,7 @@ impl State {
         if case.promise.mode == Mode::Warn {
             return (Outcome::Would, Wish::Would);
         }
-        self.pending = report.run.is_some();
+        self.pending = report.runs_program();
         (Outcome::Kept, Wish::Tell)
     }
 

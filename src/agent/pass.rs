@@ -65,11 +65,15 @@ impl Agent {
             let Some(same) = old.find(promise.kind(), &promise.id) else { continue };
             let (Some(state), Some(before)) = (self.states.get_mut(place), old.states.get(same)) else { continue };
             let same_limit = old.promises.get(same).is_some_and(|old| old.limit == promise.limit);
-            state.inherit(before, same_limit, promise.launch().is_some());
+            state.inherit(before, same_limit, promise.runs_program());
             carry_over(&mut self.since, place, &old.since, same);
             carry_over(&mut self.outcomes, place, &old.outcomes, same);
             self.told.inherit(place, &old.told, same);
         }
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     pub fn promises(&self) -> &[Promise] {
@@ -89,7 +93,7 @@ impl Agent {
     /// How a promise stands, work in progress included, and since when.
     pub fn outcome(&self, promise: usize) -> Option<(Outcome, Duration)> {
         // A look at files is too short to be told of.
-        let is_program = self.promises.get(promise)?.launch().is_some();
+        let is_program = self.promises.get(promise)?.runs_program();
         let pending = is_program && self.states.get(promise)?.pending;
         let outcome = if pending { Outcome::Pending } else { *self.outcomes.get(promise)? };
         Some((outcome, *self.since.get(promise)?))
@@ -281,7 +285,7 @@ impl Agent {
             (Wish::Would, _) => actions.push(Action::Would { promise: place, text: None }),
             (Wish::Tell | Wish::TellEnd, Work::Report(report)) => {
                 let text = self.tell(wish, report, (classes, scene), actions);
-                actions.push(Action::Report { promise: place, text });
+                actions.push(Action::Report { promise: place, text, is_over: wish == Wish::TellEnd });
             }
             (Wish::Nothing | Wish::Hold(_) | Wish::Tell | Wish::TellEnd, _) => {}
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::template::Template;
 use crate::classes::{ExprId, Prefix};
 use crate::config::Mode;
-use crate::model::{FileWork, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source, TidyWork};
+use crate::model::{Channel, FileWork, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source, TidyWork};
 
 /// One promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,8 +61,8 @@ pub struct ReportWork {
     pub text: Template,
     /// Into the log and the journal.
     pub log: bool,
-    /// A program that gets the text on its standard input.
-    pub run: Option<Launch>,
+    /// Everything else that it is handed to.
+    pub channels: Vec<Channel>,
     pub timeout: Duration,
     /// Only when the guard begins to hold, and when it ceases to.
     pub changes: bool,
@@ -107,10 +107,14 @@ impl Promise {
     pub fn launch(&self) -> Option<&Launch> {
         match &self.work {
             Work::Command(command) => Some(&command.launch),
-            Work::Report(report) => report.run.as_ref(),
             Work::Measure(MeasureWork { source: Source::Run(launch), .. }) => Some(launch),
             _ => None,
         }
+    }
+
+    /// Whether its end is told by a program, its own or one that carries it.
+    pub fn runs_program(&self) -> bool {
+        matches!(&self.work, Work::Report(report) if report.runs_program()) || self.launch().is_some()
     }
 
     /// How long that program may take.
@@ -120,5 +124,12 @@ impl Promise {
             Work::Report(report) => Some(report.timeout),
             _ => Some(self.patience),
         }
+    }
+}
+
+impl ReportWork {
+    /// Whether a program carries it.
+    pub fn runs_program(&self) -> bool {
+        self.channels.iter().any(|channel| channel.launch().is_some())
     }
 }

@@ -6,7 +6,7 @@ use super::figures;
 use super::quantity::{age, or_dash, plain, size};
 use crate::agent::{Promise, Work};
 use crate::engine::policy::Policy;
-use crate::model::{Check, Command, Form, Launch, OnExit, ServiceSpec, StopStep};
+use crate::model::{Channel, Check, Command, Form, Launch, OnExit, ServiceSpec, StopStep, Way};
 use crate::store::Snapshot;
 
 /// How a service is found, started, checked and stopped, and whom it needs.
@@ -148,7 +148,12 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
             page.push_str(".\n");
         }
         Work::Report(report) => {
-            let to = report.run.as_ref().map_or_else(|| "the journal".to_owned(), program);
+            let told = |channel: &Channel| match &channel.way {
+                Way::Plain(launch) => program(launch),
+                _ => channel.name.clone(),
+            };
+            let journal = report.log.then(|| "the journal".to_owned());
+            let to = journal.into_iter().chain(report.channels.iter().map(told)).collect::<Vec<_>>().join(", ");
             page.push_str(&format!("It tells {to}, not twice within {}.\n", age(report.quiet)));
         }
         Work::File(work) => page.push_str(&format!("It takes care of {}.\n", plain(&work.path))),

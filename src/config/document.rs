@@ -9,12 +9,14 @@ use super::include;
 use super::nearest::nearest;
 use super::section::Node;
 use super::source::Source;
-use super::tables::{Class, Command, Disk, File, Freshness, Http, Learn, Measure, Munin, Process, Report, Watchd};
+use super::tables::{
+    Class, Command, Disk, File, Freshness, Http, Learn, Measure, Munin, Process, Report, Watchd, Webhook,
+};
 
 /// Faults of the TOML itself that are shown for one file: the parser goes on after the first, and stumbles over the rest of it.
 const SYNTAX_FAULTS: usize = 10;
 /// Tables that another version knows.
-const LATER: &[&str] = &["webhook", "notify"];
+const LATER: &[&str] = &["notify"];
 
 /// A table with an id of its own: `[process.web]`.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub struct Document {
     pub measures: Vec<Named<Measure>>,
     pub commands: Vec<Named<Command>>,
     pub reports: Vec<Named<Report>>,
+    pub webhooks: Vec<Named<Webhook>>,
     pub classes: Vec<Named<Class>>,
 }
 
@@ -118,6 +121,7 @@ impl Document {
             "measure" => each(&mut self.measures, node, Measure::decode, findings),
             "command" => each(&mut self.commands, node, Command::decode, findings),
             "report" => each(&mut self.reports, node, Report::decode, findings),
+            "webhook" => each(&mut self.webhooks, node, Webhook::decode, findings),
             "class" => each(&mut self.classes, node, Class::decode, findings),
             _ => unknown(name, place, node, findings),
         }
@@ -136,6 +140,7 @@ const TABLES: &[&str] = &[
     "measure",
     "command",
     "report",
+    "webhook",
     "class",
 ];
 

@@ -40,5 +40,5 @@ pub use scalar::{
 };
 pub use tables::{
     Aim, Check, Class, Command, Common, Disk, File, Freshness, Http, Learn, Limited, Measure, Munin, Process, Ready,
-    Replace, Report, SizeLimit, Surroundings, Watchd,
+    Replace, Report, SizeLimit, Surroundings, Watchd, Webhook,
 };

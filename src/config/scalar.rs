@@ -310,13 +310,41 @@ choice!(Memory, "a way with memory", "\"trim\" or \"keep\" (\"lock\" is not in t
 choice!(OnExit, "a way to end", "\"leave\" or \"stop\"", { "leave" => OnExit::Leave, "stop" => OnExit::Stop, });
 
 /// Where a report goes besides its own program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
     Log,
+    Syslog,
+    /// To this address.
+    Mail(String),
+    /// Through the program of this table.
+    Webhook(String),
 }
-choice!(Sink, "a receiver", "\"log\"; for anything else give a program in `run`, it gets the text on its standard input", {
-    "log" => Sink::Log,
-});
+
+impl Scalar for Sink {
+    const NAME: &'static str = "a receiver";
+    const FORM: &'static str = "\"log\", \"syslog\", \"mail:ADDRESS\" or \"webhook:NAME\"; for anything else give a program in `run`, \
+                                it gets the text on its standard input";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None if text == "log" => Some(Self::Log),
+            None if text == "syslog" => Some(Self::Syslog),
+            Some(("mail", to)) => is_address(to).then(|| Self::Mail(to.to_owned())),
+            Some(("webhook", name)) if !name.is_empty() => Some(Self::Webhook(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// A plain address or the name of an account: nothing that could end a header or begin another receiver.
+fn is_address(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-=%/".contains(&byte);
+    text.len() <= 80
+        && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && text.bytes().all(is_plain)
+        && text.bytes().filter(|byte| *byte == b'@').count() <= 1
+        && !text.ends_with('@')
+}
 
 #[cfg(test)]
 mod tests {

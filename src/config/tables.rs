@@ -25,6 +25,8 @@ section! {
         include: String = "include",
         /// Whether anything is learned.
         learn: bool = "learn",
+        /// What takes a mail with its receivers in it.
+        sendmail: model::Command = "sendmail",
     }
 }
 
@@ -320,13 +322,21 @@ section! {
     /// `[report.ID]`
     Report with common: Common, surroundings: Surroundings {
         text: Text = "text",
-        to: Vec<Sink> = "to",
+        to: Vec<At<Sink>> = "to",
         /// A program that gets the text on its standard input.
         run: model::Command = "run",
         /// Only when the condition begins, and when it ends.
         changes: bool = "changes",
         /// Not again within this time.
         quiet: Duration = "quiet",
+    }
+}
+
+section! {
+    /// `[webhook.NAME]`
+    Webhook with surroundings: Surroundings {
+        /// It gets an object of JSON on its standard input.
+        run: model::Command = "run",
     }
 }
 

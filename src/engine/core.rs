@@ -23,6 +23,7 @@ use super::manner::Manner;
 use super::mounts::Mounts;
 use super::notes::Notes;
 use super::outputs::Outputs;
+use super::post::Post;
 use super::publish::{Publisher, millis};
 use super::reader::{Loaded, Reading};
 use super::requests::ServiceWatch;
@@ -60,6 +61,7 @@ pub struct Core {
     pub(super) judgement: Judgement,
     pub(super) by_hand: ByHand,
     pub(super) turns: Turns,
+    pub(super) post: Post,
     pub(super) services: Services<Grip>,
     /// The ledger is open for writing.
     has_ledger: bool,
@@ -157,6 +159,7 @@ impl Core {
         judgement.classes.given = given;
         let turns = Turns::open(&shared, (boot_id, manner.is_shadow && manner.is_guest()), &mut notes);
         turns.recall(&mut judgement.agent, now);
+        let post = Post::open(places, manner.is_shadow, &mut notes);
         let may_group = policy.daemon.cgroup && !manner.is_guest();
         let cgroups = may_group.then(|| Cgroups::find(&places.state_dir)).flatten();
         // What services of another policy, or of a watchd that was killed, have left.
@@ -179,6 +182,7 @@ impl Core {
             judgement,
             by_hand,
             turns,
+            post,
             errands: Errands::default(),
             checks: Checks::default(),
             ears,
@@ -292,6 +296,7 @@ impl Core {
             self.mounts.deadline(),
             self.guests.deadline(),
             self.upkeep.deadline(),
+            self.letter_deadline(),
             self.control.deadline(),
             self.door.deadline(),
             self.judgement.classes.given.deadline(),
@@ -365,6 +370,7 @@ impl Core {
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         self.expire_upkeep();
+        self.carry_letters();
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
             self.reload();
         }
@@ -408,6 +414,7 @@ impl Core {
         }
         self.retry_classes();
         self.turns.retry(&mut self.notes);
+        self.post.retry(&mut self.notes);
         if self.notes.is_writable() && self.has_ledger {
             return;
         }
@@ -432,6 +439,7 @@ impl Core {
             && self.chronicle.is_writable()
             && self.by_hand.is_writable()
             && self.turns.is_writable()
+            && self.post.is_writable()
             && self.learning.is_writable()
     }
 

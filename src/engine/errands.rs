@@ -51,6 +51,8 @@ pub enum Owner {
     Upgrade,
     /// The place of a service one of whose limits was exceeded.
     Limit(u16),
+    /// The number of a report on its way.
+    Letter(u64),
     /// Its promise has left the policy.
     Nobody,
 }

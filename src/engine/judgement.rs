@@ -116,6 +116,7 @@ impl Core {
                 self.act(action);
             }
         }
+        self.carry_letters();
         self.note_outcomes();
     }
 
@@ -124,9 +125,9 @@ impl Core {
             Action::Would { promise, text } => self.note_would(promise, text),
             Action::Hold { service } => self.guard(service, false),
             Action::Allow { service } => self.guard(service, true),
-            Action::Run { promise } if self.may_act(promise) => self.send(promise, None),
+            Action::Run { promise } if self.may_act(promise) => self.send(promise),
             Action::Tend { promise } if self.may_look(promise) => self.upkeep.push(promise),
-            Action::Report { promise, text } if self.may_act(promise) => {
+            Action::Report { promise, text, is_over } if self.may_act(promise) => {
                 let text = self.judgement.actions.text(text).to_owned();
                 let Some(told) = self.judgement.agent.promises().get(promise) else { return };
                 if let Work::Report(report) = &told.work
@@ -134,7 +135,7 @@ impl Core {
                 {
                     self.notes.add(EventKind::Report, &told.id, &text);
                 }
-                self.send(promise, Some(&text));
+                self.post(promise, &text, is_over);
             }
             Action::Run { .. } | Action::Report { .. } | Action::Tend { .. } => {}
         }
@@ -157,10 +158,10 @@ impl Core {
     }
 
     /// Runs the program of a promise, if it has one.
-    fn send(&mut self, promise: usize, input: Option<&str>) {
+    fn send(&mut self, promise: usize) {
         let Some(known) = self.judgement.agent.promises().get(promise) else { return };
         let (Some(launch), Some(timeout)) = (known.launch(), known.timeout()) else { return self.turns.done(known) };
-        let order = Order { owner: Owner::Promise(promise), launch, timeout, input };
+        let order = Order { owner: Owner::Promise(promise), launch, timeout, input: None };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
         }
@@ -184,6 +185,7 @@ impl Core {
                     self.notes.add(EventKind::CommandRan, &promise.id, &told(done));
                 }
             }
+            Owner::Letter(number) => self.on_carried(number, done.end, &told(done)),
             Owner::Check(ask) => self.on_asked(ask, done),
             Owner::Upgrade => self.on_tried(done),
             Owner::Limit(place) => {

@@ -39,6 +39,9 @@ super::words! {
         ServiceHeld = "service-held",
         ServicePeace = "service-peace",
         FileTended = "file-tended",
+        ReportUndelivered = "report-undelivered",
+        ReportDelivered = "report-delivered",
+        ReportDropped = "report-dropped",
     }
 }
 
@@ -76,6 +79,7 @@ impl EventKind {
             | Self::ProbeRecovered
             | Self::StateWritable
             | Self::FileTended
+            | Self::ReportDelivered
             | Self::Report => Severity::Notice,
             Self::ServiceDied
             | Self::ServiceUnhealthy
@@ -90,6 +94,8 @@ impl EventKind {
             | Self::ServiceFailed
             | Self::ServiceFlapping
             | Self::ServiceFight
+            | Self::ReportUndelivered
+            | Self::ReportDropped
             | Self::StateUnwritable
             | Self::Trouble => Severity::Error,
         }

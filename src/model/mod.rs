@@ -3,6 +3,7 @@
 mod acts;
 mod bound;
 mod care;
+mod channel;
 mod classes;
 mod event;
 mod files;
@@ -21,6 +22,7 @@ pub mod settings;
 pub use acts::Acts;
 pub use bound::{Amount, Bound, Deed, Figures, Quantity};
 pub use care::{Care, Check, Http, Readiness, Target};
+pub use channel::{CHANNEL_NAME, Channel, Way};
 pub use classes::ClassKind;
 pub use event::{EventKind, Severity};
 pub use files::{

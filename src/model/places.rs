@@ -86,6 +86,11 @@ impl Places {
         self.state_dir.join("promises")
     }
 
+    /// Reports that have not reached their channels yet.
+    pub fn outbox(&self) -> PathBuf {
+        self.state_dir.join("outbox")
+    }
+
     /// What the numbers were.
     pub fn history(&self) -> PathBuf {
         self.state_dir.join("history")

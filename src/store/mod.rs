@@ -6,6 +6,7 @@ pub mod journal;
 pub mod ledger;
 pub mod locks;
 pub mod marker;
+pub mod outbox;
 mod rates;
 mod snapshot;
 pub mod twin;

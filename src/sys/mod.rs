@@ -27,5 +27,6 @@ pub mod shared;
 pub mod signals;
 pub mod spawn;
 pub mod stderr;
+pub mod syslog;
 pub mod terminal;
 pub mod tree;

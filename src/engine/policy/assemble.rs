@@ -55,7 +55,8 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     promises.extend(document.files.iter().map(|file| maker.file(file, &document.disks, &names)));
     promises.extend(document.freshnesses.iter().map(|fresh| maker.freshness(fresh)));
     promises.extend(document.commands.iter().map(|command| maker.command(command)));
-    promises.extend(document.reports.iter().map(|report| maker.report(report, &names)));
+    promises.extend(document.reports.iter().map(|report| maker.report(report, &names, document)));
+    maker.carriers(document);
     let Maker { mut findings, builder, .. } = maker;
     let classes = table(builder, document, &mut findings);
     let included = findings.files().iter().skip(1).cloned().collect();

@@ -14,6 +14,7 @@ mod learning;
 mod measures;
 mod node;
 mod promises;
+mod reports;
 mod services;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::assemble::Maker;
 use super::existence;
 use super::services::launch;
-use crate::agent::{CommandWork, Names, Promise, ReportWork, Template, Work};
+use crate::agent::{CommandWork, Names, Promise, Template, Work};
 use crate::classes::DiskLevels;
-use crate::config::{At, Command, Common, Disk, Expression, Mode, Named, Place, Process, Report, Share, Sink, Text};
+use crate::config::{At, Command, Common, Disk, Expression, Mode, Named, Place, Process, Share, Text};
 use crate::model;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -95,37 +95,6 @@ impl Maker {
             repaired,
         };
         self.promise((&named.id, &key), &section.common, Work::Command(work))
-    }
-
-    pub fn report(&mut self, named: &Named<Report>, names: &Names<'_>) -> Promise {
-        let section = &named.section;
-        let key = format!("report.{}", named.id);
-        self.required(section.text.is_some(), (named.place, &key), "text");
-        let text = section.text.as_ref().map(|text| self.template(text, &format!("{key}.text"), names));
-        self.surroundings(&section.surroundings, &key);
-        self.programs(&key, &section.surroundings, &[("run", &section.run)]);
-        if section.run.is_none() {
-            self.idle(&section.surroundings, &key);
-        }
-        if section.common.guard.is_none() {
-            self.findings.warn(named.place, &key, "has no condition", "say with `if` when it is to be told");
-        }
-        let changes = section.changes.as_ref().is_some_and(|changes| changes.value);
-        if let (true, Some(quiet)) = (changes, &section.quiet) {
-            let what = "is of no use with `changes`";
-            self.findings.fault(quiet.place, &format!("{key}.quiet"), what, "take one of them out");
-        }
-        let often = if changes || section.common.every.is_some() { Duration::ZERO } else { Duration::from_secs(3_600) };
-        let range = (Duration::ZERO, LONGEST);
-        let work = ReportWork {
-            text: text.unwrap_or_default(),
-            log: section.to.as_ref().map_or(section.run.is_none(), |to| to.value.contains(&Sink::Log)),
-            run: section.run.as_ref().map(|run| launch(&run.value, &section.surroundings)),
-            timeout: self.timeout(&section.common, &key, Duration::from_secs(30)),
-            changes,
-            quiet: self.time(section.quiet.as_ref(), &format!("{key}.quiet"), range).unwrap_or(often),
-        };
-        self.promise((&named.id, &key), &section.common, Work::Report(work))
     }
 
     pub fn template(&mut self, text: &At<Text>, key: &str, names: &Names<'_>) -> Template {

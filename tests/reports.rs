@@ -1,0 +1,88 @@
+//! Reports with the real program: mail, a webhook and the system log, a receiver that fails, and a daemon that is killed meanwhile.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use harness::{Home, until};
+use watchd::model::EventKind;
+use watchd::store::board::text;
+
+const POLICY: &str = "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/sendmail\", \"-t\"]\n\
+    [webhook.chat]\nrun = [\"@/hook\"]\n\
+    [report.r]\nif = \"told\"\ntext = \"{host}: größer\"\nchanges = true\n\
+    to = [\"log\", \"mail:root\", \"webhook:chat\"]\n";
+
+fn script(home: &Home, name: &str, text: &str) {
+    let path = home.scratch.write(name, &format!("#!/bin/sh\n{text}\n"));
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn what_cannot_be_delivered_outlives_a_kill_and_arrives_later() {
+    let home = Home::new("reports", POLICY);
+    let dir = home.scratch.dir.display().to_string();
+    script(&home, "sendmail", "echo no route; exit 75");
+    script(&home, "hook", &format!("cat > {dir}/hook.new && mv {dir}/hook.new {dir}/hooked"));
+    let mut daemon = home.start();
+    assert_eq!(home.ask(&["class", "set", "told"]).0, 0);
+    let late = daemon.wait_for("the failure", |snapshot| {
+        snapshot.events.iter().find(|row| row.kind() == EventKind::ReportUndelivered).copied()
+    });
+    let said = text(&late.text).to_owned();
+    assert!(said.starts_with("mail:root: exit status 75: no route; tried again in 30 s: "), "{said}");
+    let hooked = until("the webhook", || fs::read_to_string(home.scratch.path("hooked")).ok());
+    assert!(hooked.contains("\"report\":\"r\"") && hooked.contains("größer") && hooked.ends_with("}\n"), "{hooked}");
+    // Before its end is seen it would rightly be sent again.
+    daemon.wait_for("the end of the webhook", |snapshot| {
+        snapshot.events.iter().find(|row| row.kind() == EventKind::CommandRan).map(|_| ())
+    });
+    fs::remove_file(home.scratch.path("hooked")).expect("it is ours");
+    daemon.kill();
+    script(&home, "sendmail", &format!("echo $@ > {dir}/args; cat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed"));
+    let mut daemon = home.start();
+    daemon.wait_for("the delivery", |snapshot| {
+        snapshot.events.iter().find(|row| row.kind() == EventKind::ReportDelivered).map(|_| ())
+    });
+    let mailed = fs::read_to_string(home.scratch.path("mailed")).expect("it was sent");
+    assert!(mailed.contains("\nTo: root\nSubject: =?UTF-8?B?") && mailed.contains(": größer\n"), "{mailed}");
+    assert!(mailed.contains("Sent after 1 failed attempts."), "{mailed}");
+    assert_eq!(fs::read_to_string(home.scratch.path("args")).expect("it ran"), "-t\n");
+    assert!(!home.scratch.path("hooked").exists(), "what has arrived is not sent again");
+}
+
+#[test]
+fn the_system_log_gets_a_line_and_one_that_is_gone_is_told() {
+    let policy =
+        "[watchd]\ncycle = \"100ms\"\n[report.r]\nif = \"told\"\ntext = \"full\"\nchanges = true\nto = [\"syslog\"]\n";
+    let home = Home::new("syslog", policy);
+    let root = home.scratch.path("root");
+    fs::create_dir_all(root.join("dev")).expect("a directory can be made");
+    for name in ["proc", "sys", "etc"] {
+        symlink(format!("/{name}"), root.join(name)).expect("a link can be made");
+    }
+    let log = UnixDatagram::bind(root.join("dev/log")).expect("a socket can be bound");
+    log.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket has a timeout");
+    let mut command = home.command(&["run"]);
+    command.arg("--root").arg(&root);
+    let mut daemon = home.spawn_as(command);
+    daemon.wait_for("a first look", |_| Some(()));
+    assert_eq!(home.ask(&["class", "set", "told"]).0, 0);
+    let mut line = [0; 256];
+    let size = log.recv(&mut line).expect("a line comes");
+    let line = String::from_utf8_lossy(&line[..size]).into_owned();
+    assert!(line.starts_with("<28>") && line.ends_with("]: report r: full") && line.contains(" watchd["), "{line}");
+    drop(log);
+    assert_eq!(home.ask(&["class", "clear", "told"]).0, 0);
+    daemon.wait_for("the failure", |snapshot| {
+        let is_it = |row: &&watchd::store::EventRow| {
+            row.kind() == EventKind::ReportUndelivered && text(&row.text).contains("over: full")
+        };
+        snapshot.events.iter().find(is_it).map(|_| ())
+    });
+}
