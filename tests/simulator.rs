@@ -29,6 +29,8 @@ use watchd::supervisor::{
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
+/// How long a start may be under way when another supervisor brings the service back as well.
+const CROSSING: Duration = Duration::from_secs(5);
 /// Worlds of one run; with six services each, some 10,000 service-hours.
 const WORLDS: u64 = 42;
 /// Few pids, so that they come again soon.
@@ -149,6 +151,8 @@ struct Model {
     started: bool,
     was_ready: bool,
     last_start: Duration,
+    /// When another supervisor last brought it back.
+    last_revival: Duration,
     /// Since when nothing forbids a start.
     free_since: Duration,
     /// Since when it runs without serving, and nothing forbids a restart.
@@ -427,14 +431,29 @@ impl World {
         Some(if self.chance(50) { Verdict::Late(Strain::Light) } else { Verdict::Failed(say("sick")) })
     }
 
+    /// The copy that another supervisor has brought back.
+    fn revived(&self, service: usize) -> Option<Identity> {
+        let of_it = |proc: &&Proc| proc.service == service && proc.ended.is_none() && proc.keeper.is_some();
+        self.procs.values().filter(of_it).map(|proc| proc.identity).max_by_key(|it| it.start_ticks)
+    }
+
+    /// Whether the pidfile of its service names this process.
+    fn names(&self, it: Identity) -> bool {
+        let service = self.procs.get(&it.pid).map(|proc| proc.service);
+        let file = service.and_then(|service| self.pidfiles.get(&service));
+        let named = file.map(|(bytes, written)| parse_pidfile(bytes, *written));
+        matches!(named, Some(Pidfile::Names { pid, .. }) if pid == it.pid)
+    }
+
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Die(identity, ending) => self.kill(identity, ending),
             Happening::Appear(service) => {
-                // Whoever lives beside another supervisor has a lock.
-                let is_kept = |proc: &Proc| proc.service == service && proc.ended.is_none() && proc.keeper.is_some();
-                let is_beside = self.models[service].keeper.is_some() || self.procs.values().any(is_kept);
-                if is_beside && self.copies(service) > 0 {
+                // Where a start of ours and another's crossed, or no pidfile names what the other started, nobody could know:
+                // the daemon's own lock decides.
+                let has_crossed = self.mono - self.models[service].last_revival < CROSSING;
+                if self.copies(service) > 0 && (has_crossed || self.revived(service).is_some_and(|it| !self.names(it)))
+                {
                     return;
                 }
                 let identity = self.fork(service, Role::Daemon);
@@ -475,6 +494,7 @@ impl World {
                 let identity = self.fork(service, Role::Daemon);
                 let proc = self.procs.get_mut(&identity.pid).unwrap();
                 (proc.child, proc.keeper) = (false, keeper);
+                self.models[service].last_revival = self.mono;
                 self.enliven(identity);
                 self.happen(Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
             }
@@ -866,6 +886,7 @@ impl Run {
             started: false,
             was_ready: false,
             last_start: ms(0),
+            last_revival: ms(0),
             free_since: mono,
             ill_since: mono,
             lost_since: mono,
@@ -1223,10 +1244,13 @@ impl Run {
                     || has_ready(service) && proc.ready_at > now.mono
             });
             let gone = |need: &usize| !world.models[*need].wanted && world.copies(*need) == 0;
-            // What another brought back may not be found, nor be ours to end.
-            let kept = |proc: &Proc| proc.service == service && proc.ended.is_none() && proc.keeper.is_some();
-            let is_kept = world.models[service].keeper.is_some() || world.procs.values().any(kept);
-            let is_lost = copies > 0 && !doubt && !is_kept && needs(service).iter().any(gone);
+            // What another brings back is left to it once that is known; until then it is ended each time anew, if it is found.
+            let revived = world.revived(service);
+            let is_left = fact.state == ServiceState::Fight
+                || revived.is_some_and(|it| {
+                    !world.names(it) || matches!(fact.state, ServiceState::Starting | ServiceState::Unhealthy)
+                });
+            let is_lost = copies > 0 && !doubt && !is_left && needs(service).iter().any(gone);
             let model = &mut world.models[service];
             model.was_ready |= fact.state == ServiceState::Ready;
             let is_wanted = model.wanted && model.guard && model.paused_until <= now.mono;
@@ -1239,6 +1263,7 @@ impl Run {
             if !is_lost || !is_wanted {
                 model.lost_since = now.mono;
             }
+            model.lost_since = model.lost_since.max(revived.map_or(ms(0), Identity::born).min(now.mono));
             for (since, longest, what) in [
                 (model.free_since, longest, "stays down"),
                 (model.ill_since, longest + ms(240_000), "stays ill"),

@@ -86,6 +86,8 @@ pub struct Classes {
     pub given: Given,
     /// How long the disks that are looked ahead for will do, as far as that can be foreseen.
     left: Vec<(u16, Option<Duration>)>,
+    /// Until when the kernel's word that work waits for memory counts, monotonic.
+    pressed_until: Duration,
     /// The time of the last update.
     pub(super) at: Now,
 }
@@ -135,6 +137,7 @@ impl Classes {
                 .collect(),
             given: Given::default(),
             left: table.forecasts.iter().map(|(disk, _)| (*disk, None)).collect(),
+            pressed_until: Duration::ZERO,
             at: Now::default(),
             table,
         }
@@ -160,6 +163,7 @@ impl Classes {
         }
         self.clock = old.clock.clone();
         self.given = old.given.clone();
+        self.pressed_until = old.pressed_until;
     }
 
     /// The kind of the class of this name when watchd or the policy decides it: such a class cannot be set. `service` and
@@ -230,6 +234,11 @@ impl Classes {
         changed
     }
 
+    /// The kernel says that work waits for memory; that counts from the next update until then, whatever the average says.
+    pub fn press(&mut self, until: Duration) {
+        self.pressed_until = until;
+    }
+
     /// Takes the newest forecast of a disk.
     pub fn expect_full(&mut self, disk: u16, left: Option<Duration>) {
         if let Some(known) = self.left.iter_mut().find(|(other, _)| *other == disk) {
@@ -246,6 +255,7 @@ impl Classes {
     fn judge(&mut self, scene: &Scene<'_>, read: &dyn Fn(Gauge, &[String]) -> Level) -> bool {
         let wall = scene.now.wall.as_secs();
         let mut changed = false;
+        let is_pressed = scene.now.mono < self.pressed_until;
         for (class, (entry, bit)) in self.table.entries.iter().zip(&mut self.bits).enumerate() {
             let on = match &entry.source {
                 Source::Hard => true,
@@ -253,6 +263,7 @@ impl Classes {
                 Source::StateUnwritable => !scene.is_state_writable,
                 Source::Defined(_) => continue,
                 Source::Time(test) => test.holds(&scene.local, &scene.utc),
+                Source::Measured(threshold) if is_pressed && threshold.gauge == Gauge::MemoryPressure => true,
                 Source::Measured(threshold) => match read(threshold.gauge, &self.table.disks) {
                     Level::Is(level) => threshold.holds(level, bit.value),
                     Level::Unknown | Level::Absent => false,
@@ -494,6 +505,27 @@ mod tests {
             classes.outcomes[0].set(outcome, at);
             classes.judge(&Scene { now, ..scene() }, &|_, _| Level::Is(level));
             assert_eq!(["flood", "web_repaired", "web_kept"].map(|name| classes.is_on(name)), expect, "at {at}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_word_counts_for_a_while_and_for_memory_only() {
+        let mut classes = Classes::new(builder().finish().expect("a table"), 0, 0);
+        classes.press(Duration::from_secs(10));
+        for (at, level, expect) in [
+            (0, Level::Is(0.0), true),
+            (9, Level::Unknown, true),
+            (10, Level::Is(7.0), true),
+            (11, Level::Is(4.9), false),
+            (12, Level::Is(7.0), false),
+        ] {
+            let now = Now { mono: Duration::from_secs(at), ..Now::default() };
+            classes.judge(&Scene { now, ..scene() }, &|gauge, _| match gauge {
+                Gauge::MemoryPressure => level,
+                _ => Level::Is(0.0),
+            });
+            let names = ["pressure_memory", "pressure_io", "pressure_cpu"];
+            assert_eq!(names.map(|name| classes.is_on(name)), [expect, false, false], "at {at}");
         }
     }
 

@@ -17,6 +17,7 @@
 //! | defined | `[class.ID]` | its expression holds |
 //! | set | any other | somebody set it by hand |
 //!
+//! `pressure_memory` is true as well for ten seconds after the kernel's own word that work waits for memory.
 //! A measured class whose reading is unknown is false, and `load_unknown`, `memory_unknown`, `swap_unknown`, `pressure_unknown` or
 //! `disk_ID_unknown` is true instead: an action may rest on a level, never on the lack of one. What the host does not have
 //! (no swap space, no pressure information) is not unknown.

@@ -29,6 +29,7 @@ use super::reader::{Loaded, Reading};
 use super::requests::ServiceWatch;
 use super::services::{Services, Turn};
 use super::sight::Sight;
+use super::stall::Stall;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
 use super::tokens::Token;
@@ -74,6 +75,7 @@ pub struct Core {
     pub(super) outputs: Outputs,
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
+    pub(super) stall: Stall,
     pub(super) cgroups: Option<Cgroups>,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
@@ -190,6 +192,7 @@ impl Core {
             outputs: Outputs::default(),
             guests: Guests::default(),
             upkeep: Upkeep::default(),
+            stall: Stall::default(),
             cgroups,
             publisher,
             door,
@@ -216,6 +219,7 @@ impl Core {
         }
         core.next_sign = core.notifier.period().map(|_| now.mono);
         if core.manner.is_daemon() {
+            core.stall = Stall::watch(&places.root, &core.poller);
             core.watch_config(policy.file.as_deref());
         }
         Ok(core)
@@ -336,6 +340,7 @@ impl Core {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
             Some(Token::Upkeep) => self.on_upkeep(),
+            Some(Token::Stall) => self.on_stall(ready),
             Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             Some(Token::Check(id)) => self.on_check(id),

@@ -32,6 +32,7 @@ pub mod requests;
 pub mod services;
 pub mod shadow;
 pub mod sight;
+mod stall;
 pub mod start;
 pub mod system;
 pub mod tending;

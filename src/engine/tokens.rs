@@ -33,6 +33,8 @@ pub enum Token {
     Guests,
     /// The child that looks after files.
     Upkeep,
+    /// The kernel says that work waits for memory.
+    Stall,
 }
 
 const KIND: u32 = 56;
@@ -56,6 +58,7 @@ impl Token {
             Self::Upgrade => (12, 0),
             Self::Guests => (13, 0),
             Self::Upkeep => (14, 0),
+            Self::Stall => (15, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -78,6 +81,7 @@ impl Token {
             12 => Self::Upgrade,
             13 => Self::Guests,
             14 => Self::Upkeep,
+            15 => Self::Stall,
             _ => return None,
         })
     }
@@ -99,6 +103,7 @@ mod tests {
             Token::Mounts,
             Token::Upgrade,
             Token::Guests,
+            Token::Stall,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }

@@ -1,8 +1,8 @@
 //! What a service says of itself: that it is ready, that it lives, what it does just now, which process it is by now.
 //!
 //! Who says it was verified before it came here. Silence counts only where a word was promised: by a process that was started
-//! with the socket in its environment, or one that has spoken before. Silence while the whole host stalls, or while watchd
-//! itself came late, says nothing.
+//! with the socket in its environment, or one that has spoken before. Silence that watchd itself notices late says nothing: then
+//! it was watchd, or the whole host, that stood still. A host that is only slow is no excuse for a service that is silent.
 
 use std::time::Duration;
 

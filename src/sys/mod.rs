@@ -20,6 +20,7 @@ pub mod locks;
 pub mod memory;
 pub mod notify;
 pub mod pidfd;
+pub mod psi;
 pub mod reap;
 pub mod rotate;
 pub mod seccomp;
