@@ -8,7 +8,7 @@ use std::time::Duration;
 use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass, Report};
 use watchd::classes::{Calendar, Classes, Scene};
 use watchd::engine::policy::load_text;
-use watchd::model::{Acts, Marks, Now, Outcome, ServiceFact, ServiceState};
+use watchd::model::{Acts, Mark, Marks, Now, Outcome, ServiceFact, ServiceState};
 use watchd::store::Readings;
 use watchd_probes::inventory::Inventory;
 use watchd_probes::{Fault, ProbeId, Sample, Value, filesystem, load};
@@ -411,6 +411,24 @@ fn what_an_earlier_run_did_counts_in_this_one() {
     let now = world.at();
     world.agent.recall(|promise| (promise.id == "r").then(|| acts(1, 1.0, true)), now);
     assert_eq!(world.cycle(10), ["run c"], "what was told is not told again");
+}
+
+#[test]
+fn an_end_is_not_told_before_the_numbers_are_looked_at_again() {
+    let text =
+        "[measure.n]\nrun = \"count\"\nhigh = 10\n[report.r]\nif = \"n_high\"\ntext = \"high\"\nchanges = true\n";
+    for (value, expect) in [(42.0, &NOTHING[..0]), (3.0, &["report r: over: high"])] {
+        let mut world = World::new(text);
+        let told = Acts { age: Duration::ZERO, last: None, left: None, cooling: Duration::ZERO, told: true };
+        let now = world.at();
+        world.agent.recall(|promise| (promise.id == "r").then_some(told), now);
+        assert_eq!(world.cycle(10), ["run n"], "a run before this one has told it");
+        let place = world.place("n");
+        let marks = Marks::default().with(Mark::High, value > 10.0);
+        let found = Report { outcome: Outcome::Kept, marks, figures: [value, f64::NAN], text: "" };
+        world.agent.tended(place, &found, now);
+        assert_eq!(world.event(), expect, "{value}");
+    }
 }
 
 #[test]

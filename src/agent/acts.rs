@@ -29,6 +29,7 @@ impl State {
         self.budget = promise.limit.zip(acts.left).map(|(limit, left)| Budget::recall(limit, left, acts.age, now));
         let cooling = acts.cooling.saturating_sub(acts.age).min(promise.cooldown);
         self.cooling = (!cooling.is_zero()).then(|| now.saturating_add(cooling));
+        self.is_hearsay = acts.told && !self.told;
         self.told = acts.told;
         self.shared = self.last;
     }

@@ -21,6 +21,9 @@ pub enum CommandEnd {
     NotStarted,
 }
 
+/// So many cycles after a start an end waits for looks that are under way: after that it may be told whatever they find.
+const FIRST_TURNS: u64 = 6;
+
 /// What is remembered about a promise from pass to pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
@@ -41,6 +44,8 @@ pub(super) struct State {
     pub pending: bool,
     /// Its condition was told, its end not yet.
     pub told: bool,
+    /// It was told by an earlier run, and has not been seen to hold in this one.
+    pub is_hearsay: bool,
     /// Its service was started again and has not been seen alive since.
     awaited: bool,
     /// The cycle in which its service was seen alive again.
@@ -62,6 +67,8 @@ pub(super) struct Case<'a> {
     /// Monotonic.
     pub now: Duration,
     pub turn: u64,
+    /// Files or numbers are being looked at: what is true of them may not be known yet.
+    pub is_looking: bool,
     /// How much too early counts as due, since cycles are not to the millisecond.
     pub slack: Duration,
 }
@@ -79,6 +86,7 @@ impl<'a> Case<'a> {
             marks: Marks::default(),
             now,
             turn,
+            is_looking: false,
             slack: cycle / 2,
         }
     }
@@ -218,6 +226,10 @@ impl State {
         if self.pending {
             return (case.before, Wish::Nothing);
         }
+        if !case.guard && self.is_hearsay && case.is_looking && case.turn <= FIRST_TURNS {
+            return (case.before, Wish::Nothing);
+        }
+        self.is_hearsay = false;
         if !case.guard {
             self.told = false;
             let wish = if report.changes && case.promise.mode == Mode::Fix { Wish::TellEnd } else { Wish::Nothing };

@@ -223,6 +223,7 @@ impl Agent {
 
     /// Judges one promise; says whether it came out otherwise than before.
     fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) -> bool {
+        let is_looking = self.is_looking(place);
         let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return false };
         let service = match promise.work {
             Work::Process(service) => (scene.services)(usize::from(service)),
@@ -238,6 +239,7 @@ impl Agent {
             service,
             disk,
             marks: self.told.marks().get(place).copied().unwrap_or_default(),
+            is_looking,
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
@@ -254,6 +256,13 @@ impl Agent {
         is_news |= is_other;
         self.carry(place, wish, (classes, scene), actions);
         is_news
+    }
+
+    /// Whether a report that was told by an earlier run has to wait for looks that are under way.
+    fn is_looking(&self, report: usize) -> bool {
+        let looks =
+            || self.states.iter().zip(&self.promises).any(|(state, promise)| state.pending && promise.is_look());
+        self.states.get(report).is_some_and(|state| state.is_hearsay) && looks()
     }
 
     fn settle(&mut self, place: usize, outcome: Outcome, now: Now) -> bool {

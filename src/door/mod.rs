@@ -16,7 +16,7 @@ mod client;
 mod front;
 mod guests;
 pub mod http;
-mod pages;
+pub mod pages;
 mod source;
 mod stream;
 

@@ -118,6 +118,7 @@ impl Query {
         // Nothing lasts that does not end after it began.
         match (query.from, query.to) {
             (Some(from), Some(to)) if from >= to => Err(Refusal::Malformed),
+            (_, Some(0)) => Err(Refusal::Malformed),
             _ => Ok(query),
         }
     }
@@ -382,6 +383,7 @@ mod tests {
             "from=x",
             "to=-1",
             "from=20&to=10",
+            "to=0",
             "from=10&to=10",
             "points=0",
             "points=1",

@@ -9,6 +9,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use watchd::model::ServiceState;
+
 use crate::harness::{Home, is_root, net, skip, until};
 
 /// Links of a directory of plugins; a name with a wildcard stands before what it is linked as.
@@ -213,7 +215,7 @@ fn munin_node_configure_proposes_the_plugin_of_ours() {
     }
     let home = Home::new("configure", "[watchd]\ncycle = \"1s\"\n[process.web]\nrun = [\"/bin/sleep\", \"1000\"]\n");
     let mut daemon = home.start();
-    daemon.wait_for("its service", |snapshot| snapshot.service("web").map(|_| ()));
+    daemon.wait_state("web", ServiceState::Ready);
     let contrib = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin");
     let conf = home.scratch.dir_of("conf", None);
     let plugin = home.scratch.dir_of("conf/lib", None).join("plugins/watchd_");

@@ -25,7 +25,15 @@ fn publish(path: &Path) {
     let rates = Rates::default();
     let readings = Readings { view: sample.view(), rates: rates.as_slice() };
     let header = Header { cycle_ms: 10_000, cycles: 7, sample_mono_ms: 999_999_000, ..Header::default() };
-    let page = board::Page { header: &header, readings, services: &[], classes: &[], promises: &[], events: &[] };
+    let page = board::Page {
+        header: &header,
+        readings,
+        services: &[],
+        classes: &[],
+        promises: &[],
+        events: &[],
+        learned: &[],
+    };
     let mut made = Board::create(path).expect("the board is made");
     made.beat(1_000_000_000);
     made.publish(&page);

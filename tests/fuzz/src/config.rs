@@ -47,7 +47,12 @@ pub fn expression(input: &[u8]) {
 
 pub fn template(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let names = Names { disks: vec!["root"], services: vec!["web"], promises: vec!["disk_root".to_owned()] };
+    let names = Names {
+        disks: vec!["root"],
+        services: vec!["web"],
+        promises: vec!["disk_root".to_owned()],
+        ..Names::default()
+    };
     if let Err(error) = Template::parse(text, &names) {
         assert!(error.column >= 1 && error.column <= text.chars().count() + 1, "column {}", error.column);
         assert!(!error.remedy.is_empty());

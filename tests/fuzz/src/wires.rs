@@ -44,7 +44,7 @@ pub fn http(input: &[u8]) {
     let Ok(request) = http::parse(head) else { return };
     ROOM.with_borrow_mut(|(snapshot, page)| {
         page.clear();
-        let known = pages::Known { snapshot, generation: 2, history: None, journal: None, now: board::NOW };
+        let known = pages::Known { snapshot, history: None, journal: None, now: board::NOW };
         let answer = pages::answer(&request, &known, page);
         let mut whole = Page::new(Page::LIMIT);
         http::send(&answer, &request, page, &mut whole);
