@@ -1,4 +1,4 @@
-//! What there is to be asked for: one row of [`PATHS`] each, a request to an answer.
+//! What there is to be asked for: one row of `PATHS` each, a request to an answer.
 
 use super::http::{Answer, Request};
 use crate::export::assets::{self, ASSETS};

@@ -18,7 +18,7 @@ static CPU_GRAPH: Graph = Graph {
     // 100 % for each processor.
     more: |facts, _, page| {
         let cpus = facts.host(cpu::CPUS).unwrap_or(1);
-        let limit = if facts.is_set("scaleto100") { 100 } else { cpus * 100 };
+        let limit = if facts.is_set("scaleto100") { 100 } else { cpus.saturating_mul(100) };
         page.put(format_args!("graph_args --base 1000 -r --lower-limit 0 --upper-limit {limit}\n"));
         for name in facts.setting("ignore_fields").unwrap_or_default().split_ascii_whitespace() {
             if CPU_GRAPH.fields.iter().any(|field| field.name == name) {

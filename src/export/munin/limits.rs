@@ -49,7 +49,7 @@ fn takes(plugin: &[u8], field: &str) -> bool {
 fn base(facts: &Facts<'_>, field: &str) -> Option<f64> {
     let whole = match (facts.plugin, field) {
         (b"cpu", _) if facts.is_set("scaleto100") => Some(100),
-        (b"cpu", _) => facts.host(cpu::CPUS).map(|cpus| cpus * 100),
+        (b"cpu", _) => facts.host(cpu::CPUS).map(|cpus| cpus.saturating_mul(100)),
         (b"memory", "swap") => facts.host(memory::SWAP_TOTAL),
         (b"memory", _) => facts.host(memory::TOTAL),
         _ => None,
