@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use watchd::model::ServiceState;
 use watchd::store::board;
+use watchd::sys::locks;
 
 const OWN: [&str; 3] = ["own0", "own1", "own2"];
 const FORKING: [&str; 3] = ["fork0", "fork1", "fork2"];
@@ -139,6 +140,20 @@ fn a_killed_watchd_finds_its_services_again_and_remembers() {
     kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
     daemon.wait_for("another process", |snapshot| (snapshot.service("own2")?.pid != pid).then_some(()));
     ready(&home, &mut daemon, "own2");
+}
+
+#[test]
+fn what_a_killed_watchd_had_just_made_does_not_keep_the_next_one_out() {
+    let home = home_of_seven("orphan", "");
+    home.start().kill();
+    // A child between its birth and its exec has every descriptor of its parent, the lock among them.
+    let orphan = locks::lock_dir(&home.run_dir()).expect("it can be locked").expect("nobody has it");
+    let mut daemon = home.spawn();
+    until("its waiting for the lock", || (look::status(daemon.pid(), "voluntary_ctxt_switches")? > 10).then_some(()));
+    drop(orphan);
+    all_ready(&home, &mut daemon);
+    let second = home.spawn();
+    assert_eq!(second.wait_end(), 1, "one that lives does keep the next one out");
 }
 
 #[test]

@@ -11,9 +11,10 @@ use super::core::Core;
 use super::manner::{Manner, Role};
 use super::reader::{Answer, Loaded, Reading};
 use crate::model::Places;
+use crate::store::read_header;
 use crate::sys::handover::Handover;
 use crate::sys::locks::{self, Lock};
-use crate::sys::{clock, files, memory, reap};
+use crate::sys::{clock, daemon, files, memory, reap};
 
 /// Why watchd does not run.
 #[derive(Debug)]
@@ -75,8 +76,33 @@ pub(super) fn lock(places: &Places, left: Option<File>) -> Result<Option<Lock>, 
         }
     }
     let kept = left.and_then(|dir| locks::keep_dir(dir, &places.run_dir).ok().flatten());
-    kept.map_or_else(|| locks::lock_dir(&places.run_dir), |lock| Ok(Some(lock)))
+    kept.map_or_else(|| outlast(places), |lock| Ok(Some(lock)))
         .map_err(|error| system("lock the run directory", &error))
+}
+
+/// How long the children of a watchd that was killed may need to notice it.
+const ORPHANS: Duration = Duration::from_secs(5);
+/// How often the lock is asked for meanwhile.
+const ORPHANS_GAP: Duration = Duration::from_millis(5);
+
+/// Takes the lock. Whoever holds it while no watchd lives is a child that one had just made when it was killed: it is about to
+/// clear its descriptors, or to find its gate shut, and is waited for.
+fn outlast(places: &Places) -> std::io::Result<Option<Lock>> {
+    let end = clock::now().mono + ORPHANS;
+    loop {
+        let lock = locks::lock_dir(&places.run_dir)?;
+        if lock.is_some() || has_writer(&places.board()) || clock::now().mono > end {
+            return Ok(lock);
+        }
+        let _ = poll(&mut [], PollTimeout::try_from(ORPHANS_GAP).unwrap_or(PollTimeout::ZERO));
+    }
+}
+
+/// Whether the watchd that wrote the board lives.
+fn has_writer(board: &Path) -> bool {
+    let Ok(header) = read_header(board) else { return false };
+    let seen = i32::try_from(header.pid).ok().and_then(daemon::look);
+    seen.is_some_and(|seen| !seen.is_over() && seen.start_ticks == header.start_ticks)
 }
 
 fn is_trouble(kind: ErrorKind) -> bool {
