@@ -141,7 +141,13 @@ impl World {
     }
 
     fn tended(&mut self, id: &str, outcome: Outcome) {
-        let report = Report { outcome, marks: Marks::default(), figures: [f64::NAN; 2], text: "" };
+        let report = Report {
+            outcome,
+            marks: Marks::default(),
+            figures: [f64::NAN; 2],
+            text: "",
+            is_deed: outcome == Outcome::Repaired,
+        };
         self.agent.tended(self.place(id), &report, self.at());
     }
 
@@ -425,7 +431,7 @@ fn an_end_is_not_told_before_the_numbers_are_looked_at_again() {
         assert_eq!(world.cycle(10), ["run n"], "a run before this one has told it");
         let place = world.place("n");
         let marks = Marks::default().with(Mark::High, value > 10.0);
-        let found = Report { outcome: Outcome::Kept, marks, figures: [value, f64::NAN], text: "" };
+        let found = Report { outcome: Outcome::Kept, marks, figures: [value, f64::NAN], text: "", is_deed: false };
         world.agent.tended(place, &found, now);
         assert_eq!(world.event(), expect, "{value}");
     }

@@ -6,6 +6,7 @@
 
 mod find;
 mod stat;
+mod survey;
 mod walk;
 
 use std::os::fd::BorrowedFd;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use find::{Pattern, find};
 pub use stat::{Comm, Stat, stat};
+pub use survey::{Seen, survey};
 pub(crate) use walk::pid_of;
 use walk::{Step, Walk};
 

@@ -118,7 +118,9 @@ impl State {
                 (self.every(case, metric(case)), Wish::Nothing)
             }
             Work::Measure(MeasureWork { source: Source::Run(_), .. }) => self.tend(case, Wish::Run),
-            Work::File(_) | Work::Tidy(_) | Work::Fresh(_) | Work::Measure(_) => self.tend(case, Wish::Tend),
+            Work::Crowd(_) | Work::File(_) | Work::Tidy(_) | Work::Fresh(_) | Work::Measure(_) => {
+                self.tend(case, Wish::Tend)
+            }
         }
     }
 
@@ -146,10 +148,10 @@ impl State {
     }
 
     /// What was asked for with `tend` has come out.
-    pub fn tended(&mut self, outcome: Outcome, case: &Case<'_>) {
+    pub fn tended(&mut self, (outcome, is_deed): (Outcome, bool), case: &Case<'_>) {
         self.pending = false;
         match (outcome, &mut self.budget) {
-            (Outcome::Repaired, Some(budget)) => budget.spend(),
+            (_, Some(budget)) if is_deed => budget.spend(),
             (Outcome::Would, _) if self.only_looks => {
                 self.may_act(case);
             }

@@ -16,12 +16,14 @@
 //! | `actions.rs` | what is to be done |
 //! | `acts.rs` | what was done, for other runs |
 //! | `told.rs` | what looks at files and numbers have found |
+//! | `crowd.rs` | how many processes of a kind there are, and who has to go |
 //! | `judge.rs` | one promise, one outcome |
 //! | `pass.rs` | all of them |
 
 mod actions;
 mod acts;
 mod budget;
+mod crowd;
 mod judge;
 mod pass;
 mod promise;
@@ -29,6 +31,7 @@ mod template;
 mod told;
 
 pub use actions::{Action, Actions, TextId};
+pub use crowd::{Tally, named, tally};
 pub use judge::CommandEnd;
 pub use pass::{Agent, Pass};
 pub use promise::{CommandWork, Promise, ReportWork, Work};

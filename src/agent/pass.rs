@@ -186,7 +186,7 @@ impl Agent {
     pub fn tended(&mut self, promise: usize, report: &Report<'_>, now: Now) {
         let Some(state) = self.states.get_mut(promise) else { return };
         let Some(known) = self.promises.get(promise) else { return };
-        state.tended(report.outcome, &Case::bare(known, now.mono, self.turn, self.cycle));
+        state.tended((report.outcome, report.is_deed), &Case::bare(known, now.mono, self.turn, self.cycle));
         self.told.take(promise, Some(known), report);
         self.settle(promise, report.outcome, now);
     }
@@ -243,7 +243,7 @@ impl Agent {
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
-        let is_process = promise.kind() == PromiseKind::Process;
+        let is_process = matches!(promise.work, Work::Process(_));
         let mut is_news = false;
         if let Some(limited) = self.limited.get_mut(place) {
             is_news = *limited != state.is_limited;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::template::Template;
 use crate::classes::{ExprId, Prefix};
 use crate::config::Mode;
-use crate::model::{Channel, FileWork, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source, TidyWork};
+use crate::model::{
+    Channel, CrowdWork, FileWork, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source, TidyWork,
+};
 
 /// One promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub enum Work {
     Disk(u16),
     /// It runs: the place among the services.
     Process(u16),
+    /// So many of them run: neither more nor fewer.
+    Crowd(CrowdWork),
     Command(CommandWork),
     Report(ReportWork),
     /// What is done to files or read from them; all in a child.
@@ -74,7 +78,7 @@ impl Promise {
     pub fn kind(&self) -> PromiseKind {
         match self.work {
             Work::Disk(_) => PromiseKind::Disk,
-            Work::Process(_) => PromiseKind::Process,
+            Work::Process(_) | Work::Crowd(_) => PromiseKind::Process,
             Work::Command(_) => PromiseKind::Command,
             Work::Report(_) => PromiseKind::Report,
             Work::File(_) | Work::Tidy(_) => PromiseKind::File,
@@ -95,12 +99,12 @@ impl Promise {
 
     /// Whether it looks first and acts only on what it finds; nothing but a repair counts in its limit.
     pub fn is_look(&self) -> bool {
-        matches!(self.work, Work::File(_) | Work::Tidy(_) | Work::Fresh(_) | Work::Measure(_))
+        matches!(self.work, Work::Crowd(_) | Work::File(_) | Work::Tidy(_) | Work::Fresh(_) | Work::Measure(_))
     }
 
-    /// Whether its looks may change files, which one run does at a time.
-    pub fn changes_files(&self) -> bool {
-        self.mode == Mode::Fix && matches!(self.work, Work::File(_) | Work::Tidy(_))
+    /// Whether its looks may change something, which one run does at a time.
+    pub fn may_change(&self) -> bool {
+        self.mode == Mode::Fix && matches!(self.work, Work::Crowd(_) | Work::File(_) | Work::Tidy(_))
     }
 
     /// The program that the action of this promise runs.

@@ -10,6 +10,7 @@
 //! | `{ID.outcome}` `{disk_ID.outcome}` `{report_ID.outcome}` | of a promise |
 //! | `{ID.bytes}` `{ID.count}` | what a tidying file promise has put away |
 //! | `{ID.age}` `{ID.size}` | of the newest of a freshness |
+//! | `{ID.count}` `{ID.rss}` | how many processes there are, and what they have together |
 //! | `{ID.value}` | of a measure |
 //! | `{ID.reason}` `{ID.diff}` | what a promise about files or numbers has said |
 //! | `{class:NAME}` | `true` or `false` |
@@ -67,6 +68,8 @@ impl Figure {
     pub const FILE: &'static [(&'static str, Self)] = &[("diff", Self::Words), ("reason", Self::Words)];
     pub const TIDY: &'static [(&'static str, Self)] =
         &[("bytes", Self::Bytes), ("count", Self::Count), ("reason", Self::Words)];
+    pub const CROWD: &'static [(&'static str, Self)] =
+        &[("count", Self::Count), ("rss", Self::Bytes), ("reason", Self::Words)];
     pub const FRESH: &'static [(&'static str, Self)] =
         &[("age", Self::Age), ("size", Self::Size), ("reason", Self::Words)];
     pub const MEASURE: &'static [(&'static str, Self)] = &[("value", Self::Value), ("reason", Self::Words)];
@@ -76,6 +79,7 @@ impl Figure {
         match work {
             Work::File(_) => Self::FILE,
             Work::Tidy(_) => Self::TIDY,
+            Work::Crowd(_) => Self::CROWD,
             Work::Fresh(_) => Self::FRESH,
             Work::Measure(_) => Self::MEASURE,
             Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Self::NONE,
@@ -86,6 +90,7 @@ impl Figure {
     pub fn marks(figures: &[(&'static str, Self)]) -> &'static [Mark] {
         match figures.first() {
             Some((_, Self::Words)) => &[Mark::Changed],
+            Some((_, Self::Count)) => &[Mark::High, Mark::Low, Mark::Down, Mark::RssHigh, Mark::AgeHigh],
             Some((_, Self::Age)) => &[Mark::Stale, Mark::Small],
             Some((_, Self::Value)) => &[Mark::High, Mark::Low, Mark::Missing],
             _ => &[],

@@ -16,6 +16,8 @@ pub struct Report<'a> {
     pub marks: Marks,
     pub figures: [f64; 2],
     pub text: &'a str,
+    /// Something was done, whether or not it helped: it counts in the limit.
+    pub is_deed: bool,
 }
 
 /// Words of one promise that are kept.

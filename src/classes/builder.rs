@@ -303,10 +303,14 @@ impl Builder {
         if let (Some(service), Some(state)) = (self.services.get(prefix), state) {
             return Some(Source::State { service: *service, states: States::one(*state) });
         }
-        if let Some((promise, marks)) = self.marks.get(prefix)
-            && let Some(mark) = marks.iter().find(|mark| mark.word() == word)
-        {
-            return Some(Source::Mark { promise: *promise, mark: *mark });
+        // The word of a mark may have a `_` in it.
+        let marked = Mark::ALL.iter().find_map(|mark| {
+            let prefix = name.strip_suffix(mark.word())?.strip_suffix('_')?;
+            let (promise, marks) = self.marks.get(prefix)?;
+            marks.contains(mark).then_some(Source::Mark { promise: *promise, mark: *mark })
+        });
+        if marked.is_some() {
+            return marked;
         }
         if let Some(promise) = self.promises.get(prefix) {
             if word == LIMITED {

@@ -53,6 +53,7 @@ fn summary(name: &str, policy: &Policy, warnings: usize) -> String {
     let count = |kind| policy.promises.iter().filter(|promise| promise.kind() == kind).count();
     let parts = [
         (policy.services.len(), "service"),
+        (count(PromiseKind::Process) - policy.services.len(), "count of processes"),
         (count(PromiseKind::Disk), "disk"),
         (count(PromiseKind::Command), "command"),
         (count(PromiseKind::Report), "report"),

@@ -6,7 +6,7 @@ use super::figures;
 use super::quantity::{age, or_dash, plain, size};
 use crate::agent::{Promise, Work};
 use crate::engine::policy::Policy;
-use crate::model::{Channel, Check, Command, Form, Launch, OnExit, ServiceSpec, StopStep, Way};
+use crate::model::{Amount, Channel, Check, Command, CrowdWork, Form, Launch, OnExit, ServiceSpec, StopStep, Way};
 use crate::store::Snapshot;
 
 /// How a service is found, started, checked and stopped, and whom it needs.
@@ -104,17 +104,10 @@ fn patience(spec: &ServiceSpec) -> String {
 }
 
 fn ending(spec: &ServiceSpec) -> String {
-    let steps: Vec<String> = spec
-        .signals
-        .iter()
-        .map(|step| match step {
-            StopStep::Signal(signal) => named(*signal),
-            StopStep::Wait(time) => age(*time),
-        })
-        .collect();
+    let steps = stepped(&spec.signals);
     let how = match &spec.stop {
-        Some(launch) => format!("with {}, then {}", program(launch), steps.join(", ")),
-        None => format!("with {}", steps.join(", ")),
+        Some(launch) => format!("with {}, then {steps}", program(launch)),
+        None => format!("with {steps}"),
     };
     let on_exit = match spec.on_exit {
         OnExit::Leave => "goes on when watchd ends",
@@ -122,6 +115,14 @@ fn ending(spec: &ServiceSpec) -> String {
     };
     let on_remove = if spec.care.ends_with_policy { " It ends as well when its table is taken out." } else { "" };
     format!("It is stopped {how}, and {on_exit}.{on_remove}\n")
+}
+
+fn stepped(steps: &[StopStep]) -> String {
+    let step = |step: &StopStep| match step {
+        StopStep::Signal(signal) => named(*signal),
+        StopStep::Wait(time) => age(*time),
+    };
+    steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 
 fn named(signal: i32) -> String {
@@ -158,6 +159,7 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
         }
         Work::File(work) => page.push_str(&format!("It takes care of {}.\n", plain(&work.path))),
         Work::Tidy(work) => page.push_str(&format!("It tidies {}.\n", plain(&work.dir))),
+        Work::Crowd(work) => page.push_str(&crowd(work)),
         Work::Process(_) | Work::Fresh(_) | Work::Measure(_) => {}
     }
     if promise.guard.is_some() && !matches!(promise.work, Work::Process(_)) {
@@ -165,6 +167,42 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
     }
     if promise.every > Duration::ZERO {
         page.push_str(&format!("It is judged every {}.\n", age(promise.every)));
+    }
+    page
+}
+
+/// Which processes are counted, how many there are to be, and what is done otherwise.
+fn crowd(work: &CrowdWork) -> String {
+    let CrowdWork { who, least, most, bounds, start, signals, .. } = work;
+    let mut kind = match (&who.name, &who.regex) {
+        (Some(name), None) => format!("called `{}`", plain(name)),
+        (Some(name), Some(regex)) => format!("called `{}` whose command line is `{}`", plain(name), plain(regex)),
+        (None, regex) => format!("whose command line is `{}`", plain(regex.as_deref().unwrap_or_default())),
+    };
+    if let Some(user) = &who.user {
+        kind.push_str(&format!(" of {}", plain(user)));
+    }
+    let number = match (least, most) {
+        (0, Some(0)) => "none may run".to_owned(),
+        (least, None) => format!("at least {least} should run"),
+        (0, Some(most)) => format!("at most {most} may run"),
+        (least, Some(most)) if least == most => format!("{least} should run"),
+        (least, Some(most)) => format!("{least} to {most} should run"),
+    };
+    let mut page = format!("It counts processes {kind}: {number}.\n");
+    for bound in bounds {
+        page.push_str(&format!(
+            "Each may have {} {} for {}.\n",
+            bound.what,
+            Amount(bound.what, bound.max),
+            age(bound.lasts)
+        ));
+    }
+    if let Some(start) = start {
+        page.push_str(&format!("When there are too few it runs {}.\n", program(start)));
+    }
+    if let Some(signals) = signals {
+        page.push_str(&format!("What is too much is ended with {}.\n", stepped(signals)));
     }
     page
 }

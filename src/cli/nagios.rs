@@ -67,7 +67,7 @@ fn judge(look: &Look) -> (Level, String) {
         let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
         findings.push((level, format!("{} is {}{reason}", plain(text(&row.id)), row.state().word())));
     }
-    for promise in look.snapshot.promises.iter().filter(|promise| screen::is_told(promise)) {
+    for promise in look.snapshot.promises.iter().filter(|promise| screen::is_told(promise, &look.snapshot)) {
         findings.push((Level::Warning, format!("{}: {}", plain(text(&promise.id)), promise.outcome().word())));
     }
     if header.config_ok != 1 {

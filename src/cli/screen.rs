@@ -50,8 +50,9 @@ pub fn is_bad(outcome: Outcome) -> bool {
 }
 
 /// Whether a promise is told by itself: it came out badly, and no service's row says so already.
-pub fn is_told(promise: &PromiseRow) -> bool {
-    is_bad(promise.outcome()) && promise.kind() != Some(PromiseKind::Process)
+pub fn is_told(promise: &PromiseRow, snapshot: &Snapshot) -> bool {
+    let is_service = || promise.kind() == Some(PromiseKind::Process) && snapshot.service(text(&promise.id)).is_some();
+    is_bad(promise.outcome()) && !is_service()
 }
 
 /// Draws the whole table.
@@ -229,7 +230,7 @@ pub fn disks(view: &View<'_>) -> Option<String> {
 fn promises(view: &View<'_>) -> Option<String> {
     const COLUMNS: &[Column] =
         &[Column("PROMISE", Side::Left, 0), Column("OUTCOME", Side::Left, 0), Column("AGO", Side::Left, 0)];
-    let bad = view.snapshot.promises.iter().filter(|row| is_told(row));
+    let bad = view.snapshot.promises.iter().filter(|row| is_told(row, view.snapshot));
     let rows: Vec<_> = bad
         .map(|row| {
             let ago = (row.at_wall_ms > 0).then(|| age(since(view.now.wall, row.at_wall_ms)));

@@ -8,7 +8,7 @@ use super::fault::{At, Findings, Place, excerpt};
 use super::scalar::{Scalar, Statuses};
 use super::section::Node;
 use super::tables::{Check, Fresh, Match, Ready, Replace, SizeLimit};
-use crate::model::{Command, Pattern};
+use crate::model::{Command, Selection};
 
 /// A type that a value can have.
 pub trait Decode: Sized {
@@ -203,33 +203,44 @@ impl Scalar for Argument {
     }
 }
 
-impl Decode for Pattern {
+impl Decode for Selection {
     fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
         let form = "the name of its program: \"postgres\" or { name = \"postgres\", user = \"postgres\" }";
-        let (name, user) = match node.value {
-            DeValue::String(_) => (String::decode(node, findings)?, None),
+        let selection = match node.value {
+            DeValue::String(_) => Self { name: Some(String::decode(node, findings)?), ..Self::default() },
             DeValue::Table(_) => {
                 let section = Match::decode(node, findings)?;
-                let Some(name) = section.name else {
-                    node.fault(findings, "`name` is missing", format!("write {form}"));
+                if section.name.is_none() && section.regex.is_none() {
+                    if !["name", "regex"].iter().any(|key| findings.mentions(&format!("{}.{key}", node.key))) {
+                        node.fault(findings, "`name` is missing", format!("write {form}"));
+                    }
                     return None;
-                };
-                (name.value, section.user.map(|user| user.value.0))
+                }
+                Self {
+                    name: section.name.map(|at| at.value),
+                    regex: section.regex.map(|at| at.value.0),
+                    user: section.user.map(|at| at.value.0),
+                    states: section.state.map(|at| at.value.0),
+                    terminal: section.tty.map(|at| at.value),
+                    older: section.older.map(|at| at.value),
+                    larger: section.larger.map(|at| at.value.0),
+                }
             }
             _ => {
                 node.wrong_type(findings, "a program name", form);
                 return None;
             }
         };
+        let name = selection.name.as_deref().unwrap_or_default();
         if name.contains('/') && !name.starts_with('/') {
             node.fault(
                 findings,
-                format!("`{}` has a directory but no /", excerpt(&name)),
+                format!("`{}` has a directory but no /", excerpt(name)),
                 "write the name alone or the whole path",
             );
             return None;
         }
-        Some(Self { name, user })
+        Some(selection)
     }
 }
 

@@ -36,7 +36,10 @@ pub struct Document {
     pub munin: Single<Munin>,
     pub http: Single<Http>,
     pub learn: Single<Learn>,
+    /// The services.
     pub processes: Vec<Named<Process>>,
+    /// Those that are counted.
+    pub crowds: Vec<Named<Process>>,
     pub disks: Vec<Named<Disk>>,
     pub files: Vec<Named<File>>,
     pub freshnesses: Vec<Named<Freshness>>,
@@ -114,7 +117,11 @@ impl Document {
             "munin" => once(&mut self.munin, place, Munin::decode(node, findings), ("munin", findings)),
             "http" => once(&mut self.http, place, Http::decode(node, findings), ("http", findings)),
             "learn" => once(&mut self.learn, place, Learn::decode(node, findings), ("learn", findings)),
-            "process" => each(&mut self.processes, node, Process::decode, findings),
+            "process" => {
+                each(&mut self.processes, node, Process::decode, findings);
+                let is_crowd = |named: &mut Named<Process>| named.section.is_crowd();
+                self.crowds.extend(self.processes.extract_if(.., is_crowd));
+            }
             "disk" => each(&mut self.disks, node, Disk::decode, findings),
             "file" => each(&mut self.files, node, File::decode, findings),
             "freshness" => each(&mut self.freshnesses, node, Freshness::decode, findings),

@@ -13,6 +13,7 @@
 //! Every fault has the form `file:line:column: key: what; remedy`. Lines and columns count from 1, columns in characters.
 
 mod amount;
+mod crowd;
 mod decode;
 mod document;
 mod fault;
@@ -28,6 +29,7 @@ mod source;
 mod tables;
 
 pub use amount::{Amount, Then};
+pub use crowd::Range;
 pub use decode::{Count, OneOrMore};
 pub use document::{Document, Named, read, read_text};
 pub use fault::{At, Fault, Findings, Place};

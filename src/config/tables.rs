@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::amount::{Amount, Then};
+use super::crowd::{Range, States};
 use super::decode::{Count, OneOrMore};
 use super::fault::{At, Findings};
 use super::filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
 use super::scalar::{Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Text, Url};
 use super::section::{Node, refuse_unknown, section, take};
 use super::setting::{self, Bytes, Number, Rlimits, Umask};
-use crate::model::{self, EnvFile, Ionice, Limit, LogKind, OnExit, Pattern, Quantity, StopStep};
+use crate::model::{self, EnvFile, Ionice, Limit, LogKind, OnExit, Quantity, Selection, StopStep, Terminal};
 
 section! {
     /// `[watchd]`
@@ -108,7 +109,11 @@ section! {
     Process with common: Common, surroundings: Surroundings {
         run: model::Command = "run",
         pidfile: Absolute = "pidfile",
-        pattern: Pattern = "match",
+        pattern: Selection = "match",
+        /// Its whole command line.
+        regex: Regex = "regex",
+        /// How many of them there are to be.
+        count: Range = "count",
         start: model::Command = "start",
         stop: model::Command = "stop",
         signals: Vec<StopStep> = "signals",
@@ -215,7 +220,13 @@ section! {
     /// The table form of `match`.
     Match {
         name: String = "name",
+        regex: Regex = "regex",
         user: Account = "user",
+        /// Letters of the kernel.
+        state: States = "state",
+        tty: Terminal = "tty",
+        older: Duration = "older",
+        larger: Size = "larger",
     }
 }
 
@@ -355,6 +366,11 @@ section! {
 }
 
 impl Process {
+    /// Whether it is about as many processes as there are, and not about one service.
+    pub fn is_crowd(&self) -> bool {
+        self.count.is_some() || self.regex.is_some() || self.pattern.as_ref().is_some_and(|at| at.value.is_particular())
+    }
+
     /// Its limits.
     pub fn limits(&self) -> impl Iterator<Item = (Quantity, &At<Limited>)> {
         let all = [&self.rss, &self.cpu, &self.fds, &self.threads, &self.children, &self.age];

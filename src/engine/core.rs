@@ -13,6 +13,7 @@ use super::checks::Checks;
 use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
+use super::crowds::Crowds;
 use super::doorkeeper::Doorkeeper;
 use super::ears::Ears;
 use super::errands::Errands;
@@ -75,6 +76,7 @@ pub struct Core {
     pub(super) outputs: Outputs,
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
+    pub(super) crowds: Crowds,
     pub(super) stall: Stall,
     pub(super) cgroups: Option<Cgroups>,
     pub(super) publisher: Publisher,
@@ -192,6 +194,7 @@ impl Core {
             outputs: Outputs::default(),
             guests: Guests::default(),
             upkeep: Upkeep::default(),
+            crowds: Crowds::default(),
             stall: Stall::default(),
             cgroups,
             publisher,
@@ -300,6 +303,7 @@ impl Core {
             self.mounts.deadline(),
             self.guests.deadline(),
             self.upkeep.deadline(),
+            self.crowds.deadline(),
             self.letter_deadline(),
             self.control.deadline(),
             self.door.deadline(),
@@ -340,6 +344,7 @@ impl Core {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
             Some(Token::Upkeep) => self.on_upkeep(),
+            Some(Token::Crowd) => self.advance_crowds(),
             Some(Token::Stall) => self.on_stall(ready),
             Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
@@ -375,6 +380,7 @@ impl Core {
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         self.expire_upkeep();
+        self.advance_crowds();
         self.carry_letters();
         if self.config_watch.as_mut().is_some_and(|watch| watch.take_due(mono)) {
             self.reload();

@@ -32,6 +32,8 @@ pub struct Errands {
 struct Errand {
     id: u64,
     owner: Owner,
+    /// What it has started goes on when it ends.
+    leaves: bool,
     process: Pidfd,
     report: Option<Report>,
     output: Option<File>,
@@ -53,6 +55,8 @@ pub enum Owner {
     Limit(u16),
     /// The number of a report on its way.
     Letter(u64),
+    /// The place of a promise that has too few processes: what this starts is to stay.
+    Crowd(usize),
     /// Its promise has left the policy.
     Nobody,
 }
@@ -74,6 +78,12 @@ pub struct Order<'a> {
     pub input: Option<&'a str>,
 }
 
+impl Order<'_> {
+    fn leaves(&self) -> bool {
+        matches!(self.owner, Owner::Crowd(_))
+    }
+}
+
 impl Errands {
     /// Starts a program; one that cannot be started is done already.
     pub fn start(&mut self, order: &Order<'_>, poller: &Poller, mono: Duration) -> Option<Done> {
@@ -88,7 +98,8 @@ impl Errands {
 
     fn try_start(&mut self, order: &Order<'_>, poller: &Poller, mono: Duration) -> Result<(), Fault> {
         let system = |what| move |error| Fault::System { what, error };
-        let mut plan = Plan::prepare(order.launch, Output::Pipe)?;
+        let output = if order.leaves() { Output::Policy } else { Output::Pipe };
+        let mut plan = Plan::prepare(order.launch, output)?;
         if let Some(input) = order.input {
             plan.set_input(input.as_bytes()).map_err(system("hand over the text"))?;
         }
@@ -105,6 +116,7 @@ impl Errands {
         self.running.push(Errand {
             id,
             owner: order.owner,
+            leaves: order.leaves(),
             process,
             report: Some(running.report),
             output,
@@ -126,8 +138,10 @@ impl Errands {
     pub fn on_child(&mut self, pid: i32, ending: Ending, poller: &Poller) -> Option<Done> {
         let place = self.running.iter().position(|errand| errand.process.pid() == pid)?;
         let mut errand = self.running.swap_remove(place);
-        // What it left running in its group ends with it: its time is over.
-        let _ = errand.process.send_group(libc::SIGKILL);
+        if !errand.leaves || errand.is_late {
+            // What it left running in its group ends with it: its time is over.
+            let _ = errand.process.send_group(libc::SIGKILL);
+        }
         errand.drain(poller);
         if let Some(output) = &errand.output {
             poller.remove(output);
@@ -162,6 +176,9 @@ impl Errands {
     /// Takes up another policy: `place` gives where a promise stands now; programs of promises that are gone are ended.
     pub fn adopt(&mut self, place: impl Fn(usize) -> Option<usize>) {
         for errand in &mut self.running {
+            if let Owner::Crowd(_) = errand.owner {
+                errand.owner = Owner::Nobody;
+            }
             let Owner::Promise(promise) = errand.owner else { continue };
             errand.owner = place(promise).map_or(Owner::Nobody, Owner::Promise);
             if errand.owner == Owner::Nobody {
@@ -178,7 +195,7 @@ impl Errands {
 
     /// Ends everything that still runs, at once.
     pub fn end_all(&mut self) {
-        for errand in &self.running {
+        for errand in self.running.iter().filter(|errand| !errand.leaves) {
             let _ = errand.process.send_group(libc::SIGKILL);
         }
     }

@@ -148,7 +148,7 @@ impl Core {
 
     /// Whether a look at files may begin: what changes them is done by one run at a time.
     fn may_look(&mut self, promise: usize) -> bool {
-        let changes = self.judgement.agent.promises().get(promise).is_some_and(Promise::changes_files);
+        let changes = self.judgement.agent.promises().get(promise).is_some_and(Promise::may_change);
         !changes || self.may_act(promise)
     }
 
@@ -185,6 +185,7 @@ impl Core {
                     self.notes.add(EventKind::CommandRan, &promise.id, &told(done));
                 }
             }
+            Owner::Crowd(place) => self.on_crowd_started(place, done),
             Owner::Letter(number) => self.on_carried(number, done.end, &told(done)),
             Owner::Check(ask) => self.on_asked(ask, done),
             Owner::Upgrade => self.on_tried(done),
@@ -214,7 +215,7 @@ impl Core {
 }
 
 /// How a program ended, and the beginning of what it said.
-fn told(done: &Done) -> String {
+pub(super) fn told(done: &Done) -> String {
     let how = match done.end {
         CommandEnd::Exit(status) => format!("exit status {status}"),
         CommandEnd::Signal(signal) => format!("killed by signal {signal}"),

@@ -8,6 +8,7 @@ pub mod config_watch;
 pub mod control;
 pub mod control_socket;
 pub mod core;
+mod crowds;
 pub mod doorkeeper;
 pub mod ears;
 pub mod errands;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::manner::{Manner, Role};
 use super::start::{self, Failure, system};
+use crate::agent::Work;
 use crate::files::Memory;
 use crate::model::{EventKind, Outcome, Places, PromiseKind, ServiceState};
 use crate::store::board::text;
@@ -127,6 +128,7 @@ impl Core {
             && self.errands.busy().is_none()
             && self.upkeep.deadline().is_none()
             && !self.upkeep.is_due()
+            && !self.crowds.is_busy()
             && !self.services.facts(self.now).any(|fact| is_moving(fact.state))
     }
 
@@ -143,7 +145,9 @@ impl Core {
                 .rev()
                 .find(|row| text(&row.subject) == promise.id && row.kind() != EventKind::PromiseChanged);
             let why = match (promise.kind(), told) {
-                (PromiseKind::Process, _) if is_guest => "the daemon that runs looks after it".to_owned(),
+                (PromiseKind::Process, _) if is_guest && matches!(promise.work, Work::Process(_)) => {
+                    "the daemon that runs looks after it".to_owned()
+                }
                 (_, Some(row)) => text(&row.text).to_owned(),
                 (_, None) => String::new(),
             };

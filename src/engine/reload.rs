@@ -104,6 +104,7 @@ impl Core {
             let old = self.judgement.agent.promises().get(promise)?;
             judgement.agent.find(old.kind(), &old.id)
         });
+        self.crowds.drop_all(&self.poller);
         self.turns.give_up_looks(&self.judgement.agent);
         self.judgement = judgement;
         self.cycle = policy.daemon.cycle;

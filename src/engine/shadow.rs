@@ -58,6 +58,7 @@ impl Core {
                 let why = self.services.facts(self.now).nth(usize::from(*service)).map_or("", |fact| fact.reason);
                 format!("start it: {why}")
             }
+            (Work::Crowd(_), _) => judgement.agent.words(promise).to_owned(),
             (Work::Command(command), _) => format!("run {}", said(&command.launch.command)),
             (Work::File(file), _) => format!("change {}: {}", file.path, judgement.agent.words(promise)),
             (Work::Tidy(tidy), _) => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::core::Core;
+use super::crowds;
 use super::errands::Done;
 use super::judgement::calendar;
 use super::tokens::Token;
@@ -11,7 +12,7 @@ use crate::agent::{CommandEnd, Report, Work};
 use crate::classes::Scene;
 use crate::config::Mode;
 use crate::files::{self, Memory, Task};
-use crate::model::{EventKind, Marks, Outcome, Source, Tended};
+use crate::model::{EventKind, Marks, Outcome, PromiseKind, Source, Tended};
 use crate::sys::clock::Civil;
 use crate::sys::epoll::Interest;
 use crate::sys::memory;
@@ -65,19 +66,22 @@ impl Core {
 
     /// What came of a look at files.
     fn on_tended(&mut self, promise: usize, found: &Found) {
+        if self.is_crowd(promise) {
+            return self.on_counted(promise, found);
+        }
         let Found { outcome, marks, figures, .. } = *found;
-        self.tell(promise, &Report { outcome, marks, figures, text: found.text() });
+        let is_deed = outcome == Outcome::Repaired;
+        self.tell(promise, &Report { outcome, marks, figures, text: found.text(), is_deed });
     }
 
     /// What came of a look: told when it is news.
-    fn tell(&mut self, place: usize, report: &Report<'_>) {
+    pub(super) fn tell(&mut self, place: usize, report: &Report<'_>) {
         let agent = &mut self.judgement.agent;
         let before = agent.outcomes().get(place).copied();
         let is_news = !report.text.is_empty() && report.text != agent.words(place);
         let is_act = report.outcome == Outcome::Repaired || report.marks != Marks::default();
         agent.tended(place, report, self.now);
-        let acted = report.outcome == Outcome::Repaired;
-        self.turns.looked(place, agent, (self.now, acted), &mut self.notes);
+        self.turns.looked(place, agent, (self.now, report.is_deed), &mut self.notes);
         self.is_stirred = true;
         let Some(promise) = agent.promises().get(place) else { return };
         if report.outcome == Outcome::Would && promise.mode == Mode::Warn {
@@ -89,7 +93,9 @@ impl Core {
         }
         if is_news || (is_act && !report.text.is_empty()) {
             let text = format!("{}: {}", report.outcome, report.text);
-            self.notes.add(EventKind::FileTended, &promise.id, &text);
+            let kind =
+                if promise.kind() == PromiseKind::Process { EventKind::ProcessTended } else { EventKind::FileTended };
+            self.notes.add(kind, &promise.id, &text);
         }
     }
 
@@ -114,7 +120,7 @@ impl Core {
             (None, end) => format!("it gave no number: {end:?} {}", output.escape_debug()),
         };
         let figures = [number.unwrap_or(f64::NAN), f64::NAN];
-        self.tell(place, &Report { outcome, marks: Marks::default(), figures, text: &text });
+        self.tell(place, &Report { outcome, marks: Marks::default(), figures, text: &text, is_deed: false });
         true
     }
 
@@ -135,6 +141,7 @@ impl Core {
                 Source::Log { path, pattern, kind } => files::tail(&promise.id, &memory, (path, pattern, *kind)),
                 Source::Run(_) | Source::Metric(..) => Tended::new(Outcome::Unknown, ""),
             },
+            Work::Crowd(work) => crowds::look(work, &self.places.root, now),
             Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Tended::new(Outcome::Unknown, ""),
         };
         if is_dry && promise.mode == Mode::Fix && tended.outcome == Outcome::Would {

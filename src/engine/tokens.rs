@@ -35,6 +35,8 @@ pub enum Token {
     Upkeep,
     /// The kernel says that work waits for memory.
     Stall,
+    /// A process that was told to end.
+    Crowd,
 }
 
 const KIND: u32 = 56;
@@ -59,6 +61,7 @@ impl Token {
             Self::Guests => (13, 0),
             Self::Upkeep => (14, 0),
             Self::Stall => (15, 0),
+            Self::Crowd => (16, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -82,6 +85,7 @@ impl Token {
             13 => Self::Guests,
             14 => Self::Upkeep,
             15 => Self::Stall,
+            16 => Self::Crowd,
             _ => return None,
         })
     }
@@ -104,6 +108,7 @@ mod tests {
             Token::Upgrade,
             Token::Guests,
             Token::Stall,
+            Token::Crowd,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }

@@ -82,7 +82,7 @@ impl Turns {
             }
         };
         // What a look does is known, and written down, at its end.
-        let is_look = agent.promises().get(promise).is_some_and(Promise::changes_files);
+        let is_look = agent.promises().get(promise).is_some_and(Promise::may_change);
         let written = match (may, is_look) {
             (true, true) => Ok(()),
             (true, false) => agent.share(promise, now).map_or(Ok(()), |acts| locks.write(key, &acts, now)),
@@ -96,7 +96,7 @@ impl Turns {
 
     /// A look is over. What it did is written down where that matters later: writing in every cycle would wear a disk out.
     pub fn looked(&mut self, promise: usize, agent: &mut Agent, (now, acted): (Now, bool), notes: &mut Notes) {
-        let Some(known) = agent.promises().get(promise).filter(|known| known.changes_files()) else { return };
+        let Some(known) = agent.promises().get(promise).filter(|known| known.may_change()) else { return };
         let Some(locks) = &self.locks else { return };
         let matters = !known.every.is_zero() || (acted && known.limit.is_some());
         let key = key_of(known);
@@ -109,7 +109,7 @@ impl Turns {
 
     /// Looks that go on no more give their rows back.
     pub fn give_up_looks(&self, agent: &Agent) {
-        agent.promises().iter().filter(|promise| promise.changes_files()).for_each(|promise| self.done(promise));
+        agent.promises().iter().filter(|promise| promise.may_change()).for_each(|promise| self.done(promise));
     }
 
     /// A promise has done what it took its turn for.

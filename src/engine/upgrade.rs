@@ -127,7 +127,7 @@ impl Core {
             return;
         }
         // A child that hangs on a dead file system does not hold the new program up.
-        let is_tending = self.upkeep.deadline().is_some() && self.now.mono < until;
+        let is_tending = (self.upkeep.deadline().is_some() || self.crowds.is_busy()) && self.now.mono < until;
         if self.reading.is_some() || is_tending {
             return;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use crate::model::{Marks, Outcome, Tended};
+use crate::model::{Identity, MEMBERS, Marks, Member, Outcome, Tended};
 use crate::store::board::{fixed, text};
 use crate::sys::fork::{Helper, kill_child};
 
@@ -23,13 +23,27 @@ const STUCK_MAX: usize = 2;
 struct Record {
     figures: [f64; 2],
     place: u32,
+    marks: u16,
     outcome: u8,
-    marks: u8,
     /// 0 before the work, 1 after it.
     is_done: u8,
-    _spare: u8,
     text: [u8; 480],
+    /// Of a look at processes.
+    members: [Row; MEMBERS],
 }
+
+/// A process that may have to go; pid 0 for none.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Row {
+    start_ticks: u64,
+    pid: i32,
+    over: u32,
+    comm: [u8; 16],
+}
+
+// What is shorter than this is written to a pipe whole.
+const _: () = assert!(size_of::<Record>() <= 4096);
 
 /// Promises that wait, the child at work, and those that are stuck.
 #[derive(Default)]
@@ -64,6 +78,7 @@ pub struct Found {
     pub marks: Marks,
     pub figures: [f64; 2],
     text: [u8; 480],
+    members: [Row; MEMBERS],
 }
 
 impl Found {
@@ -71,8 +86,20 @@ impl Found {
         text(&self.text)
     }
 
+    /// Of a look at processes: those that may have to go.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        let is_one = |row: &&Row| row.pid != 0;
+        self.members.iter().take_while(is_one).map(|row| Member {
+            identity: Identity { pid: row.pid, start_ticks: row.start_ticks },
+            comm: row.comm,
+            over: u8::try_from(row.over).unwrap_or(0),
+        })
+    }
+
     fn failed(outcome: Outcome, why: &str) -> Self {
-        Self { outcome, marks: Marks::default(), figures: [f64::NAN; 2], text: fixed(why) }
+        let none = Row { start_ticks: 0, pid: 0, over: 0, comm: [0; 16] };
+        let (marks, figures) = (Marks::default(), [f64::NAN; 2]);
+        Self { outcome, marks, figures, text: fixed(why), members: [none; MEMBERS] }
     }
 }
 
@@ -111,6 +138,10 @@ impl Upkeep {
                 record.figures = tended.figures;
                 (record.outcome, record.marks, record.is_done) = (tended.outcome.byte(), tended.marks.0, 1);
                 record.text = fixed(&tended.text.replace(char::is_control, " "));
+                for (row, member) in record.members.iter_mut().zip(&tended.members) {
+                    let Identity { pid, start_ticks } = member.identity;
+                    *row = Row { start_ticks, pid, over: member.over.into(), comm: member.comm };
+                }
                 if begun.and_then(|()| output.write_all(record.as_bytes())).is_err() {
                     return;
                 }
@@ -147,6 +178,7 @@ impl Upkeep {
                         marks: Marks(record.marks),
                         figures: record.figures,
                         text: record.text,
+                        members: record.members,
                     };
                     return Step::Done(promise, found);
                 }

@@ -14,7 +14,7 @@ use super::verdict::{self, Tone};
 use super::{Page, Span, Stamp, assets};
 use crate::model::{Now, PromiseKind, Severity};
 use crate::store::board::text;
-use crate::store::{Header, Readings, ServiceRow, Snapshot};
+use crate::store::{Header, PromiseRow, Readings, ServiceRow, Snapshot};
 
 mod graphs;
 mod words;
@@ -228,7 +228,9 @@ fn write_disk(readings: Readings<'_>, object: ObjectId, space: Space, page: &mut
 
 fn write_promises(snapshot: &Snapshot, now: Now, page: &mut Page) {
     // Those about services stand with the services.
-    let rows = || snapshot.promises.iter().filter(|row| row.kind() != Some(PromiseKind::Process));
+    let is_service =
+        |row: &&PromiseRow| row.kind() == Some(PromiseKind::Process) && snapshot.service(text(&row.id)).is_some();
+    let rows = || snapshot.promises.iter().filter(|row| !is_service(row));
     if rows().next().is_none() {
         return;
     }

@@ -42,6 +42,7 @@ super::words! {
         ReportUndelivered = "report-undelivered",
         ReportDelivered = "report-delivered",
         ReportDropped = "report-dropped",
+        ProcessTended = "process-tended",
     }
 }
 
@@ -79,6 +80,7 @@ impl EventKind {
             | Self::ProbeRecovered
             | Self::StateWritable
             | Self::FileTended
+            | Self::ProcessTended
             | Self::ReportDelivered
             | Self::Report => Severity::Notice,
             Self::ServiceDied

@@ -188,7 +188,7 @@ impl MeasureWork {
 }
 
 super::words! {
-    /// What a look at files or numbers makes true besides an outcome: `ID_changed` and the like.
+    /// What a look at files, numbers or processes makes true besides an outcome: `ID_changed` and the like.
     Mark {
         /// It is not what it was at the last look; for one cycle.
         Changed = "changed",
@@ -202,25 +202,31 @@ super::words! {
         Low = "low",
         /// There is no value.
         Missing = "missing",
+        /// None of those runs that should.
+        Down = "down",
+        /// One of them has more memory than it may.
+        RssHigh = "rss_high",
+        /// One of them is older than it may be.
+        AgeHigh = "age_high",
     }
 }
 
 /// A set of marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks(pub u8);
+pub struct Marks(pub u16);
 
 impl Marks {
     pub fn with(self, mark: Mark, is: bool) -> Self {
-        let bit = 1 << mark.byte();
+        let bit = 1_u16 << mark.byte();
         Self(if is { self.0 | bit } else { self.0 & !bit })
     }
 
     pub fn has(self, mark: Mark) -> bool {
-        self.0 & 1 << mark.byte() != 0
+        self.0 & 1_u16 << mark.byte() != 0
     }
 }
 
-/// How one promise about files or numbers came out.
+/// How one look came out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tended {
     pub outcome: super::Outcome,
@@ -229,11 +235,13 @@ pub struct Tended {
     pub figures: [f64; 2],
     /// What was done, or why not; empty when there is nothing to say.
     pub text: String,
+    /// Of a look at processes: those that may have to go.
+    pub members: Vec<super::Member>,
 }
 
 impl Tended {
     /// An outcome with a reason and nothing measured.
     pub fn new(outcome: super::Outcome, text: impl Into<String>) -> Self {
-        Self { outcome, marks: Marks::default(), figures: [f64::NAN; 2], text: text.into() }
+        Self { outcome, marks: Marks::default(), figures: [f64::NAN; 2], text: text.into(), members: Vec::new() }
     }
 }

@@ -5,6 +5,7 @@ mod bound;
 mod care;
 mod channel;
 mod classes;
+mod crowd;
 mod event;
 mod files;
 mod guest;
@@ -24,6 +25,7 @@ pub use bound::{Amount, Bound, Deed, Figures, Quantity};
 pub use care::{Care, Check, Http, Readiness, Target};
 pub use channel::{CHANNEL_NAME, Channel, Way};
 pub use classes::ClassKind;
+pub use crowd::{CrowdWork, MEMBERS, Member, Selection, Terminal};
 pub use event::{EventKind, Severity};
 pub use files::{
     Content, Edit, FileWork, FreshPlace, FreshWork, LogKind, Mark, Marks, MeasureWork, Replace, Source, Spot, Tended,

@@ -106,7 +106,7 @@ pub fn spare_from_oom() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
 }
 
-fn page_size() -> usize {
+pub fn page_size() -> usize {
     // SAFETY: sysconf only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)

@@ -52,17 +52,19 @@ fn matches(proc: BorrowedFd<'_>, stat: &Stat, pattern: &Pattern<'_>) -> bool {
         && pattern.uid.is_none_or(|uid| uid_of(proc, stat.pid) == Some(uid))
 }
 
-fn is_short_name(comm: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_short_name(comm: &[u8], name: &[u8]) -> bool {
     comm == name || (comm.len() == SHORT_NAME && name.get(..SHORT_NAME) == Some(comm) && !name.contains(&b'/'))
 }
 
 fn is_command(proc: BorrowedFd<'_>, pid: i32, name: &[u8]) -> bool {
     let mut text = [0; COMMAND];
     let path = Path::new("").number(pid).text(b"/cmdline");
-    first_argument(proc, path.bytes(), &mut text).is_some_and(|run| {
-        let base = run.rsplit(|byte| *byte == b'/').next().unwrap_or(run);
-        run == name || base == name
-    })
+    first_argument(proc, path.bytes(), &mut text).is_some_and(|run| is_program(run, name))
+}
+
+/// Whether what was run has this name, with or without its directory.
+pub(super) fn is_program(run: &[u8], name: &[u8]) -> bool {
+    run == name || run.rsplit(|byte| *byte == b'/').next() == Some(name)
 }
 
 /// The text before the first NUL; none when it is empty or longer than the room for it.

@@ -23,6 +23,8 @@ pub struct Stat {
     pub ppid: i32,
     pub pgrp: i32,
     pub session: i32,
+    /// The number of its terminal's device as the kernel packs it; 0 for none.
+    pub terminal: u32,
     /// The kernel's letter: `R S D T t Z X I`.
     pub state: u8,
     pub flags: u64,
@@ -86,7 +88,7 @@ impl Stat {
         let (ppid, pgrp, session) = (id(&mut fields)?, id(&mut fields)?, id(&mut fields)?);
         let mut field = |skip: usize| signed(fields.nth(skip)?);
         // Behind the session: terminal, its foreground group, flags, four counts of faults.
-        let flags = field(2)?;
+        let [terminal, flags] = [field(0)?, field(1)?];
         let [utime, stime, cutime, cstime] = [field(4)?, field(0)?, field(0)?, field(0)?];
         let [nice, threads, start, vsize, rss] = [field(1)?, field(0)?, field(1)?, field(0)?, field(0)?];
         let count = |value: i128| u64::try_from(value).ok();
@@ -95,6 +97,8 @@ impl Stat {
             ppid,
             pgrp,
             session,
+            // Written as a signed number, though it is none.
+            terminal: u32::try_from(terminal & 0xffff_ffff).ok()?,
             state: *state,
             flags: count(flags)?,
             utime: count(utime)?,
@@ -167,6 +171,7 @@ mod tests {
         assert_eq!((stat.nice, stat.threads, stat.start_ticks), (-5, 3, 1000));
         assert_eq!((stat.vsize, stat.rss_pages, stat.flags), (102_607_872, 5050, 4_194_560));
         assert_eq!((stat.comm.as_bytes(), stat.cpu_ticks()), (&b"sshd"[..], 54));
+        assert_eq!(stat.terminal, u32::MAX);
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     for (place, process) in (0..).zip(&document.processes) {
         promises.push(maker.process(process, place));
     }
+    promises.extend(document.crowds.iter().map(|crowd| maker.crowd(crowd)));
     promises.extend(document.files.iter().map(|file| maker.file(file, &document.disks, &names)));
     promises.extend(document.freshnesses.iter().map(|fresh| maker.freshness(fresh)));
     promises.extend(document.commands.iter().map(|command| maker.command(command)));
@@ -128,6 +129,9 @@ fn promised(document: &Document) -> Vec<Promised<'_>> {
     );
     all.extend(document.disks.iter().map(|it| of("disk", "disk_", &it.id, it.place, (&it.section.common, plain))));
     all.extend(document.processes.iter().map(|it| of("process", "", &it.id, it.place, (&it.section.common, plain))));
+    all.extend(
+        document.crowds.iter().map(|it| of("process", "", &it.id, it.place, (&it.section.common, Figure::CROWD))),
+    );
     all.extend(document.files.iter().map(|it| {
         let figures = if it.section.dir.is_some() { Figure::TIDY } else { Figure::FILE };
         of("file", "", &it.id, it.place, (&it.section.common, figures))

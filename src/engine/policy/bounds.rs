@@ -55,7 +55,8 @@ impl Maker {
                 Deed::Run(launch(command, &section.surroundings))
             }
         };
-        if deed == Deed::Restart && section.run.is_none() && section.start.is_none() {
+        // Among many, those that are gone are made up for by `count`.
+        if deed == Deed::Restart && !section.is_crowd() && section.run.is_none() && section.start.is_none() {
             let place = limited.value.then.as_ref().map_or(limited.place, |then| then.place);
             let remedy = "write do = \"report\", or say with `start` how it is started";
             self.findings.fault(place, key, "nothing says how to start it again", remedy);

@@ -8,6 +8,7 @@
 mod assemble;
 mod bounds;
 mod care;
+mod crowds;
 mod existence;
 mod files;
 mod learning;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::assemble::Maker;
 use super::existence;
 use crate::config::{At, Named, Place, Process, Surroundings, Then};
-use crate::model::{Command, Form, Launch, Limit, OnExit, ServiceSpec, Setting, StopStep};
+use crate::model::{Command, Form, Launch, Limit, OnExit, Pattern, ServiceSpec, Setting, StopStep};
 
 const MILLI: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -94,7 +94,10 @@ impl Maker {
                 Form::Run(launch)
             }
             (_, Some(pidfile), _) => Form::Pidfile(pidfile.value.0.clone()),
-            (_, _, Some(pattern)) => Form::Match(pattern.value.clone()),
+            (_, _, Some(pattern)) => {
+                let who = pattern.value.clone();
+                Form::Match(Pattern { name: who.name.unwrap_or_default(), user: who.user })
+            }
             (None, None, None) => {
                 let wrong =
                     ["run", "pidfile", "match"].iter().any(|name| self.findings.mentions(&format!("{key}.{name}")));
@@ -107,7 +110,7 @@ impl Maker {
         }
     }
 
-    fn signals(&mut self, steps: &At<Vec<StopStep>>, key: &str) -> Vec<StopStep> {
+    pub fn signals(&mut self, steps: &At<Vec<StopStep>>, key: &str) -> Vec<StopStep> {
         let key = format!("{key}.signals");
         if !steps.value.iter().any(|step| matches!(step, StopStep::Signal(_))) {
             self.findings.fault(steps.place, &key, "has no signal", "write it like [\"term\", \"10s\", \"kill\"]");
@@ -143,6 +146,11 @@ impl Maker {
 
     /// Refuses surroundings that nothing is started in.
     pub fn idle(&mut self, surroundings: &Surroundings, key: &str) {
+        self.idle_but(surroundings, key, "");
+    }
+
+    /// The same, but for one key that says something else as well.
+    pub fn idle_but(&mut self, surroundings: &Surroundings, key: &str, spared: &str) {
         let Surroundings { user, group, cwd, env, env_file, umask, nice, ionice, oom_score_adj, rlimits, chroot } =
             surroundings;
         let places = [
@@ -159,7 +167,7 @@ impl Maker {
             ("chroot", chroot.as_ref().map(|at| at.place)),
         ];
         for (name, place) in places {
-            if let Some(place) = place {
+            if let Some(place) = place.filter(|_| name != spared) {
                 let remedy = "take it out, or say what is to be started";
                 self.findings.fault(place, &format!("{key}.{name}"), "is of no use: nothing is started", remedy);
             }
