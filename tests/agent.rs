@@ -505,3 +505,78 @@ fn the_program_of_a_measure_is_not_run_where_it_may_only_be_told() {
     assert_eq!(world.outcome("mails"), Outcome::Would);
     assert_eq!((world.cycle(10), world.would()), (vec![], vec![]), "not before it is due");
 }
+
+#[test]
+fn a_report_reminds_while_its_cause_lasts() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\n[report.r]\nif = \"disk_root_full\"\ntext = \"{disk_root.used}\"\n\
+         changes = true\nremind = \"6h\"\n",
+    );
+    world.disk_used.set(Some(95));
+    assert_eq!(world.cycle(10), ["report r: 95%"]);
+    assert_eq!(world.cycle(3 * 3600), NOTHING);
+    world.disk_used.set(Some(97));
+    assert_eq!(world.cycle(3 * 3600), ["report r: still: 97%"]);
+    assert_eq!(world.cycle(5 * 3600), NOTHING);
+    assert_eq!(world.cycle(3600), ["report r: still: 97%"]);
+    world.disk_used.set(Some(10));
+    assert_eq!(world.cycle(10), ["report r: over: 10%"]);
+    assert_eq!(world.cycle(9 * 3600), NOTHING);
+}
+
+#[test]
+fn a_text_is_told_again_only_when_it_differs() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\n[report.r]\nif = \"any\"\ntext = \"{disk_root.used}\"\nquiet = \"1m\"\ndiffers = true\n\
+         [report.c]\nif = \"disk_root_full\"\ntext = \"now {disk_root.used}\"\nchanges = true\ndiffers = true\n",
+    );
+    assert_eq!(world.cycle(10), ["report r: 10%"]);
+    assert_eq!(world.cycle(600), NOTHING, "the same text is no news, however long ago it was told");
+    world.disk_used.set(Some(11));
+    assert_eq!(world.cycle(10), ["report r: 11%"]);
+    world.disk_used.set(Some(92));
+    assert_eq!(world.cycle(10), ["report c: now 92%"], "and not more often than `quiet` allows");
+    assert_eq!(world.cycle(60), ["report r: 92%"]);
+    world.disk_used.set(Some(93));
+    assert_eq!(world.cycle(60), ["report r: 93%", "report c: now 93%"]);
+    assert_eq!(world.cycle(600), NOTHING);
+    world.disk_used.set(Some(10));
+    assert_eq!(world.cycle(60), ["report r: 10%", "report c: over: now 10%"]);
+}
+
+#[test]
+fn a_splay_delays_the_beginning_and_nothing_after_it() {
+    let mut world = World::new(
+        "[command.c]\nif = \"!night\"\nrun = \"x\"\nevery = \"1h\"\nsplay = \"30m\"\n[class.night]\nwhen = \"Hr03\"\n",
+    );
+    let mut at = Vec::new();
+    for second in (0..4 * 3600).step_by(10) {
+        if world.cycle(10) == ["run c"] {
+            at.push(second);
+            world.done("c", CommandEnd::Exit(0));
+        }
+    }
+    assert_eq!(at.len(), 4, "{at:?}");
+    assert!((0..1800).contains(&at[0]) && at[0] > 0, "{at:?}");
+    assert!(at.windows(2).all(|two| (3590..=3610).contains(&(two[1] - two[0]))), "{at:?}");
+    world.hour = 3;
+    assert_eq!(world.cycle(7200), NOTHING);
+    world.hour = 4;
+    assert_eq!(world.cycle(10), NOTHING, "the condition begins anew, and so does the delay");
+}
+
+#[test]
+fn repairs_of_the_last_hour_can_be_told() {
+    let mut world = World::new(
+        "[command.c]\nrun = \"x\"\nevery = \"10m\"\n\
+         [report.r]\nif = \"c_failed\"\ntext = \"{c.repairs} {c.output}\"\nchanges = true\n",
+    );
+    for _ in 0..3 {
+        assert_eq!(world.cycle(600), ["run c"]);
+        world.done("c", CommandEnd::Exit(0));
+    }
+    assert_eq!(world.cycle(600), ["run c"]);
+    world.agent.wrote(0, "no space");
+    world.done("c", CommandEnd::Exit(1));
+    assert_eq!(world.event(), ["report r: 3 no space"]);
+}

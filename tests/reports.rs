@@ -86,3 +86,83 @@ fn the_system_log_gets_a_line_and_one_that_is_gone_is_told() {
         snapshot.events.iter().find(is_it).map(|_| ())
     });
 }
+
+const DIGEST: &str = "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/sendmail\"]\nswitches = [\"one\", \"two\", \"morning\"]\n\
+    digest = { to = \"mail:root\", at = \"morning\" }\n\
+    [report.a]\nif = \"one\"\ntext = \"the first\"\nchanges = true\ndigest = true\n\
+    [report.b]\nif = \"two\"\ntext = \"größer\"\nchanges = true\ndigest = true\n";
+
+#[test]
+fn a_digest_tells_all_at_once_and_again_until_it_has_arrived() {
+    let home = Home::new("digest", DIGEST);
+    let dir = home.scratch.dir.display().to_string();
+    script(&home, "sendmail", "exit 75");
+    let mut daemon = home.start();
+    let waits = |part: &str| {
+        until(part, || {
+            let text = fs::read_to_string(home.scratch.path("state/digest")).unwrap_or_default();
+            text.contains(part).then_some(text)
+        })
+    };
+    for class in ["one", "two"] {
+        assert_eq!(home.ask(&["class", "set", class]).0, 0);
+    }
+    waits(" a: the first\n");
+    waits(" b: größer\n");
+    assert_eq!(home.ask(&["class", "set", "morning"]).0, 0);
+    daemon.wait_for("the failure", |snapshot| {
+        snapshot.events.iter().find(|row| row.kind() == EventKind::ReportUndelivered).map(|_| ())
+    });
+    // It is killed with the message on its way, and one more comes.
+    daemon.kill();
+    script(&home, "sendmail", &format!("cat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed"));
+    let mut daemon = home.start();
+    let mailed = until("the mail", || fs::read_to_string(home.scratch.path("mailed")).ok());
+    assert!(mailed.contains("\nSubject: ") && mailed.contains(": 2 reports\n"), "{mailed}");
+    assert!(mailed.contains(" a: the first\n") && mailed.contains(" b: größer\n"), "{mailed}");
+    daemon.wait_for("the delivery", |snapshot| {
+        snapshot.events.iter().find(|row| row.kind() == EventKind::ReportDelivered).map(|_| ())
+    });
+    until("the end of the lines", || (!home.scratch.path("state/digest").exists()).then_some(()));
+    fs::remove_file(home.scratch.path("mailed")).expect("it is ours");
+    for words in [["class", "clear", "morning"], ["class", "clear", "one"]] {
+        assert_eq!(home.ask(&words).0, 0);
+    }
+    waits(" a: over: the first\n");
+    assert_eq!(home.ask(&["class", "set", "morning"]).0, 0);
+    let mailed = until("the next mail", || fs::read_to_string(home.scratch.path("mailed")).ok());
+    assert!(mailed.contains(": 1 report\n") && !mailed.contains("größer"), "{mailed}");
+}
+
+#[test]
+fn one_cause_is_told_once() {
+    let policy = "[watchd]\ncycle = \"100ms\"\n\
+        [process.db]\nrun = [\"@/db\"]\nbackoff = [\"50ms\", \"100ms\"]\nlimit = \"3/1h\"\n\
+        [process.web]\nrun = [\"@/web\", \"1000\"]\nneeds = [\"db\"]\n\
+        [report.db]\nif = \"db_down\"\ntext = \"db is {db.state}\"\nchanges = true\n\
+        [report.web]\nif = \"web_down\"\ntext = \"web is {web.state}\"\nchanges = true\n";
+    let home = Home::new("cause", policy);
+    fs::copy("/bin/sleep", home.scratch.path("web")).expect("it can be copied");
+    script(&home, "db", "exit 1");
+    let mut daemon = home.start();
+    let told = daemon.wait_for("the cause", |snapshot| {
+        let is_it = |row: &&watchd::store::EventRow| row.kind() == EventKind::Report && text(&row.subject) == "db";
+        snapshot.events.iter().find(is_it).copied()
+    });
+    assert!(text(&told.text).starts_with("db is "), "{}", text(&told.text));
+    daemon.wait_state("db", watchd::model::ServiceState::Flapping);
+    let waiting = daemon.wait_state("web", watchd::model::ServiceState::Waiting);
+    assert!(text(&waiting.reason).contains("db"), "it says whom it waits for: {}", text(&waiting.reason));
+    let snapshot = daemon.snapshot().expect("it lives");
+    let of_web = snapshot.events.iter().filter(|row| row.kind() == EventKind::Report && text(&row.subject) == "web");
+    assert_eq!(of_web.count(), 0, "what only waits for the cause is not told besides it");
+}
+
+#[test]
+fn the_watchdog_of_the_watchdog_has_a_file_to_look_at() {
+    let home = Home::new("alive", "[watchd]\ncycle = \"100ms\"\nsplay = \"100ms\"\nalive = \"@/alive\"\n");
+    let mut daemon = home.start();
+    let touched = || fs::metadata(home.scratch.path("alive")).and_then(|facts| facts.modified());
+    let first = touched().expect("it is there after the first cycle");
+    daemon.wait_for("another touch", |_| (touched().ok()? > first).then_some(()));
+}

@@ -52,6 +52,10 @@ pub(super) struct State {
     mended: Option<u64>,
     /// What the supervisor was last told.
     pub held: Option<bool>,
+    /// Since when its condition holds, monotonic.
+    holds_since: Option<Duration>,
+    /// The fingerprint of the text that was told last.
+    said: Option<u64>,
 }
 
 /// What is true for this promise in this pass.
@@ -71,6 +75,10 @@ pub(super) struct Case<'a> {
     pub is_looking: bool,
     /// How much too early counts as due, since cycles are not to the millisecond.
     pub slack: Duration,
+    /// The fingerprint of what a report would say; none where that is not asked for.
+    pub says: Option<u64>,
+    /// How far into a splay this host and promise begin, from 0 to 1.
+    pub share: f64,
 }
 
 impl<'a> Case<'a> {
@@ -88,6 +96,8 @@ impl<'a> Case<'a> {
             turn,
             is_looking: false,
             slack: cycle / 2,
+            says: None,
+            share: 0.0,
         }
     }
 }
@@ -101,6 +111,8 @@ pub(super) enum Wish {
     /// It would act, but its mode is to warn.
     Would,
     Tell,
+    /// It was told, and lasts.
+    TellAgain,
     TellEnd,
     Hold(bool),
 }
@@ -112,7 +124,7 @@ impl State {
         match &case.promise.work {
             Work::Disk(_) => (self.every(case, disk(case)), Wish::Nothing),
             Work::Process(_) => self.process(case),
-            Work::Command(_) => self.command(case),
+            Work::Command(command) => self.command(case, command.splay),
             Work::Report(report) => self.report(case, report),
             Work::Measure(MeasureWork { source: Source::Metric(..), .. }) => {
                 (self.every(case, metric(case)), Wish::Nothing)
@@ -202,11 +214,13 @@ impl State {
         outcome
     }
 
-    fn command(&mut self, case: &Case<'_>) -> (Outcome, Wish) {
+    fn command(&mut self, case: &Case<'_>, splay: Duration) -> (Outcome, Wish) {
         if case.promise.mode == Mode::Off || !case.guard {
+            self.holds_since = None;
             return (Outcome::Skipped, Wish::Nothing);
         }
-        if self.pending || self.acted == Some(case.turn) || !self.is_due(case, case.promise.every) {
+        let begin = self.holds_since.get_or_insert(case.now).saturating_add(splay.mul_f64(case.share));
+        if self.pending || self.acted == Some(case.turn) || !self.is_due(case, case.promise.every) || case.now < begin {
             return (case.before, Wish::Nothing);
         }
         if !self.may_act(case) {
@@ -239,17 +253,23 @@ impl State {
             return (Outcome::Skipped, wish);
         }
         let wait = case.promise.every.max(report.quiet);
-        let due = if report.changes { !self.told } else { self.acted != Some(case.turn) && self.is_due(case, wait) };
+        let is_same = case.says.is_some_and(|says| self.said == Some(says));
+        let reminds = self.told && !report.remind.is_zero() && self.is_due(case, report.remind);
+        let due = match (report.changes, report.differs) {
+            (true, differs) => !self.told || (differs && !is_same) || reminds,
+            (false, _) => self.acted != Some(case.turn) && self.is_due(case, wait) && !is_same,
+        };
         if !due || !self.may_act(case) {
             return (if self.told { case.before } else { Outcome::Kept }, Wish::Nothing);
         }
         self.act(case);
-        self.told = true;
+        self.said = case.says;
+        let was_told = std::mem::replace(&mut self.told, true);
         if case.promise.mode == Mode::Warn {
             return (Outcome::Would, Wish::Would);
         }
         self.pending = report.runs_program();
-        (Outcome::Kept, Wish::Tell)
+        (Outcome::Kept, if was_told && reminds { Wish::TellAgain } else { Wish::Tell })
     }
 
     fn is_due(&self, case: &Case<'_>, every: Duration) -> bool {

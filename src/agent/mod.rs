@@ -15,6 +15,7 @@
 //! | `budget.rs` | `limit` |
 //! | `actions.rs` | what is to be done |
 //! | `acts.rs` | what was done, for other runs |
+//! | `repairs.rs` | how often each was repaired within an hour |
 //! | `told.rs` | what looks at files and numbers have found |
 //! | `crowd.rs` | how many processes of a kind there are, and who has to go |
 //! | `judge.rs` | one promise, one outcome |
@@ -27,6 +28,7 @@ mod crowd;
 mod judge;
 mod pass;
 mod promise;
+mod repairs;
 mod template;
 mod told;
 
@@ -35,5 +37,6 @@ pub use crowd::{Tally, named, tally};
 pub use judge::CommandEnd;
 pub use pass::{Agent, Pass};
 pub use promise::{CommandWork, Promise, ReportWork, Work};
+pub use repairs::share;
 pub use template::{Figure, Names, Template, TemplateError};
 pub use told::Report;

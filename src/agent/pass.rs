@@ -8,6 +8,7 @@ use watchd_probes::Now;
 use super::actions::{Action, Actions, TextId};
 use super::judge::{Case, CommandEnd, State, Wish, outcome_of};
 use super::promise::{Promise, ReportWork, Work};
+use super::repairs::{Fingerprint, Repairs, share};
 use super::template::{Facts, Names, Template};
 use super::told::{Report, Told};
 use crate::classes::{Classes, DiskState, Scene};
@@ -36,6 +37,9 @@ pub struct Agent {
     /// When each outcome became what it is, since 1970.
     since: Vec<Duration>,
     told: Told,
+    repairs: Repairs,
+    /// How far into a splay each one begins.
+    shares: Vec<f64>,
     host: String,
     cycle: Duration,
     turn: u64,
@@ -45,6 +49,7 @@ impl Agent {
     /// `promises` in the order of the policy, which is the order of the pass.
     pub fn new(promises: Vec<Promise>, host: &str, cycle: Duration) -> Self {
         let count = promises.len();
+        let shares = promises.iter().map(|promise| share(host, &promise.id)).collect();
         Self {
             promises,
             states: vec![State::default(); count],
@@ -52,6 +57,8 @@ impl Agent {
             limited: vec![false; count],
             since: vec![Duration::ZERO; count],
             told: Told::new(count),
+            repairs: Repairs::new(count),
+            shares,
             host: host.to_owned(),
             cycle,
             turn: 0,
@@ -69,6 +76,7 @@ impl Agent {
             carry_over(&mut self.since, place, &old.since, same);
             carry_over(&mut self.outcomes, place, &old.outcomes, same);
             self.told.inherit(place, &old.told, same);
+            self.repairs.inherit(place, &old.repairs, same);
         }
     }
 
@@ -138,7 +146,13 @@ impl Agent {
         if let Some(state) = self.states.get_mut(promise) {
             state.pending = false;
         }
+        self.count_repair(promise, outcome, now);
         self.settle(promise, outcome, now);
+    }
+
+    /// The beginning of what the program of a promise wrote.
+    pub fn wrote(&mut self, promise: usize, text: &str) {
+        self.told.write(promise, text);
     }
 
     /// What a promise has done so far, to be remembered beyond this run; other runs know it from now on.
@@ -188,6 +202,7 @@ impl Agent {
         let Some(known) = self.promises.get(promise) else { return };
         state.tended((report.outcome, report.is_deed), &Case::bare(known, now.mono, self.turn, self.cycle));
         self.told.take(promise, Some(known), report);
+        self.count_repair(promise, report.outcome, now);
         self.settle(promise, report.outcome, now);
     }
 
@@ -218,12 +233,32 @@ impl Agent {
     }
 
     fn facts<'a>(&'a self, classes: &'a Classes) -> Facts<'a> {
-        Facts { host: &self.host, classes, promises: &self.promises, outcomes: &self.outcomes, told: &self.told }
+        let Self { host, promises, outcomes, told, repairs, .. } = self;
+        Facts { host, classes, promises, outcomes, told, repairs }
+    }
+
+    fn count_repair(&mut self, promise: usize, outcome: Outcome, now: Now) {
+        if outcome == Outcome::Repaired {
+            self.repairs.count(promise, now.mono);
+        }
+    }
+
+    /// The fingerprint of what a report would say now, where it counts whether that is new.
+    fn says(&self, place: usize, classes: &Classes, scene: &Scene<'_>) -> Option<u64> {
+        let promise = self.promises.get(place)?;
+        let Work::Report(report) = &promise.work else { return None };
+        if !report.differs || !promise.guard.is_none_or(|guard| classes.eval(guard)) {
+            return None;
+        }
+        let mut print = Fingerprint::default();
+        report.text.render(&mut print, scene, &self.facts(classes)).ok()?;
+        Some(print.0)
     }
 
     /// Judges one promise; says whether it came out otherwise than before.
     fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) -> bool {
         let is_looking = self.is_looking(place);
+        let says = self.says(place, classes, scene);
         let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return false };
         let service = match promise.work {
             Work::Process(service) => (scene.services)(usize::from(service)),
@@ -240,6 +275,8 @@ impl Agent {
             disk,
             marks: self.told.marks().get(place).copied().unwrap_or_default(),
             is_looking,
+            says,
+            share: self.shares.get(place).copied().unwrap_or(0.0),
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
@@ -250,6 +287,9 @@ impl Agent {
             *limited = state.is_limited;
         }
         let is_other = self.settle(place, outcome, scene.now);
+        if is_other && is_process {
+            self.count_repair(place, outcome, scene.now);
+        }
         if is_other && is_process && outcome == Outcome::Would {
             actions.push(Action::Would { promise: place, text: None });
         }
@@ -292,11 +332,11 @@ impl Agent {
                 actions.push(Action::Would { promise: place, text });
             }
             (Wish::Would, _) => actions.push(Action::Would { promise: place, text: None }),
-            (Wish::Tell | Wish::TellEnd, Work::Report(report)) => {
+            (Wish::Tell | Wish::TellAgain | Wish::TellEnd, Work::Report(report)) => {
                 let text = self.tell(wish, report, (classes, scene), actions);
                 actions.push(Action::Report { promise: place, text, is_over: wish == Wish::TellEnd });
             }
-            (Wish::Nothing | Wish::Hold(_) | Wish::Tell | Wish::TellEnd, _) => {}
+            (Wish::Nothing | Wish::Hold(_) | Wish::Tell | Wish::TellAgain | Wish::TellEnd, _) => {}
         }
     }
 
@@ -311,7 +351,11 @@ impl Agent {
         let facts = self.facts(classes);
         actions.write(|line| {
             // A line cuts what is too long and never fails.
-            let _ = if wish == Wish::TellEnd { line.write_str("over: ") } else { Ok(()) };
+            let _ = match wish {
+                Wish::TellEnd => line.write_str("over: "),
+                Wish::TellAgain => line.write_str("still: "),
+                _ => Ok(()),
+            };
             let _ = report.text.render(line, scene, &facts);
         })
     }

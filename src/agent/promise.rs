@@ -37,7 +37,7 @@ pub enum Work {
     /// It runs: the place among the services.
     Process(u16),
     /// So many of them run: neither more nor fewer.
-    Crowd(CrowdWork),
+    Crowd(Box<CrowdWork>),
     Command(CommandWork),
     Report(ReportWork),
     /// What is done to files or read from them; all in a child.
@@ -57,6 +57,8 @@ pub struct CommandWork {
     pub kept: Vec<u8>,
     /// Exit statuses that mean: done.
     pub repaired: Vec<u8>,
+    /// It begins so long after its condition at the latest, each host at its own time.
+    pub splay: Duration,
 }
 
 /// Something that is told when its guard holds.
@@ -72,6 +74,12 @@ pub struct ReportWork {
     pub changes: bool,
     /// Not again within this time, whatever the numbers in the text.
     pub quiet: Duration,
+    /// With `changes`: again so often while it lasts; zero for never.
+    pub remind: Duration,
+    /// Only when its text is not what was told last.
+    pub differs: bool,
+    /// It goes into the next digest as well.
+    pub digest: bool,
 }
 
 impl Promise {

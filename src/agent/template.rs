@@ -8,6 +8,8 @@
 //! | `{disk_ID.eta}` | `17 hours` until it is full |
 //! | `{ID.state}` `{ID.reason}` | of a service |
 //! | `{ID.outcome}` `{disk_ID.outcome}` `{report_ID.outcome}` | of a promise |
+//! | `{ID.repairs}` | how often a promise was repaired within the last hour |
+//! | `{ID.output}` | the beginning of what a command wrote last |
 //! | `{ID.bytes}` `{ID.count}` | what a tidying file promise has put away |
 //! | `{ID.age}` `{ID.size}` | of the newest of a freshness |
 //! | `{ID.count}` `{ID.rss}` | how many processes there are, and what they have together |
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use watchd_probes::{Kind, MetricId, ObjectId, PROBES, Unit};
 
 use super::promise::{Promise, Work};
+use super::repairs::Repairs;
 use super::told::Told;
 use crate::classes::{Classes, Gauge, Level, Scene};
 use crate::config::nearest;
@@ -45,6 +48,8 @@ enum Piece {
     State(u16),
     Reason(u16),
     Outcome(u16),
+    /// How often within an hour.
+    Repairs(u16),
     Figure(u16, Figure),
     Class(String),
     /// Probe and place in its table.
@@ -61,10 +66,13 @@ pub enum Figure {
     Value,
     /// What it said.
     Words,
+    /// What its program wrote.
+    Output,
 }
 
 impl Figure {
     pub const NONE: &'static [(&'static str, Self)] = &[];
+    pub const COMMAND: &'static [(&'static str, Self)] = &[("output", Self::Output)];
     pub const FILE: &'static [(&'static str, Self)] = &[("diff", Self::Words), ("reason", Self::Words)];
     pub const TIDY: &'static [(&'static str, Self)] =
         &[("bytes", Self::Bytes), ("count", Self::Count), ("reason", Self::Words)];
@@ -82,7 +90,8 @@ impl Figure {
             Work::Crowd(_) => Self::CROWD,
             Work::Fresh(_) => Self::FRESH,
             Work::Measure(_) => Self::MEASURE,
-            Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Self::NONE,
+            Work::Command(_) => Self::COMMAND,
+            Work::Disk(_) | Work::Process(_) | Work::Report(_) => Self::NONE,
         }
     }
 
@@ -158,6 +167,7 @@ impl Names<'_> {
             (_, "eta") => disk().map(Piece::Left),
             (_, "state") => service().map(Piece::State),
             (_, "reason") => service().map(Piece::Reason),
+            (_, "repairs") => place(self.promises.iter().position(|id| id == object)).map(Piece::Repairs),
             (_, "outcome") => place(self.promises.iter().position(|id| id == object)).map(Piece::Outcome),
             _ => None,
         };
@@ -174,7 +184,7 @@ impl Names<'_> {
         let mut all = ["host", "repaired", "failed"].map(str::to_owned).to_vec();
         all.extend(self.disks.iter().flat_map(|id| ["used", "inodes", "eta"].map(|what| format!("disk_{id}.{what}"))));
         all.extend(self.services.iter().flat_map(|id| [format!("{id}.state"), format!("{id}.reason")]));
-        all.extend(self.promises.iter().map(|id| format!("{id}.outcome")));
+        all.extend(self.promises.iter().flat_map(|id| [format!("{id}.outcome"), format!("{id}.repairs")]));
         all.extend(self.figures.iter().map(|(name, ..)| name.clone()));
         let hosts = PROBES.iter().filter(|info| info.labels.is_empty());
         all.extend(hosts.flat_map(|info| info.metrics.iter().map(|metric| format!("{}.{}", info.name, metric.field))));
@@ -255,11 +265,12 @@ pub struct Facts<'a> {
     pub promises: &'a [Promise],
     pub outcomes: &'a [Outcome],
     pub(super) told: &'a Told,
+    pub(super) repairs: &'a Repairs,
 }
 
 impl Facts<'_> {
     fn figure(&self, out: &mut impl Write, promise: usize, figure: Figure) -> std::fmt::Result {
-        if figure == Figure::Words {
+        if matches!(figure, Figure::Words | Figure::Output) {
             return out.write_str(self.told.words(promise));
         }
         let level = self.told.figures(promise).get(figure.place()).copied().unwrap_or(f64::NAN);
@@ -271,7 +282,7 @@ impl Facts<'_> {
             Figure::Age if level < 172_800.0 => write!(out, "{:.1} h", level / 3_600.0),
             Figure::Age => write!(out, "{:.1} d", level / 86_400.0),
             Figure::Value if level.fract() != 0.0 => write!(out, "{level:.2}"),
-            Figure::Count | Figure::Value | Figure::Words => write!(out, "{level:.0}"),
+            Figure::Count | Figure::Value | Figure::Words | Figure::Output => write!(out, "{level:.0}"),
         }?;
         let unit = match self.promises.get(promise).map(|promise| &promise.work) {
             Some(Work::Measure(measure)) => measure.unit.as_deref().unwrap_or(""),
@@ -319,6 +330,9 @@ impl Piece {
             Self::Reason(service) => out.write_str(fact(*service).map_or("unknown", |fact| fact.reason)),
             Self::Outcome(promise) => {
                 out.write_str(facts.outcomes.get(usize::from(*promise)).map_or("unknown", |outcome| outcome.word()))
+            }
+            Self::Repairs(promise) => {
+                write!(out, "{}", facts.repairs.within_hour(usize::from(*promise), scene.now.mono))
             }
             Self::Figure(promise, figure) => facts.figure(out, usize::from(*promise), *figure),
             Self::Class(name) => out.write_str(if facts.holds(name) { "true" } else { "false" }),

@@ -79,6 +79,13 @@ impl Told {
         }
     }
 
+    pub fn write(&mut self, place: usize, text: &str) {
+        if let Some(found) = self.found.get_mut(place) {
+            found.words.clear();
+            found.words.push_str(text.get(..text.floor_char_boundary(WORDS)).unwrap_or(""));
+        }
+    }
+
     pub fn take(&mut self, place: usize, promise: Option<&Promise>, report: &Report<'_>) {
         let (Some(marks), Some(found)) = (self.marks.get_mut(place), self.found.get_mut(place)) else { return };
         let is_new = report.marks.has(Mark::Changed);
@@ -90,8 +97,7 @@ impl Told {
             _ => report.marks.with(Mark::Changed, is_fresh),
         };
         found.figures = report.figures;
-        found.words.clear();
-        found.words.push_str(report.text.get(..report.text.floor_char_boundary(WORDS)).unwrap_or(""));
+        self.write(place, report.text);
     }
 }
 

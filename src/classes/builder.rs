@@ -4,7 +4,7 @@
 //! A name is looked for among the declared classes, then taken as a name of time, then as `ID_STATE` of a service or
 //! `ID_OUTCOME` of a promise. Whatever is left cannot become true; it is given back as unknown, with the nearest name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use watchd_probes::inventory::Inventory;
@@ -70,6 +70,8 @@ pub struct Builder {
     /// Prefixes of what the learner finds, with the `_` at their end.
     quantities: HashMap<String, u16>,
     defined: Vec<u16>,
+    /// Names that people set.
+    switches: HashSet<String>,
     /// How often the nearest name was looked for.
     suggested: usize,
 }
@@ -86,6 +88,7 @@ impl Builder {
             marks: HashMap::new(),
             quantities: HashMap::new(),
             defined: Vec::new(),
+            switches: HashSet::new(),
             suggested: 0,
         };
         for name in hard::names(inventory) {
@@ -167,6 +170,18 @@ impl Builder {
         if !marks.is_empty() {
             self.marks.insert(canonify(id), (number, marks));
         }
+    }
+
+    /// Declares a name that somebody sets, or a command gives; the kind of the class that has it already, if one has.
+    pub fn switch(&mut self, name: &str) -> Result<(), ClassKind> {
+        let taken = self.numbers.get(name).copied().and_then(|class| self.source(class)?.kind());
+        let moving = || TimeTest::parse(name).map(|_| ClassKind::Time);
+        let derived = || self.derived(name).and_then(|source| source.kind());
+        if let Some(kind) = taken.or_else(moving).or_else(derived) {
+            return Err(kind);
+        }
+        self.switches.insert(name.to_owned());
+        Ok(())
     }
 
     /// Declares `load_five_high_anomaly` and so on. The places of those whose classes another has already are given back.
@@ -274,7 +289,7 @@ impl Builder {
 
     fn resolve(&mut self, name: &str, column: usize, unknown: &mut Vec<UnknownName>) -> u16 {
         if let Some(class) = self.numbers.get(name).copied() {
-            if self.source(class) == Some(Source::Nothing) {
+            if self.source(class) == Some(Source::Nothing) && !self.switches.contains(name) {
                 unknown.push(self.unknown(name, column));
             }
             return class;
@@ -292,7 +307,9 @@ impl Builder {
             }
             return class;
         }
-        unknown.push(self.unknown(name, column));
+        if !self.switches.contains(name) {
+            unknown.push(self.unknown(name, column));
+        }
         self.intern(name, Source::Nothing)
     }
 
@@ -348,6 +365,7 @@ impl Builder {
         all.extend(self.marks.iter().flat_map(marked));
         let found = self.quantities.keys();
         all.extend(found.flat_map(|prefix| Finding::ALL.iter().map(move |finding| format!("{prefix}{finding}"))));
+        all.extend(self.switches.iter().cloned());
         all.extend(time::examples().map(str::to_owned));
         all.sort();
         nearest(name, all.iter().map(String::as_str)).map(str::to_owned)

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::fault::{At, Findings, Place, excerpt};
 use super::scalar::{Scalar, Statuses};
 use super::section::Node;
-use super::tables::{Check, Fresh, Match, Ready, Replace, SizeLimit};
+use super::tables::{Check, Digest, Fresh, Match, Ready, Replace, SizeLimit};
 use crate::model::{Command, Selection};
 
 /// A type that a value can have.
@@ -114,7 +114,7 @@ macro_rules! decode_tables {
         })*
     };
 }
-decode_tables! { Check, Ready, Fresh, Replace, SizeLimit, }
+decode_tables! { Check, Digest, Ready, Fresh, Replace, SizeLimit, }
 
 /// A value that keeps its place within a list.
 impl<T: Decode> Decode for At<T> {

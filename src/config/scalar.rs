@@ -309,6 +309,21 @@ choice!(Memory, "a way with memory", "\"trim\" or \"keep\" (\"lock\" is not in t
 
 choice!(OnExit, "a way to end", "\"leave\" or \"stop\"", { "leave" => OnExit::Leave, "stop" => OnExit::Stop, });
 
+/// The name of a class that people set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switch(pub String);
+
+impl Scalar for Switch {
+    const NAME: &'static str = "a name of a class";
+    const FORM: &'static str = "letters, digits and `_`, at most 54: \"maintenance\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name = (1..=54).contains(&text.len()) && text.bytes().all(plain) && !matches!(text, "true" | "false");
+        is_name.then(|| Self(text.to_owned()))
+    }
+}
+
 /// Where a report goes besides its own program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {

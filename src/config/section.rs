@@ -11,7 +11,7 @@ use super::nearest::nearest;
 use super::source::Source;
 
 /// Keys that another version knows.
-const LATER: &[&str] = &["splay", "background", "digest", "alive"];
+const LATER: &[&str] = &["background"];
 
 /// A value on its way to its type.
 pub struct Node<'a> {

@@ -8,7 +8,9 @@ use super::crowd::{Range, States};
 use super::decode::{Count, OneOrMore};
 use super::fault::{At, Findings};
 use super::filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
-use super::scalar::{Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Text, Url};
+use super::scalar::{
+    Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Switch, Text, Url,
+};
 use super::section::{Node, refuse_unknown, section, take};
 use super::setting::{self, Bytes, Number, Rlimits, Umask};
 use crate::model::{self, EnvFile, Ionice, Limit, LogKind, OnExit, Quantity, Selection, StopStep, Terminal};
@@ -28,6 +30,23 @@ section! {
         learn: bool = "learn",
         /// What takes a mail with its receivers in it.
         sendmail: model::Command = "sendmail",
+        /// Classes that people set and nothing else makes true.
+        switches: Vec<Switch> = "switches",
+        /// A file that is touched in each cycle, for whoever watches watchd.
+        alive: Absolute = "alive",
+        /// One message a day instead of many.
+        digest: Digest = "digest",
+        /// Cycles of many hosts are spread over so long.
+        splay: Duration = "splay",
+    }
+}
+
+section! {
+    /// `digest` of `[watchd]`.
+    Digest {
+        to: Sink = "to",
+        /// It is sent when this begins to hold.
+        at: Expression = "at",
     }
 }
 
@@ -326,6 +345,8 @@ section! {
         kept: Vec<u8> = "kept",
         /// Exit statuses that mean: done.
         repaired: Vec<u8> = "repaired",
+        /// Many hosts begin within so long after its condition does.
+        splay: Duration = "splay",
     }
 }
 
@@ -333,13 +354,19 @@ section! {
     /// `[report.ID]`
     Report with common: Common, surroundings: Surroundings {
         text: Text = "text",
-        to: Vec<At<Sink>> = "to",
+        to: OneOrMore<At<Sink>> = "to",
         /// A program that gets the text on its standard input.
         run: model::Command = "run",
         /// Only when the condition begins, and when it ends.
         changes: bool = "changes",
         /// Not again within this time.
         quiet: Duration = "quiet",
+        /// With `changes`: told again so often while it lasts.
+        remind: Duration = "remind",
+        /// Only when the text is not what was told last.
+        differs: bool = "differs",
+        /// Into the next digest.
+        digest: bool = "digest",
     }
 }
 

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use watchd_probes::sample_limits::PROBE_COUNT;
 
+use super::alive::Alive;
 use super::by_hand::ByHand;
 use super::checks::Checks;
 use super::chronicle::Chronicle;
 use super::config_watch::ConfigWatch;
 use super::control_socket::ControlSocket;
 use super::crowds::Crowds;
+use super::digest::Digest;
 use super::doorkeeper::Doorkeeper;
 use super::ears::Ears;
 use super::errands::Errands;
@@ -37,6 +39,7 @@ use super::tokens::Token;
 use super::turns::Turns;
 use super::upgrade::Upgrade;
 use super::upkeep::Upkeep;
+use crate::agent::share;
 use crate::config::Memory;
 use crate::model::{EventKind, Now, Places, ServiceSpec};
 use crate::store::Board;
@@ -64,6 +67,7 @@ pub struct Core {
     pub(super) by_hand: ByHand,
     pub(super) turns: Turns,
     pub(super) post: Post,
+    pub(super) digest: Digest,
     pub(super) services: Services<Grip>,
     /// The ledger is open for writing.
     has_ledger: bool,
@@ -88,7 +92,10 @@ pub struct Core {
     pub(super) reads_again: bool,
     /// Children have ended that are still to be looked at.
     has_more_children: bool,
+    pub(super) alive: Alive,
     pub(super) cycle: Duration,
+    /// How late the second cycle is, for the phase of all others.
+    splay: Duration,
     pub(super) memory: Memory,
     signals: Signals,
     notifier: Notifier,
@@ -187,6 +194,7 @@ impl Core {
             by_hand,
             turns,
             post,
+            digest: Digest::open(places, policy.daemon.digest),
             errands: Errands::default(),
             checks: Checks::default(),
             ears,
@@ -204,7 +212,9 @@ impl Core {
             reading: None,
             reads_again: false,
             has_more_children: false,
+            alive: Alive::new(policy.daemon.alive.as_deref()),
             cycle: policy.daemon.cycle,
+            splay: policy.daemon.splay,
             memory: policy.daemon.memory,
             signals,
             notifier: Notifier::from_environment(),
@@ -241,6 +251,7 @@ impl Core {
         self.on_children();
         memory::trim_text();
         self.look();
+        self.next_cycle += self.splay.mul_f64(share(self.judgement.agent.host(), "watchd"));
         self.finish_turn(true);
         self.greet();
         // What the start has left of the heap would be the door's as well.
@@ -411,6 +422,9 @@ impl Core {
         self.measure_services();
         self.tell_weather();
         self.give_back_text(true);
+        if self.manner.is_daemon() {
+            self.alive.beat(self.now.wall, &mut self.notes);
+        }
         // A turn that came late does not make the next one early.
         self.next_cycle = self.next_cycle.saturating_add(self.cycle);
         if self.next_cycle <= self.now.mono {

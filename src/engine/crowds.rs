@@ -157,7 +157,7 @@ enum Next {
 impl Core {
     fn crowd(&self, promise: usize) -> Option<&CrowdWork> {
         match &self.judgement.agent.promises().get(promise)?.work {
-            Work::Crowd(work) => Some(work),
+            Work::Crowd(work) => Some(work.as_ref()),
             _ => None,
         }
     }
@@ -274,7 +274,8 @@ impl Core {
         campaign.stage = Stage::Starting;
         let known = self.judgement.agent.promises().get(promise);
         let timeout = known.and_then(|known| known.timeout()).unwrap_or(GRACE);
-        let Some(Work::Crowd(CrowdWork { start: Some(launch), .. })) = known.map(|known| &known.work) else { return };
+        let Some(Work::Crowd(work)) = known.map(|known| &known.work) else { return };
+        let Some(launch) = &work.start else { return };
         let order = Order { owner: Owner::Crowd(promise), launch, timeout, input: None };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
@@ -334,7 +335,7 @@ impl Core {
                     is_there
                 });
                 let steps = match self.judgement.agent.promises().get(promise).map(|known| &known.work) {
-                    Some(Work::Crowd(CrowdWork { signals: Some(steps), .. })) => steps.as_slice(),
+                    Some(Work::Crowd(work)) => work.signals.as_deref().unwrap_or_default(),
                     _ => &[],
                 };
                 let is_over = *due <= mono && *step > steps.len();

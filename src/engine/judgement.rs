@@ -116,6 +116,7 @@ impl Core {
                 self.act(action);
             }
         }
+        self.mind_digest();
         self.carry_letters();
         self.note_outcomes();
     }
@@ -134,6 +135,10 @@ impl Core {
                     && report.log
                 {
                     self.notes.add(EventKind::Report, &told.id, &text);
+                }
+                if matches!(&told.work, Work::Report(report) if report.digest) {
+                    let id = told.id.clone();
+                    self.keep_for_digest(&id, &text);
                 }
                 self.post(promise, &text, is_over);
             }
@@ -178,6 +183,7 @@ impl Core {
         match done.owner {
             Owner::Promise(place) if self.on_measured(place, done) => {}
             Owner::Promise(place) => {
+                self.judgement.agent.wrote(place, done.text.trim());
                 self.judgement.agent.command_done(place, done.end, self.now);
                 self.is_stirred = true;
                 if let Some(promise) = self.judgement.agent.promises().get(place) {

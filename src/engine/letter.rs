@@ -13,8 +13,8 @@ const SUBJECT: usize = 120;
 /// Bytes in one encoded word: 75 letters are allowed, 12 of them are its frame.
 const WORD: usize = 45;
 
-/// A whole mail. `when` is in universal time.
-pub fn mail(letter: &Letter, to: &str, host: &str, when: Civil) -> String {
+/// A whole mail. `lines` are those of a digest; `when` is in universal time.
+pub fn mail((letter, lines): (&Letter, &str), to: &str, host: &str, when: Civil) -> String {
     let subject = format!("{host}: {}", letter.text);
     let date = format!(
         "{}, {} {} {:04} {:02}:{:02}:{:02} +0000",
@@ -28,13 +28,14 @@ pub fn mail(letter: &Letter, to: &str, host: &str, when: Civil) -> String {
     );
     let late =
         if letter.tries > 0 { format!("\n\nSent after {} failed attempts.", letter.tries) } else { String::new() };
+    let lines = if lines.is_empty() { String::new() } else { format!("{lines}\n") };
     format!(
         "From: watchd <root>\nTo: {to}\nSubject: {}\nDate: {date}\nMIME-Version: 1.0\n\
          Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\nAuto-Submitted: auto-generated\n\n\
-         {}{late}\n\n-- \nreport {} on {}\n",
+         {}{late}\n\n{lines}-- \n{} on {}\n",
         header(&subject),
         body(&letter.text),
-        body(&letter.report),
+        if letter.report.is_empty() { "digest".to_owned() } else { format!("report {}", body(&letter.report)) },
         body(host)
     )
 }
@@ -58,14 +59,17 @@ pub fn line(letter: &Letter, pid: u32, when: Civil) -> String {
 }
 
 /// An object of JSON. `when` is in universal time.
-pub fn json(letter: &Letter, host: &str, when: Civil) -> String {
-    let object = serde_json::json!({
+pub fn json((letter, lines): (&Letter, &str), host: &str, when: Civil) -> String {
+    let mut object = serde_json::json!({
         "host": host,
         "report": letter.report,
         "text": letter.text,
         "over": letter.is_over,
         "at": format!("{when}Z"),
     });
+    if let Some(fields) = object.as_object_mut().filter(|_| !lines.is_empty()) {
+        fields.insert("lines".to_owned(), lines.lines().collect());
+    }
     format!("{object}\n")
 }
 
@@ -149,7 +153,7 @@ mod tests {
             &"x".repeat(512),
             "",
         ] {
-            let mail = mail(&letter(text), "root", "höst\nBcc: x", WHEN);
+            let mail = mail((&letter(text), ""), "root", "höst\nBcc: x", WHEN);
             let names: Vec<String> = head(&mail).into_iter().map(|(name, _)| name).collect();
             assert_eq!(
                 names,
@@ -169,7 +173,7 @@ mod tests {
             let head = mail.split("\n\n").next().unwrap_or_default();
             assert!(head.is_ascii() && head.lines().all(|line| line.len() <= 140 && !line.contains('\r')), "{mail}");
         }
-        let mail = mail(&letter("full"), "root@example.org", "box", WHEN);
+        let mail = mail((&letter("full"), ""), "root@example.org", "box", WHEN);
         let head = head(&mail);
         assert_eq!(head[1].1, "root@example.org");
         assert_eq!(head[2].1, "box: full");
@@ -191,7 +195,7 @@ mod tests {
         assert_eq!(line(&letter("a\nb"), 7, WHEN), "<28>Mar  1 07:00:59 watchd[7]: report disk: a b");
         let over = Letter { is_over: true, ..letter("over: x") };
         assert!(line(&over, 7, WHEN).starts_with("<29>"));
-        let text = json(&letter("a\"\n}é"), "box", WHEN);
+        let text = json((&letter("a\"\n}é"), ""), "box", WHEN);
         let object: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!((object["text"].as_str(), object["at"].as_str()), (Some("a\"\n}é"), Some("2026-03-01T07:00:59Z")));
         assert!(text.ends_with('\n') && text.trim_end().lines().count() == 1);

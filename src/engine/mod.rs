@@ -1,5 +1,6 @@
 //! The loop: joins the rooms, owns the descriptors and the deadlines, holds no policy.
 
+mod alive;
 pub mod asking;
 pub mod by_hand;
 pub mod checks;
@@ -9,6 +10,7 @@ pub mod control;
 pub mod control_socket;
 pub mod core;
 mod crowds;
+mod digest;
 pub mod doorkeeper;
 pub mod ears;
 pub mod errands;

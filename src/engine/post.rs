@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::core::Core;
+use super::digest::REPORT;
 use super::errands::{Order, Owner};
 use super::letter;
 use super::notes::Notes;
@@ -24,6 +25,8 @@ const OUT: usize = 4;
 /// Before the second attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// What handing on a digest may take.
+const DIGEST: Duration = Duration::from_secs(30);
 
 /// Everything that has not arrived yet.
 pub struct Post {
@@ -163,6 +166,11 @@ impl Post {
         Some((held.letter.clone(), pause))
     }
 
+    /// Whether a report has a letter that has not arrived.
+    pub fn has(&self, report: &str) -> bool {
+        self.held.iter().any(|held| held.letter.report == report)
+    }
+
     /// Whether a report has letters that were not sent even once, and whether it has some that failed.
     fn standing(&self, report: &str) -> (bool, bool) {
         let of_it = || self.held.iter().map(|held| &held.letter).filter(|letter| letter.report == report);
@@ -183,12 +191,21 @@ impl Core {
         if report.channels.is_empty() {
             return self.turns.done(known);
         }
-        let mut left = Vec::new();
+        let mut letters = Vec::new();
         for channel in &report.channels {
             let (report, channel, text) = (known.id.clone(), channel.name.clone(), text.to_owned());
             let wall_ms = millis(self.now.wall);
-            left.extend(self.post.add(Letter { report, channel, text, wall_ms, tries: 0, is_over }));
+            letters.push(Letter { report, channel, text, wall_ms, tries: 0, is_over });
         }
+        self.send_letters(letters);
+    }
+
+    pub(super) fn send_letter(&mut self, letter: Letter) {
+        self.send_letters(vec![letter]);
+    }
+
+    fn send_letters(&mut self, letters: Vec<Letter>) {
+        let left: Vec<Letter> = letters.into_iter().filter_map(|letter| self.post.add(letter)).collect();
         self.post.save(&mut self.notes);
         for letter in left {
             let why = format!("there is room for {LETTERS} only, {} had to leave so far", self.post.dropped);
@@ -216,7 +233,11 @@ impl Core {
     }
 
     fn carry_letter(&mut self, number: u64, letter: &Letter) {
+        let lines = self.lines_of(letter);
         let agent = &self.judgement.agent;
+        if letter.report == REPORT {
+            return self.carry_digest(number, letter, &lines);
+        }
         let promise = agent.find(PromiseKind::Report, &letter.report).and_then(|place| agent.promises().get(place));
         let channels = promise.map(|promise| match &promise.work {
             Work::Report(report) => report.channels.as_slice(),
@@ -228,7 +249,7 @@ impl Core {
             self.post.save(&mut self.notes);
             return self.drop_letter(letter, "the policy does not send it there any more");
         };
-        let input = worded(letter, channel, agent.host());
+        let input = worded(letter, channel, agent.host(), "");
         let Some(launch) = channel.launch() else {
             let sent = syslog::send(&self.places.root.join("dev/log"), input.as_bytes());
             let end = if sent.is_ok() { CommandEnd::Exit(0) } else { CommandEnd::NotStarted };
@@ -241,11 +262,31 @@ impl Core {
         }
     }
 
+    fn carry_digest(&mut self, number: u64, letter: &Letter, lines: &str) {
+        let channel = self.digest.spec.as_ref().map(|spec| &spec.channel).filter(|it| it.name == letter.channel);
+        let Some(channel) = channel else {
+            self.post.remove(number);
+            self.post.save(&mut self.notes);
+            return self.drop_letter(letter, "the policy does not send it there any more");
+        };
+        let input = worded(letter, channel, self.judgement.agent.host(), lines);
+        let Some(launch) = channel.launch() else {
+            let sent = syslog::send(&self.places.root.join("dev/log"), input.as_bytes());
+            let end = if sent.is_ok() { CommandEnd::Exit(0) } else { CommandEnd::NotStarted };
+            return self.on_carried(number, end, "cannot hand it to the system log");
+        };
+        let order = Order { owner: Owner::Letter(number), launch, timeout: DIGEST, input: Some(&input) };
+        if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
+            self.on_done(&done);
+        }
+    }
+
     /// An attempt is over.
     pub(super) fn on_carried(&mut self, number: u64, end: CommandEnd, how: &str) {
         let mono = self.now.mono;
         let letter = if end == CommandEnd::Exit(0) {
             let Some(letter) = self.post.remove(number) else { return };
+            self.digest_arrived(&letter);
             if letter.tries > 0 {
                 let text =
                     format!("{}: arrived after {} failed attempts: {}", letter.channel, letter.tries, letter.text);
@@ -289,13 +330,14 @@ impl Core {
 }
 
 /// A letter as its channel wants it.
-fn worded(letter: &Letter, channel: &Channel, host: &str) -> String {
+fn worded(letter: &Letter, channel: &Channel, host: &str, lines: &str) -> String {
     let when = Duration::from_millis(letter.wall_ms);
     match &channel.way {
         Way::Syslog => letter::line(letter, std::process::id(), Civil::local(when)),
-        Way::Mail { to, .. } => letter::mail(letter, to, host, Civil::utc(when)),
-        Way::Plain(_) => letter.text.clone(),
-        Way::Json(_) => letter::json(letter, host, Civil::utc(when)),
+        Way::Mail { to, .. } => letter::mail((letter, lines), to, host, Civil::utc(when)),
+        Way::Plain(_) if lines.is_empty() => letter.text.clone(),
+        Way::Plain(_) => format!("{}\n\n{lines}", letter.text),
+        Way::Json(_) => letter::json((letter, lines), host, Civil::utc(when)),
     }
 }
 

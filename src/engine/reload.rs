@@ -107,6 +107,8 @@ impl Core {
         self.crowds.drop_all(&self.poller);
         self.turns.give_up_looks(&self.judgement.agent);
         self.judgement = judgement;
+        self.digest.spec = policy.daemon.digest;
+        self.alive.follow(policy.daemon.alive.as_deref());
         self.cycle = policy.daemon.cycle;
         self.memory = policy.daemon.memory;
         self.cgroups = policy.daemon.cgroup.then(|| Cgroups::find(&self.places.state_dir)).flatten();

@@ -91,6 +91,11 @@ impl Places {
         self.state_dir.join("outbox")
     }
 
+    /// Reports that are told together.
+    pub fn digest(&self) -> PathBuf {
+        self.state_dir.join("digest")
+    }
+
     /// What the numbers were.
     pub fn history(&self) -> PathBuf {
         self.state_dir.join("history")

@@ -58,6 +58,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     promises.extend(document.commands.iter().map(|command| maker.command(command)));
     promises.extend(document.reports.iter().map(|report| maker.report(report, &names, document)));
     maker.carriers(document);
+    let daemon = Daemon { digest: maker.digest(document), ..daemon };
     let Maker { mut findings, builder, .. } = maker;
     let classes = table(builder, document, &mut findings);
     let included = findings.files().iter().skip(1).cloned().collect();
@@ -142,7 +143,9 @@ fn promised(document: &Document) -> Vec<Promised<'_>> {
             .iter()
             .map(|it| of("freshness", "", &it.id, it.place, (&it.section.common, Figure::FRESH))),
     );
-    all.extend(document.commands.iter().map(|it| of("command", "", &it.id, it.place, (&it.section.common, plain))));
+    all.extend(
+        document.commands.iter().map(|it| of("command", "", &it.id, it.place, (&it.section.common, Figure::COMMAND))),
+    );
     all.extend(
         document.reports.iter().map(|it| of("report", "report_", &it.id, it.place, (&it.section.common, plain))),
     );
@@ -168,6 +171,11 @@ impl Maker {
             user: user.to_owned(),
             memory: section.memory.as_ref().map_or(Memory::Trim, |memory| memory.value),
             cgroup: section.cgroup.as_ref().is_none_or(|cgroup| cgroup.value),
+            digest: None,
+            alive: section.alive.as_ref().map(|alive| alive.value.0.clone()),
+            splay: self
+                .time(section.splay.as_ref(), "watchd.splay", (Duration::ZERO, Duration::from_secs(3600)))
+                .unwrap_or_default(),
         }
     }
 
@@ -240,6 +248,7 @@ impl Maker {
                 self.builder.limit(&process.id, place, what);
             }
         }
+        self.switches(document);
         for class in &document.classes {
             self.claim(&mut seen, ("class", &class.id), class.place);
         }
@@ -252,6 +261,18 @@ impl Maker {
             let place = Place { file: 0, line: 1, column: 1 };
             let what = format!("{number} promises are too many");
             self.findings.fault(place, "policy", what, format!("there is room for {PROMISES}"));
+        }
+    }
+
+    /// Declares what people set.
+    fn switches(&mut self, document: &Document) {
+        let Some((_, watchd)) = &document.watchd else { return };
+        let Some(switches) = &watchd.switches else { return };
+        for name in &switches.value {
+            if let Err(kind) = self.builder.switch(&name.0) {
+                let what = format!("`{}` is decided by watchd ({kind})", name.0);
+                self.findings.fault(switches.place, "watchd.switches", what, "take it out");
+            }
         }
     }
 
@@ -340,7 +361,7 @@ impl Maker {
         let compiled = self.builder.compile(&text.value.0, &mut unknown);
         for UnknownName { name, column, nearest } in unknown {
             let remedy = nearest.map_or_else(
-                || format!("it is false until somebody sets it: watchd class set {name}"),
+                || format!("it is false until somebody sets it; if that is meant, list it in watchd.switches"),
                 |near| format!("it is false until somebody sets it by hand; the nearest is `{near}`"),
             );
             self.findings.warn(at(column), key, format!("nothing makes the class `{name}` true"), remedy);

@@ -33,7 +33,7 @@ impl Maker {
         self.surroundings(&section.surroundings, &key);
         self.programs(&key, &section.surroundings, &[("start", &section.start)]);
         self.deeds(named, &work, &key);
-        let promise = self.promise((&named.id, &key), &section.common, Work::Crowd(work));
+        let promise = self.promise((&named.id, &key), &section.common, Work::Crowd(Box::new(work)));
         let every = if section.common.every.is_some() { promise.every } else { EVERY };
         Promise { every, ..promise }
     }

@@ -28,9 +28,9 @@ use assemble::Host;
 pub(in crate::engine) use assemble::spoken;
 
 use crate::agent::Promise;
-use crate::classes::Table;
+use crate::classes::{ExprId, Table};
 use crate::config::{self, Fault, Findings, Memory};
-use crate::model::{GuestSpec, Network, Places, ServiceSpec, Settings};
+use crate::model::{Channel, GuestSpec, Network, Places, ServiceSpec, Settings};
 
 /// What the owner wants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,20 @@ pub struct Daemon {
     pub memory: Memory,
     /// Own children get a control group each, where that is possible.
     pub cgroup: bool,
+    /// Where reports of a day go together.
+    pub digest: Option<Digest>,
+    /// Touched in each cycle.
+    pub alive: Option<String>,
+    /// The first cycle after the start waits up to so long, each host its own time.
+    pub splay: Duration,
+}
+
+/// Reports that are sent together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Digest {
+    pub channel: Channel,
+    /// When this begins to hold.
+    pub at: ExprId,
 }
 
 /// `[munin]`

@@ -93,6 +93,9 @@ impl Maker {
             timeout: self.timeout(&section.common, &key, Duration::from_secs(60)),
             kept,
             repaired,
+            splay: self
+                .time(section.splay.as_ref(), &format!("{key}.splay"), (Duration::ZERO, DAY))
+                .unwrap_or_default(),
         };
         self.promise((&named.id, &key), &section.common, Work::Command(work))
     }

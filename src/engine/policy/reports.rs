@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Digest;
 use super::assemble::Maker;
 use super::existence;
 use super::promises::LONGEST;
 use super::services::launch;
 use crate::agent::{Names, Promise, ReportWork, Work};
-use crate::config::{At, Document, Named, Report, Sink, nearest};
+use crate::config::{At, Document, Named, OneOrMore, Report, Sink, nearest};
 use crate::model::{CHANNEL_NAME, Channel, Command, Launch, Way};
 
 /// Where the program for mail is on the systems there are.
@@ -37,7 +38,11 @@ impl Maker {
         }
         let often = if changes || section.common.every.is_some() { Duration::ZERO } else { Duration::from_secs(3_600) };
         let range = (Duration::ZERO, LONGEST);
-        let listed = |to: &At<Vec<At<Sink>>>| to.value.iter().any(|sink| sink.value == Sink::Log);
+        if let (Some(remind), false) = (&section.remind, changes) {
+            let remedy = "write changes = true, or `quiet` instead";
+            self.findings.fault(remind.place, &format!("{key}.remind"), "is of no use without `changes`", remedy);
+        }
+        let listed = |to: &At<OneOrMore<At<Sink>>>| to.value.0.iter().any(|sink| sink.value == Sink::Log);
         let work = ReportWork {
             text: text.unwrap_or_default(),
             log: section.to.as_ref().map_or(section.run.is_none(), listed),
@@ -45,14 +50,45 @@ impl Maker {
             timeout: self.timeout(&section.common, &key, Duration::from_secs(30)),
             changes,
             quiet: self.time(section.quiet.as_ref(), &format!("{key}.quiet"), range).unwrap_or(often),
+            remind: self
+                .time(section.remind.as_ref(), &format!("{key}.remind"), (Duration::from_secs(1), LONGEST))
+                .unwrap_or_default(),
+            differs: section.differs.as_ref().is_some_and(|differs| differs.value),
+            digest: self.digests(section, &key, document),
         };
         self.promise((&named.id, &key), &section.common, Work::Report(work))
+    }
+
+    /// Whether it goes into a digest, of which there has to be one.
+    fn digests(&mut self, section: &Report, key: &str, document: &Document) -> bool {
+        let Some(digest) = &section.digest else { return false };
+        let has_one = document.watchd.as_ref().is_some_and(|(_, watchd)| watchd.digest.is_some());
+        if digest.value && !has_one && !self.findings.mentions("watchd.digest") {
+            let remedy = "write digest = { to = \"mail:root\", at = \"Hr07 & Min00_05\" } below [watchd]";
+            self.findings.fault(digest.place, &format!("{key}.digest"), "there is no digest", remedy);
+        }
+        digest.value
+    }
+
+    /// `digest` of `[watchd]`.
+    pub fn digest(&mut self, document: &Document) -> Option<Digest> {
+        let digest = document.watchd.as_ref()?.1.digest.as_ref()?;
+        let key = "watchd.digest";
+        self.required(digest.value.to.is_some(), (digest.place, key), "to");
+        self.required(digest.value.at.is_some(), (digest.place, key), "at");
+        let (to, at) = (digest.value.to.as_ref()?, digest.value.at.as_ref()?);
+        if to.value == Sink::Log {
+            let what = "the log has all of it at once";
+            self.findings.fault(to.place, "watchd.digest.to", what, "write \"mail:ADDRESS\" or \"webhook:NAME\"");
+        }
+        let at = self.expression(at, "watchd.digest.at");
+        Some(Digest { channel: self.channel(to, "watchd.digest.to", document)?, at: at? })
     }
 
     /// Everything but the journal.
     fn channels(&mut self, section: &Report, key: &str, document: &Document) -> Vec<Channel> {
         let mut channels = Vec::new();
-        let sinks = section.to.as_ref().map_or(&[][..], |to| to.value.as_slice());
+        let sinks = section.to.as_ref().map_or(&[][..], |to| to.value.0.as_slice());
         if let Some(sink) = sinks.get(RECEIVERS) {
             let what = format!("{} receivers are too many", sinks.len());
             self.findings.fault(sink.place, &format!("{key}.to"), what, format!("write at most {RECEIVERS}"));

@@ -1,0 +1,131 @@
+//! How often each promise was repaired within the last hour, in buckets of a minute; and fingerprints of texts.
+//!
+//! Memory: 8 bytes a promise, and 72 more for each that was ever repaired.
+
+use std::time::Duration;
+
+const MINUTES: usize = 60;
+
+/// All promises, by place.
+pub(super) struct Repairs(Vec<Option<Box<Hour>>>);
+
+#[derive(Clone)]
+struct Hour {
+    /// The minute of the newest bucket, since boot.
+    minute: u64,
+    counts: [u8; MINUTES],
+}
+
+impl Repairs {
+    pub fn new(count: usize) -> Self {
+        Self(vec![None; count])
+    }
+
+    pub fn inherit(&mut self, place: usize, old: &Self, same: usize) {
+        if let (Some(new), Some(old)) = (self.0.get_mut(place), old.0.get(same)) {
+            new.clone_from(old);
+        }
+    }
+
+    pub fn count(&mut self, place: usize, mono: Duration) {
+        let Some(slot) = self.0.get_mut(place) else { return };
+        let minute = mono.as_secs() / 60;
+        let hour = slot.get_or_insert_with(|| Box::new(Hour { minute, counts: [0; MINUTES] }));
+        hour.move_on(minute);
+        if let Some(count) = hour.counts.get_mut(bucket(minute)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// How often within the last hour, to the minute.
+    pub fn within_hour(&self, place: usize, mono: Duration) -> u32 {
+        let Some(hour) = self.0.get(place).and_then(Option::as_ref) else { return 0 };
+        let now = mono.as_secs() / 60;
+        let fresh = (0..MINUTES as u64).filter_map(|back| hour.minute.checked_sub(back));
+        let fresh = fresh.filter(|minute| now.saturating_sub(*minute) < MINUTES as u64);
+        fresh.filter_map(|minute| hour.counts.get(bucket(minute))).map(|count| u32::from(*count)).sum()
+    }
+}
+
+impl Hour {
+    /// Empties the buckets of the minutes in between.
+    fn move_on(&mut self, minute: u64) {
+        let passed = minute.saturating_sub(self.minute).min(MINUTES as u64);
+        for step in 1..=passed {
+            if let Some(count) = self.counts.get_mut(bucket(self.minute + step)) {
+                *count = 0;
+            }
+        }
+        self.minute = self.minute.max(minute);
+    }
+}
+
+fn bucket(minute: u64) -> usize {
+    usize::try_from(minute % MINUTES as u64).unwrap_or(0)
+}
+
+/// FNV-1a of what is written.
+pub(super) struct Fingerprint(pub u64);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl std::fmt::Write for Fingerprint {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 = text.bytes().fold(self.0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Ok(())
+    }
+}
+
+/// A number from 0 to 1 that is always the same for this host and word, and spreads over many of them.
+pub fn share(host: &str, word: &str) -> f64 {
+    use std::fmt::Write;
+    let mut print = Fingerprint::default();
+    let _ = write!(print, "{host}\0{word}");
+    // The low bits of FNV are mixed best once more.
+    let mixed = (print.0 ^ print.0 >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    f64::from(u32::try_from(mixed).unwrap_or(0)) / f64::from(1_u32 << 24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(minutes: u64) -> Duration {
+        Duration::from_secs(minutes * 60)
+    }
+
+    #[test]
+    fn repairs_count_for_an_hour() {
+        let mut repairs = Repairs::new(2);
+        assert_eq!(repairs.within_hour(1, at(500)), 0);
+        for minute in [500, 500, 530, 559] {
+            repairs.count(1, at(minute));
+        }
+        for (now, expect) in [(559, 4), (560, 2), (589, 2), (590, 1), (618, 1), (619, 0), (9_999, 0)] {
+            assert_eq!(repairs.within_hour(1, at(now)), expect, "{now}");
+        }
+        repairs.count(1, at(700));
+        assert_eq!((repairs.within_hour(1, at(700)), repairs.within_hour(0, at(700))), (1, 0));
+        let mut next = Repairs::new(1);
+        next.inherit(0, &repairs, 1);
+        assert_eq!(next.within_hour(0, at(701)), 1);
+    }
+
+    #[test]
+    fn hosts_are_spread_over_a_splay() {
+        assert_eq!(share("a", "x").to_bits(), share("a", "x").to_bits());
+        let mut tenths = [0_u32; 10];
+        for host in 0..1_000 {
+            let share = share(&format!("host{host}.example.org"), "clean");
+            assert!((0.0..1.0).contains(&share));
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let tenth = (share * 10.0) as usize;
+            tenths[tenth] += 1;
+        }
+        assert!(tenths.iter().all(|count| (50..=150).contains(count)), "{tenths:?}");
+    }
+}
