@@ -126,7 +126,7 @@ impl State {
             Work::Process(_) => self.process(case),
             Work::Command(command) => self.command(case, command.splay),
             Work::Report(report) => self.report(case, report),
-            Work::Measure(MeasureWork { source: Source::Metric(..), .. }) => {
+            Work::Measure(MeasureWork { source: Source::Metric(..) | Source::Told(_), .. }) => {
                 (self.every(case, metric(case)), Wish::Nothing)
             }
             Work::Measure(MeasureWork { source: Source::Run(_), .. }) => self.tend(case, Wish::Run),

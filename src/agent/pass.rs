@@ -150,6 +150,16 @@ impl Agent {
         self.settle(promise, outcome, now);
     }
 
+    /// The number that a promise was told counts until then.
+    pub fn told_until(&mut self, promise: usize, until: Duration) {
+        self.told.ends(promise, until);
+    }
+
+    /// What is expected of a measure at this time of the week.
+    pub fn expect(&mut self, promise: usize, value: f64) {
+        self.told.expect(promise, value);
+    }
+
     /// The beginning of what the program of a promise wrote.
     pub fn wrote(&mut self, promise: usize, text: &str) {
         self.told.write(promise, text);

@@ -57,6 +57,10 @@ pub struct CommandWork {
     pub kept: Vec<u8>,
     /// Exit statuses that mean: done.
     pub repaired: Vec<u8>,
+    /// Classes that its output may give.
+    pub classes: Vec<String>,
+    /// A measure waits for what its output tells.
+    pub is_asked: bool,
     /// It begins so long after its condition at the latest, each host at its own time.
     pub splay: Duration,
 }
@@ -136,6 +140,13 @@ impl Promise {
             Work::Report(report) => Some(report.timeout),
             _ => Some(self.patience),
         }
+    }
+}
+
+impl CommandWork {
+    /// Whether its output is read for what it tells.
+    pub fn is_heard(&self) -> bool {
+        self.is_asked || !self.classes.is_empty()
     }
 }
 

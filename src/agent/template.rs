@@ -13,7 +13,7 @@
 //! | `{ID.bytes}` `{ID.count}` | what a tidying file promise has put away |
 //! | `{ID.age}` `{ID.size}` | of the newest of a freshness |
 //! | `{ID.count}` `{ID.rss}` | how many processes there are, and what they have together |
-//! | `{ID.value}` | of a measure |
+//! | `{ID.value}` `{ID.expected}` | of a measure; what is expected is known of one that is learned |
 //! | `{ID.reason}` `{ID.diff}` | what a promise about files or numbers has said |
 //! | `{class:NAME}` | `true` or `false` |
 //! | `{PROBE.FIELD}` | a reading about the whole host; a counter as its growth per second |
@@ -64,6 +64,8 @@ pub enum Figure {
     Age,
     Size,
     Value,
+    /// What is usual at this time of the week.
+    Expected,
     /// What it said.
     Words,
     /// What its program wrote.
@@ -80,7 +82,8 @@ impl Figure {
         &[("count", Self::Count), ("rss", Self::Bytes), ("reason", Self::Words)];
     pub const FRESH: &'static [(&'static str, Self)] =
         &[("age", Self::Age), ("size", Self::Size), ("reason", Self::Words)];
-    pub const MEASURE: &'static [(&'static str, Self)] = &[("value", Self::Value), ("reason", Self::Words)];
+    pub const MEASURE: &'static [(&'static str, Self)] =
+        &[("value", Self::Value), ("expected", Self::Expected), ("reason", Self::Words)];
 
     /// How each kind of work is asked for what it found.
     pub fn of(work: &Work) -> &'static [(&'static str, Self)] {
@@ -273,7 +276,10 @@ impl Facts<'_> {
         if matches!(figure, Figure::Words | Figure::Output) {
             return out.write_str(self.told.words(promise));
         }
-        let level = self.told.figures(promise).get(figure.place()).copied().unwrap_or(f64::NAN);
+        let level = match figure {
+            Figure::Expected => self.told.expected(promise),
+            _ => self.told.figures(promise).get(figure.place()).copied().unwrap_or(f64::NAN),
+        };
         match figure {
             _ if level.is_nan() => out.write_str("unknown"),
             Figure::Bytes | Figure::Size => bytes(out, level),
@@ -281,8 +287,10 @@ impl Facts<'_> {
             Figure::Age if level < 7_200.0 => write!(out, "{:.0} min", level / 60.0),
             Figure::Age if level < 172_800.0 => write!(out, "{:.1} h", level / 3_600.0),
             Figure::Age => write!(out, "{:.1} d", level / 86_400.0),
-            Figure::Value if level.fract() != 0.0 => write!(out, "{level:.2}"),
-            Figure::Count | Figure::Value | Figure::Words | Figure::Output => write!(out, "{level:.0}"),
+            Figure::Value | Figure::Expected if level.fract() != 0.0 => write!(out, "{level:.2}"),
+            Figure::Count | Figure::Value | Figure::Expected | Figure::Words | Figure::Output => {
+                write!(out, "{level:.0}")
+            }
         }?;
         let unit = match self.promises.get(promise).map(|promise| &promise.work) {
             Some(Work::Measure(measure)) => measure.unit.as_deref().unwrap_or(""),

@@ -1,7 +1,9 @@
 //! What the promises about files and numbers have found: two numbers, some words and some marks for each.
 //!
 //! Numbers of the host's own metrics are read here at the beginning of each cycle; everything else is handed in when a child has
-//! looked. Memory: 40 bytes a promise, and the words of those that have something to say.
+//! looked. Memory: 80 bytes a promise, and the words of those that have something to say.
+
+use std::time::Duration;
 
 use watchd_probes::{MetricId, ObjectId, PROBES};
 
@@ -33,13 +35,18 @@ pub(super) struct Told {
 struct Found {
     figures: [f64; 2],
     words: String,
+    /// Its number counts no longer than this; zero means for ever.
+    until: Duration,
+    /// What is expected of it at this time of the week.
+    expected: f64,
     /// What changed has been there for a whole cycle's pass.
     is_old: bool,
 }
 
 impl Told {
     pub fn new(count: usize) -> Self {
-        let nothing = Found { figures: [f64::NAN; 2], words: String::new(), is_old: true };
+        let (figures, until, expected) = ([f64::NAN; 2], Duration::ZERO, f64::NAN);
+        let nothing = Found { figures, words: String::new(), until, expected, is_old: true };
         Self { marks: vec![Marks::default(); count], found: vec![nothing; count] }
     }
 
@@ -76,7 +83,30 @@ impl Told {
                 *marks = measure.marks(value, *marks);
                 found.figures = [value, f64::NAN];
             }
+            if let Source::Told(_) = measure.source {
+                if !found.until.is_zero() && found.until <= scene.now.mono {
+                    found.figures = [f64::NAN; 2];
+                }
+                *marks = measure.marks(found.figures.first().copied().unwrap_or(f64::NAN), *marks);
+            }
         }
+    }
+
+    /// The number that a command has told counts until then.
+    pub fn ends(&mut self, place: usize, until: Duration) {
+        if let Some(found) = self.found.get_mut(place) {
+            found.until = until;
+        }
+    }
+
+    pub fn expect(&mut self, place: usize, value: f64) {
+        if let Some(found) = self.found.get_mut(place) {
+            found.expected = value;
+        }
+    }
+
+    pub fn expected(&self, place: usize) -> f64 {
+        self.found.get(place).map_or(f64::NAN, |found| found.expected)
     }
 
     pub fn write(&mut self, place: usize, text: &str) {

@@ -11,7 +11,7 @@ use heapless::String as Short;
 use super::live::{Classes, Timed};
 use super::table::{LIMITED, OUTCOMES, States};
 use super::time::{Calendar, MONTHS, SHIFTS, WEEKDAYS};
-use crate::model::{ClassKind, Finding, Mark, Marks, ServiceState, class_prefix};
+use crate::model::{ClassKind, Finding, Mark, Marks, ServiceState, class_prefix, is_measure};
 
 /// One class for those who show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,9 @@ impl Classes {
         }
         for (place, timed) in self.learned.iter().enumerate() {
             let name = self.table.quantities.name(place).unwrap_or_default();
-            for finding in timed.value.iter() {
+            // That a measure is missing its promise says by the same name.
+            let says = |finding: &Finding| !is_measure(name) || *finding != Finding::Missing;
+            for finding in timed.value.iter().filter(says) {
                 loose(&learned(name, finding), ClassKind::Learned, timed.since());
             }
         }

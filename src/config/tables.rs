@@ -327,6 +327,8 @@ section! {
         kind: LogKind = "kind",
         run: model::Command = "run",
         metric: String = "metric",
+        /// The command whose lines `=NAME VALUE` tell it.
+        command: Id = "command",
         high: Level = "high",
         /// Where high is over.
         high_ok: Level = "high-ok",
@@ -345,6 +347,8 @@ section! {
         kept: Vec<u8> = "kept",
         /// Exit statuses that mean: done.
         repaired: Vec<u8> = "repaired",
+        /// What lines `+NAME` and `-NAME` of its output give and take.
+        classes: Vec<Switch> = "classes",
         /// Many hosts begin within so long after its condition does.
         splay: Duration = "splay",
     }

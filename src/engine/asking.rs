@@ -19,7 +19,7 @@ impl Core {
             let Some((target, timeout)) = self.services.target(ask) else { continue };
             let verdict = match target {
                 Target::Exec(launch) => {
-                    let order = Order { owner: Owner::Check(ask), launch, timeout, input: None };
+                    let order = Order { owner: Owner::Check(ask), launch, timeout, input: None, is_heard: false };
                     let done = self.errands.start(&order, &self.poller, self.now.mono);
                     done.map(|done| judge_program(done.end, &done.text, Strain::Light))
                 }

@@ -212,12 +212,13 @@ impl Core {
         }
         let mono = self.now.mono;
         let is_over = |class: &GivenClass| class.until.is_some_and(|until| until.mono <= mono);
-        let mut any = false;
+        let mut by_hand = false;
         while let Some(class) = self.judgement.classes.given.take_first(is_over) {
-            any = true;
+            by_hand |= class.giver == Giver::Hand;
+            self.is_stirred = true;
             self.notes.add(EventKind::ClassCleared, &class.name, "its time is over");
         }
-        if any {
+        if by_hand {
             self.changed_classes();
         }
     }

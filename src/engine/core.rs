@@ -412,7 +412,7 @@ impl Core {
         self.sight.look(self.now);
         self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
         self.look_ahead();
-        self.learning.record(self.sight.readings(), self.now, &mut self.notes);
+        self.learn();
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);

@@ -276,7 +276,7 @@ impl Core {
         let timeout = known.and_then(|known| known.timeout()).unwrap_or(GRACE);
         let Some(Work::Crowd(work)) = known.map(|known| &known.work) else { return };
         let Some(launch) = &work.start else { return };
-        let order = Order { owner: Owner::Crowd(promise), launch, timeout, input: None };
+        let order = Order { owner: Owner::Crowd(promise), launch, timeout, input: None, is_heard: false };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
         }

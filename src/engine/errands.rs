@@ -19,6 +19,8 @@ use super::tokens::Token;
 
 /// How much of the output is kept for people.
 const EXCERPT: usize = 160;
+/// How much of it is read for what it tells.
+const HEARD: usize = 4 << 10;
 /// Between asking a group to end and ending it.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -38,6 +40,8 @@ struct Errand {
     report: Option<Report>,
     output: Option<File>,
     excerpt: heapless::Vec<u8, EXCERPT>,
+    /// The beginning of all its output, where somebody wants to read it.
+    heard: Option<Vec<u8>>,
     deadline: Duration,
     /// It was told to end because it took too long.
     is_late: bool,
@@ -67,6 +71,8 @@ pub struct Done {
     pub end: CommandEnd,
     /// Why it could not be started, or the beginning of its output.
     pub text: String,
+    /// The beginning of its output, when that was asked for.
+    pub output: Vec<u8>,
 }
 
 /// What to start.
@@ -76,6 +82,8 @@ pub struct Order<'a> {
     pub timeout: Duration,
     /// What it gets on standard input.
     pub input: Option<&'a str>,
+    /// Its output is read.
+    pub is_heard: bool,
 }
 
 impl Order<'_> {
@@ -91,7 +99,7 @@ impl Errands {
             Ok(()) => None,
             Err(fault) => {
                 let end = if is_denial(&fault) { CommandEnd::Denied } else { CommandEnd::NotStarted };
-                Some(Done { owner: order.owner, end, text: fault.to_string() })
+                Some(Done { owner: order.owner, end, text: fault.to_string(), output: Vec::new() })
             }
         }
     }
@@ -121,6 +129,7 @@ impl Errands {
             report: Some(running.report),
             output,
             excerpt: heapless::Vec::new(),
+            heard: order.is_heard.then(Vec::new),
             deadline: mono + order.timeout,
             is_late: false,
         });
@@ -155,7 +164,7 @@ impl Errands {
             (None, false, Ending::Signal(signal)) => CommandEnd::Signal(signal),
         };
         let text = trouble.map_or_else(|| String::from_utf8_lossy(&errand.excerpt).into_owned(), |t| t.to_string());
-        Some(Done { owner: errand.owner, end, text })
+        Some(Done { owner: errand.owner, end, text, output: errand.heard.take().unwrap_or_default() })
     }
 
     /// When the next program has had enough time.
@@ -210,6 +219,10 @@ impl Errand {
                     let room = self.excerpt.capacity() - self.excerpt.len();
                     let kept = chunk.get(..read.min(room)).unwrap_or_default();
                     let _ = self.excerpt.extend_from_slice(kept);
+                    if let Some(heard) = &mut self.heard {
+                        let room = HEARD.saturating_sub(heard.len());
+                        heard.extend_from_slice(chunk.get(..read.min(room)).unwrap_or_default());
+                    }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

@@ -166,7 +166,8 @@ impl Core {
     fn send(&mut self, promise: usize) {
         let Some(known) = self.judgement.agent.promises().get(promise) else { return };
         let (Some(launch), Some(timeout)) = (known.launch(), known.timeout()) else { return self.turns.done(known) };
-        let order = Order { owner: Owner::Promise(promise), launch, timeout, input: None };
+        let is_heard = matches!(&known.work, Work::Command(command) if command.is_heard());
+        let order = Order { owner: Owner::Promise(promise), launch, timeout, input: None, is_heard };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
         }
@@ -183,6 +184,7 @@ impl Core {
         match done.owner {
             Owner::Promise(place) if self.on_measured(place, done) => {}
             Owner::Promise(place) => {
+                self.hear(place, done);
                 self.judgement.agent.wrote(place, done.text.trim());
                 self.judgement.agent.command_done(place, done.end, self.now);
                 self.is_stirred = true;

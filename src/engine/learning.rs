@@ -10,10 +10,11 @@ use std::time::Duration;
 use watchd_probes::{Kind, MetricId, ObjectId, PROBES, ProbeId, ProbeInfo};
 use zerocopy::FromZeros;
 
+use super::core::Core;
 use super::notes::Notes;
 use crate::learn::book::{self, Book, Damage, GROUP, GROUPS, Minute};
 use crate::learn::{Judgement, Settings};
-use crate::model::{EventKind, Finding, Findings, Now, Places, Quantities, class_prefix};
+use crate::model::{EventKind, Finding, Findings, Now, Places, PromiseKind, Quantities, class_prefix, is_measure};
 use crate::store::board::{fixed, text};
 use crate::store::history::is_kept;
 use crate::store::{LearnedRow, Readings};
@@ -136,8 +137,14 @@ impl Learning {
         self.is_whole = [false; GROUPS];
     }
 
-    /// Takes one cycle's readings, and judges the groups whose minute is over.
-    pub fn record(&mut self, readings: Readings<'_>, now: Now, notes: &mut Notes) {
+    /// Takes one cycle's readings, and what `measured` gives for a measure of the policy; and judges the groups whose minute is over.
+    pub fn record(
+        &mut self,
+        readings: Readings<'_>,
+        measured: &dyn Fn(&str) -> Option<f64>,
+        now: Now,
+        notes: &mut Notes,
+    ) {
         if self.rows.is_empty() {
             return;
         }
@@ -148,8 +155,13 @@ impl Learning {
             self.take_places(now, notes);
         }
         for (quantity, row) in self.quantities.iter_mut().zip(&self.rows) {
-            let object = text(&row.name).split_once(':').map(|(_, object)| object);
-            if let Some(value) = quantity.metric.and_then(|metric| level(readings, metric, object)) {
+            let name = text(&row.name);
+            let object = name.split_once(':').map(|(_, object)| object);
+            let value = match quantity.metric {
+                Some(metric) => level(readings, metric, object),
+                None => measured(name),
+            };
+            if let Some(value) = value {
                 quantity.sum += value;
                 quantity.count += 1;
             }
@@ -222,6 +234,27 @@ impl Learning {
         if self.is_writable {
             self.is_writable = false;
             notes.add(EventKind::StateUnwritable, "learned", &format!("cannot {what} what was learned: {error}"));
+        }
+    }
+}
+
+impl Core {
+    /// Lets the readings of this cycle teach, and what the policy measures.
+    pub(super) fn learn(&mut self) {
+        let agent = &self.judgement.agent;
+        let measured = |id: &str| {
+            let value = agent.figures(agent.find(PromiseKind::Measure, id)?)[0];
+            value.is_finite().then_some(value)
+        };
+        self.learning.record(self.sight.readings(), &measured, self.now, &mut self.notes);
+        for row in self.learning.rows() {
+            let name = text(&row.name);
+            if is_measure(name)
+                && let Some(place) = self.judgement.agent.find(PromiseKind::Measure, name)
+            {
+                let expected = if row.is_ready() { f64::from(row.expected) } else { f64::NAN };
+                self.judgement.agent.expect(place, expected);
+            }
         }
     }
 }
@@ -331,7 +364,7 @@ mod tests {
     }
 
     fn wanted() -> Quantities {
-        Quantities { usual: false, more: vec!["load.one".to_owned(), "load.five".to_owned()] }
+        Quantities { usual: false, more: vec!["load.one".to_owned(), "load.five".to_owned(), "mailq".to_owned()] }
     }
 
     impl Story {
@@ -358,7 +391,9 @@ mod tests {
                 }
                 sample.finish(ProbeId::Load, Ok(()), 0);
                 let rates = vec![f32::NAN; sample.view().rows.len()];
-                self.learning.record(Readings { view: sample.view(), rates: &rates }, self.now, &mut self.notes);
+                let readings = Readings { view: sample.view(), rates: &rates };
+                let measured = |name: &str| load(past).filter(|_| name == "mailq").map(|load| 100.0 * load);
+                self.learning.record(readings, &measured, self.now, &mut self.notes);
             }
         }
 
@@ -385,11 +420,12 @@ mod tests {
             "{row:?}"
         );
         story.live(1_200, |_| Some(40.0));
-        for place in 0..2 {
+        for place in 0..3 {
             let found = story.learning.found(place);
             assert!(found.contains(Finding::HighAnomaly) && found.contains(Finding::HighDev1), "{found:?}");
         }
         assert!(story.told("load_one_high_anomaly 40.0000, expected"));
+        assert!(story.told("mailq_high_anomaly 4000.0000, expected"), "a measure of the policy has a name of its own");
         story.live(86_400, usual);
         assert_eq!(story.learning.found(0), Findings::default());
         story.live(1_200, |_| None);
@@ -441,7 +477,7 @@ mod tests {
         sample.begin();
         let readings = Readings { view: sample.view(), rates: &[] };
         let early = Now { mono: Duration::from_secs(5000), wall: Duration::from_secs(100) };
-        story.learning.record(readings, early, &mut story.notes);
+        story.learning.record(readings, &|_| None, early, &mut story.notes);
         assert!(story.learning.rows().iter().all(|row| row.value.is_nan()));
     }
 }

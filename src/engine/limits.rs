@@ -22,7 +22,7 @@ impl Core {
     pub(super) fn run_wanted(&mut self) {
         while let Some(wanted) = self.services.next_wanted() {
             let Some((launch, timeout)) = self.services.wanted(wanted) else { continue };
-            let order = Order { owner: Owner::Limit(wanted.place), launch, timeout, input: None };
+            let order = Order { owner: Owner::Limit(wanted.place), launch, timeout, input: None, is_heard: false };
             if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
                 self.on_done(&done);
             }

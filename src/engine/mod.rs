@@ -17,6 +17,7 @@ pub mod errands;
 pub mod forecast;
 pub mod guests;
 pub mod hands;
+mod hearing;
 pub mod judgement;
 mod learning;
 pub mod letter;

@@ -256,7 +256,7 @@ impl Core {
             let how = sent.err().map(|error| format!("cannot hand it to the system log: {error}"));
             return self.on_carried(number, end, &how.unwrap_or_default());
         };
-        let order = Order { owner: Owner::Letter(number), launch, timeout, input: Some(&input) };
+        let order = Order { owner: Owner::Letter(number), launch, timeout, input: Some(&input), is_heard: false };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
         }
@@ -275,7 +275,8 @@ impl Core {
             let end = if sent.is_ok() { CommandEnd::Exit(0) } else { CommandEnd::NotStarted };
             return self.on_carried(number, end, "cannot hand it to the system log");
         };
-        let order = Order { owner: Owner::Letter(number), launch, timeout: DIGEST, input: Some(&input) };
+        let order =
+            Order { owner: Owner::Letter(number), launch, timeout: DIGEST, input: Some(&input), is_heard: false };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_done(&done);
         }

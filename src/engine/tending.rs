@@ -139,7 +139,7 @@ impl Core {
             Work::Fresh(work) => files::fresh(&promise.id, work, &memory, now),
             Work::Measure(measure) => match &measure.source {
                 Source::Log { path, pattern, kind } => files::tail(&promise.id, &memory, (path, pattern, *kind)),
-                Source::Run(_) | Source::Metric(..) => Tended::new(Outcome::Unknown, ""),
+                Source::Run(_) | Source::Metric(..) | Source::Told(_) => Tended::new(Outcome::Unknown, ""),
             },
             Work::Crowd(work) => crowds::look(work, &self.places.root, now),
             Work::Disk(_) | Work::Process(_) | Work::Command(_) | Work::Report(_) => Tended::new(Outcome::Unknown, ""),
@@ -181,7 +181,7 @@ impl Core {
 }
 
 /// One number and nothing else, as programs print it.
-fn number(text: &str) -> Option<f64> {
+pub(super) fn number(text: &str) -> Option<f64> {
     let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
     text.parse().ok().filter(|number: &f64| number.is_finite() && text.bytes().all(plain))
 }

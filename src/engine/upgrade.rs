@@ -90,7 +90,7 @@ impl Core {
         let command = Command::Exec(std::iter::once(program).chain(words).collect());
         let launch = Launch::new(command);
         self.upgrade = Upgrade::Trying { client };
-        let order = Order { owner: Owner::Upgrade, launch: &launch, timeout: TRIAL, input: None };
+        let order = Order { owner: Owner::Upgrade, launch: &launch, timeout: TRIAL, input: None, is_heard: false };
         if let Some(done) = self.errands.start(&order, &self.poller, self.now.mono) {
             self.on_tried(&done);
         }

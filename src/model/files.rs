@@ -155,6 +155,8 @@ pub enum Source {
     Run(Launch),
     /// Probe and place in its table.
     Metric(u8, u8),
+    /// What this command says of it.
+    Told(String),
 }
 
 /// What is made of the lines that match.

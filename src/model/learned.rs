@@ -87,7 +87,7 @@ pub const USUAL: &[&str] = &[
 /// The most quantities that are followed.
 pub const QUANTITIES: usize = 64;
 
-/// The quantities of a policy: `probe.field` or `probe.field:object`.
+/// The quantities of a policy: `probe.field`, `probe.field:object`, or the id of a measure, which has no dot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantities {
     /// The usual ones come first.
@@ -118,6 +118,11 @@ impl Quantities {
     fn begun(&self) -> usize {
         if self.usual { USUAL.len() } else { 0 }
     }
+}
+
+/// Whether a quantity is a measure of the policy.
+pub fn is_measure(name: &str) -> bool {
+    !name.contains('.')
 }
 
 /// What the classes of a quantity begin with, letter by letter: `load_five_`, `filesystem_avail_srv_`.

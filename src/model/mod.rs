@@ -32,7 +32,7 @@ pub use files::{
     Threshold, TidyWork, Tidying, Until,
 };
 pub use guest::{Call, Fortune, GuestAsk, GuestSpec, Word};
-pub use learned::{Finding, Findings, QUANTITIES, Quantities, USUAL, class_prefix};
+pub use learned::{Finding, Findings, QUANTITIES, Quantities, USUAL, class_prefix, is_measure};
 pub use limits::{CLASSES, PROMISES, SERVICES};
 pub use network::{Network, NetworkError};
 pub use outcome::{Outcome, PromiseKind};

@@ -14,6 +14,8 @@ use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, can
 use crate::config::{At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
 use crate::model::{PROMISES, SERVICES};
 
+/// Classes that one command may give.
+const GIFTS: usize = 16;
 /// How long a class may outlast what makes it true.
 const HOLDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
 
@@ -45,7 +47,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     maker.bonds(document, &services);
     let mut promises = Vec::new();
     let names = template_names(document);
-    promises.extend(document.measures.iter().map(|measure| maker.measure(measure)));
+    promises.extend(document.measures.iter().map(|measure| maker.measure(measure, document)));
     for (place, disk) in (0..).zip(&document.disks) {
         promises.push(maker.disk(disk, place));
     }
@@ -55,7 +57,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     promises.extend(document.crowds.iter().map(|crowd| maker.crowd(crowd)));
     promises.extend(document.files.iter().map(|file| maker.file(file, &document.disks, &names)));
     promises.extend(document.freshnesses.iter().map(|fresh| maker.freshness(fresh)));
-    promises.extend(document.commands.iter().map(|command| maker.command(command)));
+    promises.extend(document.commands.iter().map(|command| maker.command(command, document)));
     promises.extend(document.reports.iter().map(|report| maker.report(report, &names, document)));
     maker.carriers(document);
     let daemon = Daemon { digest: maker.digest(document), ..daemon };
@@ -249,6 +251,7 @@ impl Maker {
             }
         }
         self.switches(document);
+        self.gifts(document);
         for class in &document.classes {
             self.claim(&mut seen, ("class", &class.id), class.place);
         }
@@ -261,6 +264,24 @@ impl Maker {
             let place = Place { file: 0, line: 1, column: 1 };
             let what = format!("{number} promises are too many");
             self.findings.fault(place, "policy", what, format!("there is room for {PROMISES}"));
+        }
+    }
+
+    /// Declares what commands give.
+    fn gifts(&mut self, document: &Document) {
+        for command in &document.commands {
+            let Some(classes) = &command.section.classes else { continue };
+            let key = format!("command.{}.classes", command.id);
+            if let Some(extra) = classes.value.get(GIFTS) {
+                let what = format!("{} classes are too many", classes.value.len());
+                self.findings.fault(classes.place, &key, what, format!("write at most {GIFTS}, without `{}`", extra.0));
+            }
+            for name in &classes.value {
+                if let Err(kind) = self.builder.switch(&name.0) {
+                    let what = format!("`{}` is decided by watchd ({kind})", name.0);
+                    self.findings.fault(classes.place, &key, what, "take it out");
+                }
+            }
         }
     }
 
@@ -361,7 +382,7 @@ impl Maker {
         let compiled = self.builder.compile(&text.value.0, &mut unknown);
         for UnknownName { name, column, nearest } in unknown {
             let remedy = nearest.map_or_else(
-                || format!("it is false until somebody sets it; if that is meant, list it in watchd.switches"),
+                || "it is false until somebody sets it; if that is meant, list it in watchd.switches".to_owned(),
                 |near| format!("it is false until somebody sets it by hand; the nearest is `{near}`"),
             );
             self.findings.warn(at(column), key, format!("nothing makes the class `{name}` true"), remedy);

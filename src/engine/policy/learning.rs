@@ -38,6 +38,14 @@ impl Maker {
                 quantities.more.push(name.0.clone());
             }
         }
+        for measure in &document.measures {
+            let Some(learn) = measure.section.learn.as_ref().filter(|learn| learn.value) else { continue };
+            if is_off {
+                let (key, what) = (format!("measure.{}.learn", measure.id), "is of no use with watchd.learn = false");
+                self.findings.fault(learn.place, &key, what, "take one of them out");
+            }
+            quantities.more.push(measure.id.clone());
+        }
         let place = listed.map_or(place, |list| list.place);
         if quantities.len() > QUANTITIES {
             let what = format!("{} quantities are too many", quantities.len());

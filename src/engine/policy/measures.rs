@@ -6,15 +6,15 @@ use super::assemble::Maker;
 use super::promises::stand_in;
 use super::services::launch;
 use crate::agent::{Promise, Work};
-use crate::config::{At, Level, Measure, Named, Place, nearest};
+use crate::config::{At, Document, Level, Measure, Named, Place, nearest};
 use crate::model::{LogKind, MeasureWork, Source, Threshold};
 
 impl Maker {
-    pub fn measure(&mut self, named: &Named<Measure>) -> Promise {
+    pub fn measure(&mut self, named: &Named<Measure>, document: &Document) -> Promise {
         let section = &named.section;
         let key = format!("measure.{}", named.id);
         let work = MeasureWork {
-            source: self.measured(named, &key),
+            source: self.measured(named, &key, document),
             high: self.threshold((&section.high, &section.high_ok), (&key, "high"), |enter, leave| leave <= enter),
             low: self.threshold((&section.low, &section.low_ok), (&key, "low"), |enter, leave| leave >= enter),
             unit: section.unit.as_ref().map(|unit| unit.value.0.clone()),
@@ -29,13 +29,14 @@ impl Maker {
         self.promise((&named.id, &key), &section.common, Work::Measure(work))
     }
 
-    /// Exactly one of `file`, `run` and `metric`.
-    fn measured(&mut self, named: &Named<Measure>, key: &str) -> Source {
+    /// Exactly one of `file`, `run`, `metric` and `command`.
+    fn measured(&mut self, named: &Named<Measure>, key: &str, document: &Document) -> Source {
         let section = &named.section;
         let given: Vec<(&str, Place)> = [
             ("file", section.file.as_ref().map(|at| at.place)),
             ("run", section.run.as_ref().map(|at| at.place)),
             ("metric", section.metric.as_ref().map(|at| at.place)),
+            ("command", section.command.as_ref().map(|at| at.place)),
         ]
         .into_iter()
         .filter_map(|(name, place)| place.map(|place| (name, place)))
@@ -43,10 +44,10 @@ impl Maker {
         for (name, place) in given.iter().skip(1) {
             let first = given.first().map_or("", |(first, _)| first);
             let what = format!("stands beside `{first}`");
-            self.findings.fault(*place, &format!("{key}.{name}"), what, "keep one of file, run and metric");
+            self.findings.fault(*place, &format!("{key}.{name}"), what, "keep one of file, run, metric and command");
         }
         if given.is_empty() && !self.findings.mentions(key) {
-            let what = "has none of `file`, `run` and `metric`";
+            let what = "has none of `file`, `run`, `metric` and `command`";
             self.findings.fault(named.place, key, what, "say what is measured");
         }
         self.belongs(section, key);
@@ -60,8 +61,25 @@ impl Maker {
             },
             (_, Some(run), _) => Source::Run(launch(&run.value, &section.surroundings)),
             (_, _, Some(metric)) => self.metric(metric, key),
+            (None, None, None) if section.command.is_some() => self.told(section, key, document),
             _ => Source::Run(stand_in(None)),
         }
+    }
+
+    /// A command that tells it.
+    fn told(&mut self, section: &Measure, key: &str, document: &Document) -> Source {
+        let Some(at) = &section.command else { return Source::Run(stand_in(None)) };
+        if !document.commands.iter().any(|command| command.id == at.value.0) {
+            let near = nearest(&at.value.0, document.commands.iter().map(|command| command.id.as_str()));
+            let remedy = near.map_or_else(|| "write that table".to_owned(), |near| format!("the nearest is `{near}`"));
+            let what = format!("there is no [command.{}]", at.value.0);
+            self.findings.fault(at.place, &format!("{key}.command"), what, remedy);
+        }
+        if let Some(every) = &section.common.every {
+            let remedy = "take it out: it is told whenever the command has run";
+            self.findings.fault(every.place, &format!("{key}.every"), "is of no use with `command`", remedy);
+        }
+        Source::Told(at.value.0.clone())
     }
 
     /// Keys that need another one.

@@ -7,7 +7,7 @@ use super::existence;
 use super::services::launch;
 use crate::agent::{CommandWork, Names, Promise, Template, Work};
 use crate::classes::DiskLevels;
-use crate::config::{At, Command, Common, Disk, Expression, Mode, Named, Place, Process, Share, Text};
+use crate::config::{At, Command, Common, Disk, Document, Expression, Mode, Named, Place, Process, Share, Text};
 use crate::model;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -69,7 +69,7 @@ impl Maker {
         Promise { limit: None, ..promise }
     }
 
-    pub fn command(&mut self, named: &Named<Command>) -> Promise {
+    pub fn command(&mut self, named: &Named<Command>, document: &Document) -> Promise {
         let section = &named.section;
         let key = format!("command.{}", named.id);
         self.required(section.run.is_some(), (named.place, &key), "run");
@@ -93,6 +93,11 @@ impl Maker {
             timeout: self.timeout(&section.common, &key, Duration::from_secs(60)),
             kept,
             repaired,
+            classes: section.classes.iter().flat_map(|at| at.value.iter().map(|name| name.0.clone())).collect(),
+            is_asked: document
+                .measures
+                .iter()
+                .any(|measure| measure.section.command.as_ref().is_some_and(|command| command.value.0 == named.id)),
             splay: self
                 .time(section.splay.as_ref(), &format!("{key}.splay"), (Duration::ZERO, DAY))
                 .unwrap_or_default(),

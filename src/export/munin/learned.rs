@@ -47,19 +47,27 @@ pub fn write(facts: &Facts<'_>, plugin: &[u8], page: &mut Page) {
     let known = |name: &str| facts.snapshot.learned.iter().find(|row| row.is_ready() && text(&row.name) == name);
     for limit in LIMITS.iter().filter(|limit| limit.plugin.as_bytes() == plugin) {
         if let Some(LearnedRow { low, high, least, most, .. }) = known(limit.quantity) {
-            range(page, (limit, "warning"), *low, *high);
-            range(page, (limit, "critical"), *least, *most);
+            range(page, (&limit.field, limit.factor, "warning"), *low, *high);
+            range(page, (&limit.field, limit.factor, "critical"), *least, *most);
         }
     }
 }
 
+/// The limits of a measure that is learned.
+pub fn measure(facts: &Facts<'_>, id: &str, field: &dyn std::fmt::Display, page: &mut Page) {
+    let known = facts.snapshot.learned.iter().find(|row| row.is_ready() && text(&row.name) == id);
+    let Some(row) = known.filter(|_| facts.snapshot.header.learn_limits == 1) else { return };
+    range(page, (field, 1.0, "warning"), row.low, row.high);
+    range(page, (field, 1.0, "critical"), row.least, row.most);
+}
+
 /// `MIN:MAX`; nothing measured is below 0, so a limit there is none.
-fn range(page: &mut Page, (limit, word): (&Limit, &str), from: f32, to: f32) {
+fn range(page: &mut Page, (field, factor, word): (&dyn std::fmt::Display, f64, &str), from: f32, to: f32) {
     if !from.is_finite() || !to.is_finite() {
         return;
     }
-    let (from, to) = (f64::from(from) * limit.factor, f64::from(to) * limit.factor);
-    page.put(format_args!("{}.{word} ", limit.field));
+    let (from, to) = (f64::from(from) * factor, f64::from(to) * factor);
+    page.put(format_args!("{field}.{word} "));
     if from > 0.0 {
         page.put(format_args!("{}", General(from)));
     }

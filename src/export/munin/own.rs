@@ -6,7 +6,7 @@ use watchd_probes::pressure;
 use super::Ask;
 use super::facts::{Amount, Clean, Facts};
 use super::graph::{Field, Graph, Need, Plugin, Shape, write_traits};
-use super::limits;
+use super::{learned, limits};
 use crate::export::Page;
 use crate::model::{ClassKind, PromiseKind, ServiceState};
 use crate::store::board::ClassRow;
@@ -56,6 +56,7 @@ pub const MEASURES: Plugin = Plugin {
                 let name = Clean(text(&row.id).as_bytes());
                 if ask.wants_config() {
                     page.put(format_args!("{name}.label {}\n", text(&row.id)));
+                    learned::measure(facts, text(&row.id), &name, page);
                     limits::write(facts, &name, page);
                 }
                 if ask.wants_values() {
