@@ -224,6 +224,16 @@ const PROCESSES: &[Bad] = &[
     ),
     ("[process.web]\nmatch = \"x\"\nready = { notify = true }", "3:20: process.web.ready.notify", "nothing is started"),
     ("[process.web]\nrun = [\"/a\"]\nwait-for-host = 1", "3:17: process.web.wait-for-host", "expected true or false"),
+    (
+        "[process.web]\nrun = [\"/a\"]\non-pressure = \"stop\"",
+        "3:15: process.web.on-pressure",
+        "`stop` is not an answer to a stall for memory; write \"leave\" or \"restart\"",
+    ),
+    (
+        "[process.web]\nmatch = \"x\"\non-pressure = \"restart\"",
+        "3:15: process.web.on-pressure",
+        "nothing says how to start it again",
+    ),
     ("[process.web]\nrun = [\"/a\"]\nrss = 600", "3:7: process.web.rss", "write a size: \"600M\""),
     ("[process.web]\nrun = [\"/a\"]\nrss = \"600m\"", "3:7: process.web.rss", "write a size: \"600M\""),
     ("[process.web]\nrun = [\"/a\"]\nrss = \"lots\"", "3:7: process.web.rss", "`lots` is not an amount"),

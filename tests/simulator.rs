@@ -19,8 +19,8 @@ use std::time::Duration;
 use watchd::engine::hands::{Hands, Lost};
 use watchd::engine::services::{Ask, Services, Turn};
 use watchd::model::{
-    Bound, Care, Check, Command, Deed, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Pattern,
-    Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
+    Bound, Care, Check, Command, Deed, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, OnPressure,
+    Pattern, Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
 use watchd::supervisor::{
@@ -100,6 +100,8 @@ enum Happening {
     Revive(usize),
     /// A daemon begins, or ends, to use too much.
     Bloat(Identity),
+    /// Work begins to wait for memory, and goes on to; so many words of the kernel's are still to come.
+    Stall(u64),
     /// A daemon says how it is.
     Speak(Identity),
     /// A check is answered.
@@ -136,6 +138,8 @@ struct World {
     excesses: u64,
     lates: u64,
     losses: u64,
+    presses: u64,
+    last_press: Duration,
 }
 
 /// What the test knows of a service by itself.
@@ -190,6 +194,10 @@ fn after(service: usize) -> &'static [usize] {
 
 fn has_ready(service: usize) -> bool {
     service == 2 || service == 1
+}
+
+fn gives_way(service: usize) -> bool {
+    matches!(service, 0 | 3 | 4)
 }
 
 fn has_checks(service: usize) -> bool {
@@ -399,6 +407,12 @@ impl World {
             assert!(lasted, "service {service} was not measured above its limit for so long: {what}");
             self.excesses += 1;
         }
+        if kind == EventKind::ServicePressed {
+            let service = service.expect("it is about one of them");
+            assert!(gives_way(service), "service {service} was not marked to give its memory back");
+            assert!(self.mono - self.last_press >= ms(30_000), "the host had no time to recover");
+            self.presses += 1;
+        }
         if kind == EventKind::ServiceUnhealthy && what.starts_with("no sign of life") {
             let service = service.expect("it is about one of them");
             assert!(self.mono - self.models[service].last_word >= WATCHDOG, "service {service} was not silent");
@@ -485,7 +499,11 @@ impl World {
                 self.later(wait, Happening::Doubt(!begins));
             }
             Happening::Trouble => self.trouble(),
-            Happening::Order | Happening::Answer(_) | Happening::Speak(_) | Happening::Weather(_) => {}
+            Happening::Order
+            | Happening::Answer(_)
+            | Happening::Speak(_)
+            | Happening::Stall(_)
+            | Happening::Weather(_) => {}
             Happening::Revive(service) => {
                 let keeper = self.models[service].keeper.filter(|keeper| self.live(*keeper).is_some());
                 if keeper.is_none() || self.copies(service) > 0 {
@@ -779,6 +797,13 @@ impl Hands for SimHands {
         Some(Rival { identity: keeper, name: say("runsv") })
     }
 
+    fn own_memory(&mut self, of: Identity) -> Option<u64> {
+        let mut world = self.0.borrow_mut();
+        let is_there = !world.doubt && world.live(of).is_some();
+        let held = world.draw(1 << 30);
+        is_there.then_some(held)
+    }
+
     fn own_pid(&self) -> i32 {
         OWN_PID
     }
@@ -824,7 +849,8 @@ fn care(service: usize) -> Care {
     let bound = Bound { what: Quantity::Rss, max: 100, lasts: MAY_LAST, deed: Deed::Restart };
     let bounds = if service.is_multiple_of(2) { vec![bound] } else { Vec::new() };
     let (needs, after) = (names(needs(service)), names(after(service)));
-    Care { ready, checks, watchdog, bounds, needs, after, ..Care::default() }
+    let on_pressure = if gives_way(service) { OnPressure::Restart } else { OnPressure::Leave };
+    Care { ready, checks, watchdog, bounds, needs, after, on_pressure, ..Care::default() }
 }
 
 fn specs(slow: bool) -> Vec<ServiceSpec> {
@@ -921,6 +947,8 @@ impl Run {
             excesses: 0,
             lates: 0,
             losses: 0,
+            presses: 0,
+            last_press: ms(0),
         };
         for _ in 0..10 {
             world.draw(2);
@@ -929,6 +957,7 @@ impl Run {
         world.later(ms(60_000), Happening::Trouble);
         world.later(ms(60_000), Happening::Order);
         world.later(ms(600_000), Happening::Weather(true));
+        world.later(ms(900_000), Happening::Stall(3));
         let world = Rc::new(RefCell::new(world));
         let is_loud = std::env::var_os("WATCHD_SEED").is_some();
         Self {
@@ -1020,6 +1049,24 @@ impl Run {
                 let obstacle = is_bad.then(|| say("waits for room"));
                 self.act(|services, turn| services.on_weather(service, obstacle, turn));
             }
+        }
+    }
+
+    /// The kernel says that work waits for memory, once every two seconds while it does.
+    fn stall(&mut self, more: u64) {
+        {
+            let mut world = self.world.borrow_mut();
+            let wait = if more > 0 { 2000 } else { 600_000 + world.draw(4 * 3_600_000) };
+            let next = if more > 0 { more - 1 } else { world.draw(60) };
+            world.later(ms(wait), Happening::Stall(next));
+        }
+        let before = self.world.borrow().presses;
+        self.act(|services, turn| services.on_stall(turn));
+        let mut world = self.world.borrow_mut();
+        assert!(world.presses <= before + 1, "one at a time gives its memory back");
+        // A watchd that was killed over it may have come no further than to say so.
+        if world.presses > before && self.services.is_some() {
+            world.last_press = world.mono;
         }
     }
 
@@ -1184,6 +1231,7 @@ impl Run {
             Some(Happening::Answer(ask)) => self.answer(ask),
             Some(Happening::Speak(identity)) => self.speak(identity),
             Some(Happening::Weather(is_bad)) => self.weather(is_bad),
+            Some(Happening::Stall(more)) => self.stall(more),
             Some(what) => self.world.borrow_mut().happen(what),
             None => {}
         }
@@ -1287,8 +1335,8 @@ fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
     }
 }
 
-/// Starts, crashes of watchd, and the seven of [`World`].
-fn play(seed: u64) -> [u64; 9] {
+/// Starts, crashes of watchd, and the eight of [`World`].
+fn play(seed: u64) -> [u64; 10] {
     let mut run = Run::new(seed);
     let end = run.now().mono + ms(HOURS * 3_600_000);
     while run.now().mono < end {
@@ -1305,6 +1353,7 @@ fn play(seed: u64) -> [u64; 9] {
         world.excesses,
         world.fights,
         world.peaces,
+        world.presses,
     ]
 }
 
@@ -1312,7 +1361,7 @@ fn play(seed: u64) -> [u64; 9] {
 fn services_keep_their_promises_in_any_world() {
     let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
-    let mut sum = [0; 9];
+    let mut sum = [0; 10];
     for seed in seeds {
         let outcome = catch_unwind(|| play(seed));
         match outcome {
@@ -1323,8 +1372,9 @@ fn services_keep_their_promises_in_any_world() {
             }
         }
     }
-    let [starts, crashes, ills, lates, losses, silences, excesses, fights, peaces] = sum;
+    let [starts, crashes, ills, lates, losses, silences, excesses, fights, peaces, presses] = sum;
     println!("{starts} starts, {crashes} crashes of watchd, {ills} ill, {lates} late, {losses} without what they need");
-    println!("{silences} fell silent, {excesses} used too much, {fights} fights, {peaces} ended");
+    println!("{silences} fell silent, {excesses} used too much, {presses} gave their memory back");
+    println!("{fights} fights, {peaces} ended");
     assert!(given.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }

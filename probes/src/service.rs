@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use crate::cpu::seconds;
 use crate::metric::metrics;
 use crate::process::{Stat, stat};
-use crate::{Fault, Look, MetricId, ObjectId, Pace, Probe, Sink, Value};
+use crate::{Fault, Fields, Look, MetricId, ObjectId, Pace, Probe, Sink, Value};
 use tree::Member;
 
 metrics! { Service:
@@ -83,6 +83,33 @@ pub fn below(look: &mut Look<'_>, pid: i32, start_ticks: u64, give: &mut dyn FnM
     for member in members {
         give(member.pid, member.start_ticks);
     }
+}
+
+/// The memory that a process and all below it hold for themselves, in bytes: what is resident less what files and shared memory
+/// back. None when the process is not the one it was, or cannot be read. Unlike a proportional size this takes no lock of the
+/// process, which may be held for long while memory is short.
+pub fn own_memory(look: &mut Look<'_>, pid: i32, start_ticks: u64) -> Option<u64> {
+    let mut members = Vec::new();
+    tree::gather(look, Member { pid, start_ticks }, &mut members);
+    // What ended meanwhile holds nothing any more; only of the root that has to be told.
+    let mut held = members.iter().map(|member| own_pages(look, member.pid));
+    let root = held.next()??;
+    let pages = held.flatten().fold(root, u64::saturating_add);
+    Some(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
+/// `10468 1022 872 199 0 355 0`: pages that are mapped, resident, shared, and others.
+fn own_pages(look: &Look<'_>, pid: i32) -> Option<u64> {
+    let path = crate::path::Path::new("proc/").number(pid).text(b"/statm");
+    let mut room = [0; 256];
+    parse_statm(look.host.read_small(path.bytes(), &mut room).ok()?)
+}
+
+fn parse_statm(text: &[u8]) -> Option<u64> {
+    let mut fields = Fields::new(text.strip_suffix(b"\n")?);
+    fields.number()?;
+    let resident = fields.number()?;
+    Some(resident.saturating_sub(fields.number()?))
 }
 
 impl Probe for Service {
@@ -250,6 +277,34 @@ mod tests {
         let rows = read(&fixture("big"), &mut service);
         assert_eq!(value(&rows, "threads", "java"), Some(Value::Int(87)));
         assert_eq!(value(&rows, "threads", "ssh"), None);
+    }
+
+    #[test]
+    fn memory_of_its_own_is_what_is_resident_and_not_shared() {
+        let whole = b"10468 1022 872 199 0 355 0\n";
+        assert_eq!(parse_statm(whole), Some(150));
+        for (text, expect) in
+            [(&b"1 2 3\n"[..], Some(0)), (b"\n", None), (b"1 2\n", None), (b"1 -2 3\n", None), (b"1 2 x\n", None)]
+        {
+            assert_eq!(parse_statm(text), expect, "{}", text.escape_ascii());
+        }
+        for end in 0..whole.len() {
+            assert_eq!(parse_statm(whole.get(..end).unwrap_or_default()), None, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn this_very_process_holds_memory_of_its_own() {
+        let own = std::fs::read("/proc/self/stat").ok().and_then(|text| Stat::parse(&text)).expect("we exist");
+        let host = Host::open(std::path::Path::new("/")).expect("there is a root");
+        let mut buffer = Buffer::default();
+        let mut look = Look { host: &host, buffer: &mut buffer, now: Now::default() };
+        let mut held = || own_memory(&mut look, own.pid, own.start_ticks).expect("it can be read");
+        let before = held();
+        let more = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = held();
+        assert!(after >= before.saturating_add(48 << 20), "{before} {after} {}", more.len());
+        assert_eq!(own_memory(&mut look, own.pid, own.start_ticks + 1), None, "another process");
     }
 
     #[test]

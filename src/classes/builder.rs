@@ -15,7 +15,9 @@ use super::table::{Entry, ExprId, LIMITED, OUTCOMES, Side, Source, States, Table
 use super::time::{self, TimeTest};
 use super::{canonify, hard};
 use crate::config::nearest;
-use crate::model::{CLASSES, ClassKind, Finding, Mark, Outcome, Quantities, Quantity, ServiceState, class_prefix};
+use crate::model::{
+    CLASSES, ClassKind, Finding, Mark, Outcome, PRESSED, Quantities, Quantity, ServiceState, class_prefix,
+};
 
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
@@ -147,6 +149,11 @@ impl Builder {
     pub fn limit(&mut self, id: &str, number: u16, what: Quantity) {
         let name = format!("{}_{}_high", canonify(id), what.word());
         self.intern(&name, Source::Over { service: number, bit: 1 << what.byte() });
+    }
+
+    /// Declares `ID_pressed`, for a service that gives its memory back.
+    pub fn gives_way(&mut self, id: &str, number: u16) {
+        self.intern(&format!("{}_pressed", canonify(id)), Source::Over { service: number, bit: PRESSED });
     }
 
     /// Declares `PREFIX_kept`, `PREFIX_repaired` and so on.

@@ -12,6 +12,7 @@
 //! | measured | `load_high memory_low swap_high pressure_cpu pressure_memory pressure_io`, `disk_ID_full _ok _inodes_full _read_only _hung _full_soon` | a level is beyond its threshold, with hysteresis |
 //! | learned | `load_five_high_dev1 _high_dev2 _high_anomaly _low_… _shift_high _leak_up _noise_high _missing _flat` | the learner found it; a level includes those below it |
 //! | state | `ID_ready ID_starting ID_stopped ID_paused ID_flapping …`, `ID_down` | the service is in that state; down is not running although it should |
+//! | state | `ID_rss_high …`, `ID_pressed` | the service exceeds a limit; it gave its memory back in the last ten minutes |
 //! | outcome | `ID_kept ID_repaired ID_failed ID_timeout ID_denied ID_would`, `disk_ID_…`, `report_ID_…` | the promise last came out so |
 //! | outcome | `ID_flapping`, `report_ID_flapping` | the promise wants to act and its `limit` is spent |
 //! | defined | `[class.ID]` | its expression holds |

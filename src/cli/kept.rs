@@ -6,7 +6,9 @@ use super::figures;
 use super::quantity::{age, or_dash, plain, size};
 use crate::agent::{Promise, Work};
 use crate::engine::policy::Policy;
-use crate::model::{Amount, Channel, Check, Command, CrowdWork, Form, Launch, OnExit, ServiceSpec, StopStep, Way};
+use crate::model::{
+    Amount, Channel, Check, Command, CrowdWork, Form, Launch, OnExit, OnPressure, ServiceSpec, StopStep, Way,
+};
 use crate::store::Snapshot;
 
 /// How a service is found, started, checked and stopped, and whom it needs.
@@ -43,6 +45,9 @@ pub fn service(spec: &ServiceSpec, policy: &Policy, snapshot: &Snapshot) -> Stri
         page.push_str(&checked(check));
     }
     page.push_str(&patience(spec));
+    if spec.care.on_pressure == OnPressure::Restart {
+        page.push_str("It is restarted to give its memory back when work on this host waits for memory.\n");
+    }
     page.push_str(&ending(spec));
     if !spec.care.tags.is_empty() {
         page.push_str(&format!("Its tags: @{}.\n", spec.care.tags.join(" @")));

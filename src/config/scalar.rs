@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Limit, Network, OnExit, Regex, StopStep};
+use crate::model::{Limit, Network, OnExit, OnPressure, Regex, StopStep};
 
 /// A value written as one string.
 pub trait Scalar: Sized {
@@ -323,6 +323,10 @@ impl Scalar for Switch {
         is_name.then(|| Self(text.to_owned()))
     }
 }
+
+choice!(OnPressure, "an answer to a stall for memory", "\"leave\" or \"restart\"", {
+    "leave" => OnPressure::Leave, "restart" => OnPressure::Restart,
+});
 
 /// Where a report goes besides its own program.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,9 @@ use super::scalar::{
 };
 use super::section::{Node, refuse_unknown, section, take};
 use super::setting::{self, Bytes, Number, Rlimits, Umask};
-use crate::model::{self, EnvFile, Ionice, Limit, LogKind, OnExit, Quantity, Selection, StopStep, Terminal};
+use crate::model::{
+    self, EnvFile, Ionice, Limit, LogKind, OnExit, OnPressure, Quantity, Selection, StopStep, Terminal,
+};
 
 section! {
     /// `[watchd]`
@@ -148,6 +150,8 @@ section! {
         check: Vec<Check> = "check",
         /// Not started again into a full disk or a heavy stall.
         wait_for_host: bool = "wait-for-host",
+        /// Restarted, to give its memory back, while work waits for memory.
+        on_pressure: OnPressure = "on-pressure",
         rss: Limited = "rss",
         cpu: Limited = "cpu",
         fds: Limited = "fds",

@@ -421,6 +421,7 @@ impl Core {
         self.with_services(|services, turn| services.on_cycle(turn));
         self.measure_services();
         self.tell_weather();
+        self.ask_for_stall();
         self.give_back_text(true);
         if self.manner.is_daemon() {
             self.alive.beat(self.now.wall, &mut self.notes);

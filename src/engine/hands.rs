@@ -73,6 +73,10 @@ pub trait Hands {
     /// Whose child a process is, unless that is ours, init's or not to be told.
     fn keeper(&mut self, of: Identity) -> Option<Rival>;
 
+    /// The memory that a process and all below it hold for themselves alone, in bytes: about what comes back when they end.
+    /// Must not wait for anybody. None is "cannot tell".
+    fn own_memory(&mut self, of: Identity) -> Option<u64>;
+
     /// The pid of watchd itself.
     fn own_pid(&self) -> i32;
 }

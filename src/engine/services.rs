@@ -11,6 +11,7 @@ mod look;
 mod measures;
 mod notices;
 mod parting;
+mod pressure;
 mod work;
 
 use std::fmt;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use crate::model::{Ending, EventKind, Identity, Now, Record, ServiceSpec, ServiceState};
 use crate::store::ledger::{Blob, Ledger, Recalled};
-use crate::supervisor::{Event, Text, Verb, text};
+use crate::supervisor::{Event, Relief, Text, Verb, text};
 
 use super::hands::Hands;
 use bonds::Links;
@@ -70,7 +71,7 @@ pub struct Fact<'a> {
     pub budget_left: u32,
     pub reason: &'a str,
     pub identity: Option<Identity>,
-    /// What it uses too much of, one bit for each `Quantity`.
+    /// What it uses too much of, one bit for each `Quantity`, and `PRESSED`.
     pub over: u8,
     /// Whether the condition of its promise holds.
     pub guard: bool,
@@ -114,6 +115,7 @@ pub struct Services<G, B = File> {
     links: Links,
     /// Orders to a group that wait for others of it.
     orders: Vec<Waiting>,
+    relief: Relief,
     books: Books<B>,
     /// Services that left the policy, by id. Should one come back, its process must not be started a second time, also
     /// when the ledger could not take it.
@@ -138,6 +140,7 @@ impl<G, B: Blob> Services<G, B> {
             entries: Vec::new(),
             links: Links::default(),
             orders: Vec::new(),
+            relief: Relief::default(),
             books: Books { ledger, failing, generation: 0, asked: Vec::new(), wanted: Vec::new() },
             left: Vec::new(),
             seed,

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use watchd_probes::pressure;
+
 use crate::sys::epoll::{Interest, Poller, Ready};
 use crate::sys::psi::Trigger;
 
@@ -31,7 +33,18 @@ impl Stall {
     }
 }
 
+/// Where nobody tells us: some task waited for memory for this share of the last ten seconds, as for the class.
+const STALL: f64 = 10.0;
+
 impl Core {
+    /// Once a cycle, after the look: what the kernel would have told us if we were allowed to be told.
+    pub(super) fn ask_for_stall(&mut self) {
+        let some = || self.sight.readings().view.host(pressure::MEMORY_SOME_10).number();
+        if self.stall.trigger.is_none() && self.manner.is_daemon() && some().is_some_and(|share| share >= STALL) {
+            self.with_services(|services, turn| services.relieve(turn));
+        }
+    }
+
     /// The kernel says that work waits for memory.
     pub(super) fn on_stall(&mut self, ready: Ready) {
         if ready.hangup {
@@ -39,6 +52,7 @@ impl Core {
             self.stall.trigger.take().iter().for_each(|trigger| self.poller.remove(trigger));
             return;
         }
+        self.with_services(|services, turn| services.on_stall(turn));
         self.judgement.classes.press(self.now.mono.saturating_add(HOLDS));
         self.is_stirred = true;
     }

@@ -238,6 +238,10 @@ impl Hands for SystemHands<'_> {
         Some(Rival { identity: process_of(&parent).identity, name })
     }
 
+    fn own_memory(&mut self, of: Identity) -> Option<u64> {
+        watchd_probes::service::own_memory(&mut self.look(), of.pid, of.start_ticks)
+    }
+
     fn own_pid(&self) -> i32 {
         i32::try_from(std::process::id()).unwrap_or(0)
     }

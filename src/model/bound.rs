@@ -23,6 +23,9 @@ super::words! {
     }
 }
 
+/// The bit beside those of the quantities: it was lately restarted to give its memory back.
+pub const PRESSED: u8 = 1 << Quantity::ALL.len();
+
 /// What a service uses now, in the order of [`Quantity::ALL`]; none is "cannot tell".
 pub type Figures = [Option<u64>; 6];
 

@@ -17,6 +17,7 @@ pub struct Care {
     pub watchdog: Option<Duration>,
     /// It is started again whatever state the host is in.
     pub is_heedless: bool,
+    pub on_pressure: OnPressure,
     /// What it may use.
     pub bounds: Vec<Bound>,
     /// Services that must be ready before it starts, and without which it does not go on.
@@ -29,6 +30,15 @@ pub struct Care {
     pub cooldown: Duration,
     /// It is stopped when it leaves the policy of a watchd that runs.
     pub ends_with_policy: bool,
+}
+
+/// What happens to a service while work on the host waits for memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnPressure {
+    #[default]
+    Leave,
+    /// It is restarted, which gives its memory back.
+    Restart,
 }
 
 impl Care {

@@ -43,6 +43,7 @@ super::words! {
         ReportDelivered = "report-delivered",
         ReportDropped = "report-dropped",
         ProcessTended = "process-tended",
+        ServicePressed = "service-pressed",
     }
 }
 
@@ -86,6 +87,7 @@ impl EventKind {
             Self::ServiceDied
             | Self::ServiceUnhealthy
             | Self::ServiceExcess
+            | Self::ServicePressed
             | Self::ServiceHeld
             | Self::ServiceUnknown
             | Self::ProbeFailed

@@ -21,8 +21,8 @@ mod setting;
 pub mod settings;
 
 pub use acts::Acts;
-pub use bound::{Amount, Bound, Deed, Figures, Quantity};
-pub use care::{Care, Check, Http, Readiness, Target};
+pub use bound::{Amount, Bound, Deed, Figures, PRESSED, Quantity};
+pub use care::{Care, Check, Http, OnPressure, Readiness, Target};
 pub use channel::{CHANNEL_NAME, Channel, Way};
 pub use classes::ClassKind;
 pub use crowd::{CrowdWork, MEMBERS, Member, Selection, Terminal};

@@ -72,6 +72,8 @@ pub struct Record {
     pub restarts: u32,
     /// The process has spoken by itself: signs of life may be expected of it.
     pub heard: bool,
+    /// When it last gave its memory back.
+    pub pressed: Option<Duration>,
     /// The name of its program when it was last seen; zeros when it was not.
     pub comm: [u8; 16],
 }

@@ -180,7 +180,7 @@ pub struct ServiceFact<'a> {
     pub restarted: bool,
     /// The last attempt to start or stop it did not work.
     pub failed: bool,
-    /// What it uses too much of, one bit for each `Quantity`.
+    /// What it uses too much of, one bit for each `Quantity`, and `PRESSED`.
     pub over: u8,
     /// For people: `exit status 1 after 3.2 s`.
     pub reason: &'a str,

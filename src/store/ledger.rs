@@ -279,6 +279,7 @@ mod tests {
             strikes: 4,
             restarts,
             heard: true,
+            pressed: Some(Duration::from_secs(7)),
             comm: *b"served\0\0\0\0\0\0\0\0\0\0",
         }
     }

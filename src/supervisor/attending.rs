@@ -59,7 +59,7 @@ impl Machine {
     }
 
     /// From when on it could be started again at once.
-    fn mendable(&self, spec: &ServiceSpec) -> Duration {
+    pub(super) fn mendable(&self, spec: &ServiceSpec) -> Duration {
         if self.strikes > 0 { self.budget.full() } else { self.budget.next(spec.limit) }
     }
 

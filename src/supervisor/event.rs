@@ -79,6 +79,8 @@ pub enum Event {
     RivalGone,
     /// What it uses now.
     Measured(Figures),
+    /// Work on the host waits for memory, and it is its turn to give back what it holds: so many bytes.
+    Pressed(u64),
     /// The service itself said something.
     Told(Word),
     /// The service said that it is this process by now, and it is one of its own.

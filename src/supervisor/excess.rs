@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Amount, Bound, Deed, EventKind, Figures, ServiceSpec};
+use crate::model::{Amount, Bound, Deed, EventKind, Figures, PRESSED, ServiceSpec};
 
 use super::Action;
 use super::machine::{Machine, Phase, Turn};
@@ -71,9 +71,10 @@ impl Excess {
 }
 
 impl Machine {
-    /// What is exceeded, one bit for each of `Quantity`.
-    pub fn over(&self, spec: &ServiceSpec) -> u8 {
-        self.excess.high(spec).fold(0, |over, bound| over | 1 << bound.what.byte())
+    /// What is exceeded, one bit for each of `Quantity`; and whether it gave way lately.
+    pub fn over(&self, now: Duration, spec: &ServiceSpec) -> u8 {
+        let pressed = if self.was_pressed(now) { PRESSED } else { 0 };
+        self.excess.high(spec).fold(pressed, |over, bound| over | 1 << bound.what.byte())
     }
 
     pub(super) fn on_measured(&mut self, figures: &Figures, turn: &mut Turn<'_>) {

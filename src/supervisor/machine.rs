@@ -73,6 +73,8 @@ pub struct Machine {
     /// Since when a start waits for the host.
     pub(super) held: Option<Duration>,
     pub(super) bond: Bond,
+    /// When it last gave its memory back.
+    pub(super) pressed: Option<Duration>,
     /// Until when it is left alone.
     pub(super) pause: Option<Duration>,
     pub(super) guard: bool,
@@ -143,6 +145,7 @@ impl Machine {
             obstacle: None,
             held: None,
             bond: Bond::Free,
+            pressed: None,
             pause: None,
             guard: true,
             leaving: false,
@@ -197,6 +200,7 @@ impl Machine {
             Event::Weather(obstacle) => self.on_weather(obstacle, &mut turn),
             Event::RivalGone => self.on_rival_gone(&mut turn),
             Event::Measured(figures) => self.on_measured(&figures, &mut turn),
+            Event::Pressed(held) => self.on_pressed(held, &mut turn),
             Event::Told(word) => self.on_told(word, &mut turn),
             Event::Moved { identity, born } => self.on_moved(identity, born, &mut turn),
             Event::Leave => self.leaving = true,

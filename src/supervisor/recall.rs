@@ -36,6 +36,7 @@ impl Machine {
             strikes: record.strikes,
             restarts: record.restarts,
             heard: record.heard,
+            pressed: record.pressed,
             ..Self::new(mono, seed)
         }
     }
@@ -87,6 +88,7 @@ impl Machine {
             strikes: self.strikes,
             restarts: self.restarts,
             heard: self.heard,
+            pressed: self.pressed,
             comm: [0; 16],
         }
     }

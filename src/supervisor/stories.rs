@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Bound, Care, Check, Command, Deed, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit, Quantity,
-    Readiness, ServiceSpec, ServiceState, StopStep, Target,
+    Bound, Care, Check, Command, Deed, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit,
+    OnPressure, PRESSED, Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 
 use super::{Action, Asked, Bond, Event, Machine, Reach, Rival, Sighting, Strain, Text, Verb, Verdict, Word, text};
@@ -128,6 +128,79 @@ impl Story {
     fn deadline(&self) -> Option<Duration> {
         self.machine.next_deadline(&self.spec).map(|at| at.saturating_sub(self.now))
     }
+}
+
+/// A child that gives its memory back when it has to.
+fn willing() -> ServiceSpec {
+    ServiceSpec { care: Care { on_pressure: OnPressure::Restart, ..Care::default() }, ..child() }
+}
+
+#[test]
+fn what_gives_its_memory_back_is_told_restarted_at_once_and_spared_then() {
+    let mut story = Story::ready(willing());
+    let identity = story.machine.identity().expect("it runs");
+    assert!(story.machine.may_give_way(story.now, &story.spec));
+    let doings = story.step(Event::Pressed(63 << 20));
+    assert_eq!(doings, [Action::Signal { identity, signal: 15, reach: Reach::Group }]);
+    assert_eq!(story.notes.last(), Some(&EventKind::ServicePressed));
+    assert_eq!(story.machine.reason(), "ended to give 63M back: work on the host waits for memory");
+    assert!(story.machine.gives_way(story.now) && !story.machine.may_give_way(story.now, &story.spec));
+    assert_eq!(story.step(Event::Pressed(63 << 20)), [], "it does already");
+    assert_eq!(story.die(), [Action::Spawn], "it comes back at once");
+    assert_eq!(story.machine.budget_left(story.now, &story.spec), 2, "and pays");
+    story.spawn();
+    story.wait(29_999);
+    assert!(story.machine.gives_way(story.now), "the host has its time to recover");
+    story.wait(1);
+    assert!(!story.machine.gives_way(story.now));
+    assert_eq!(story.machine.over(story.now, &story.spec), PRESSED);
+    for (millis, may) in [(0, false), (269_999, false), (1, true)] {
+        story.wait(millis);
+        assert_eq!(story.machine.may_give_way(story.now, &story.spec), may, "{millis}");
+    }
+    story.wait(300_000);
+    assert_eq!(story.machine.over(story.now, &story.spec), 0, "that was ten minutes ago");
+}
+
+#[test]
+fn only_what_is_marked_runs_well_and_can_be_paid_for_gives_way() {
+    let may = |story: &Story| story.machine.may_give_way(story.now, &story.spec);
+    assert!(!may(&Story::ready(child())), "nobody marked it");
+    let mut young = Story::new(willing());
+    young.absent();
+    young.spawn();
+    young.wait(999);
+    assert!(!may(&young), "it has not settled");
+    for (claim, event) in [
+        ("it is paused", Event::Control(Verb::Pause(None))),
+        ("its guard does not hold", Event::Guard(false)),
+        ("it is leaving", Event::Leave),
+        ("it is being stopped", Event::Control(Verb::Stop)),
+        ("what it needs is on its way", Event::Bond(Bond::Waits(why("waits for db")))),
+    ] {
+        let mut story = Story::ready(willing());
+        story.step(event);
+        assert!(!may(&story), "{claim}");
+        assert_eq!(story.step(Event::Pressed(1 << 30)), [], "{claim}");
+    }
+    let mut poor = Story::ready(willing());
+    for _ in 0..3 {
+        assert_eq!(poor.die(), [Action::Spawn]);
+        poor.spawn();
+        poor.wait(1000);
+    }
+    assert!(!may(&poor), "it could not come back");
+    poor.wait(200_000);
+    assert!(may(&poor), "it can be paid for again");
+    let mut patient =
+        Story::ready(ServiceSpec { care: Care { cooldown: ms(3_600_000), ..willing().care }, ..willing() });
+    patient.step(Event::Pressed(1 << 30));
+    patient.die();
+    patient.spawn();
+    patient.wait(3_599_999);
+    assert!(!may(&patient), "its own cooldown is longer");
+    patient.wait(1);
+    assert!(may(&patient));
 }
 
 #[test]
@@ -894,13 +967,13 @@ fn what_uses_too_much_is_restarted_when_that_can_be_paid() {
     let mut story = Story::ready(limited());
     assert_eq!(story.step(uses(101, 2 << 20)), [Action::Deed(1)], "a program runs at once, and once");
     story.now += ms(10_000);
-    assert_eq!(story.machine.over(&story.spec), 1 << Quantity::Rss.byte());
+    assert_eq!(story.machine.over(story.now, &story.spec), 1 << Quantity::Rss.byte());
     assert!(matches!(story.step(uses(101, 2 << 20))[..], [Action::Signal { .. }]));
     assert_eq!(story.machine.reason(), "fds 101 is above 100 for 10 s");
     assert_eq!(story.die(), [Action::Spawn]);
     assert_eq!(story.machine.restarts(), 1);
     story.spawn();
-    assert_eq!(story.machine.over(&story.spec), 0, "another process, another count");
+    assert_eq!(story.machine.over(story.now, &story.spec), 0, "another process, another count");
     for _ in 0..2 {
         story.wait(1000);
         story.step(uses(200, 0));

@@ -12,7 +12,7 @@ use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback
 use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
 use crate::config::{At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
-use crate::model::{PROMISES, SERVICES};
+use crate::model::{OnPressure, PROMISES, SERVICES};
 
 /// Classes that one command may give.
 const GIFTS: usize = 16;
@@ -248,6 +248,9 @@ impl Maker {
             self.builder.service(&process.id, place);
             for (what, _) in process.section.limits() {
                 self.builder.limit(&process.id, place, what);
+            }
+            if process.section.on_pressure.as_ref().is_some_and(|at| at.value == OnPressure::Restart) {
+                self.builder.gives_way(&process.id, place);
             }
         }
         self.switches(document);

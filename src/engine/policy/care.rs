@@ -6,7 +6,7 @@ use super::assemble::Maker;
 use super::existence;
 use super::services::launch;
 use crate::config::{Aim, At, Check, Count, Document, HeaderLine, Id, Named, Place, Process, Ready, Statuses, nearest};
-use crate::model::{self, Care, Http, OnExit, Readiness, ServiceSpec, Target};
+use crate::model::{self, Care, Http, OnExit, OnPressure, Readiness, ServiceSpec, Target};
 
 const MILLI: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -43,6 +43,7 @@ impl Maker {
             checks,
             watchdog,
             bounds,
+            on_pressure: self.on_pressure(section, key),
             is_heedless: section.wait_for_host.as_ref().is_some_and(|wait| !wait.value),
             needs: words(&section.needs),
             after: words(&section.after),
@@ -65,6 +66,15 @@ impl Maker {
             self.findings.fault(notify.place, &key, "is of no use: nothing is started that could be told", remedy);
         }
         Some(Target::Notify)
+    }
+
+    fn on_pressure(&mut self, section: &Process, key: &str) -> OnPressure {
+        let Some(at) = &section.on_pressure else { return OnPressure::Leave };
+        if at.value == OnPressure::Restart && section.run.is_none() && section.start.is_none() {
+            let remedy = "take it out, or say with `start` how it is started";
+            self.findings.fault(at.place, &format!("{key}.on-pressure"), "nothing says how to start it again", remedy);
+        }
+        at.value
     }
 
     fn watchdog(&mut self, section: &Process, key: &str) -> Option<Duration> {

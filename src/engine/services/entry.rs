@@ -245,7 +245,7 @@ impl<G> Entry<G> {
             budget_left: self.machine.budget_left(now.mono, &self.spec),
             reason: self.machine.reason(),
             identity: self.machine.identity(),
-            over: self.machine.over(&self.spec),
+            over: self.machine.over(now.mono, &self.spec),
             guard: self.guard,
             spec: &self.spec,
         }

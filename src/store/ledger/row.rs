@@ -34,7 +34,8 @@ pub(super) struct Row {
     comm: [u8; 16],
     /// The beginning of the id, for people with a hex viewer.
     name: [u8; 48],
-    rest: [u8; 48],
+    pressed: u64,
+    rest: [u8; 40],
 }
 
 const _: () = assert!(size_of::<Row>() == ROW);
@@ -102,6 +103,7 @@ impl Row {
         (row.budget, row.wait) = (nanos(record.budget), nanos(record.wait));
         (row.level, row.strikes, row.restarts) = (record.level, record.strikes, record.restarts);
         row.comm = record.comm;
+        row.pressed = record.pressed.map_or(0, nanos);
         for (to, from) in row.name.iter_mut().zip(id.bytes()) {
             *to = from;
         }
@@ -134,6 +136,7 @@ impl Row {
             strikes: self.strikes,
             restarts: self.restarts,
             heard: has(HEARD),
+            pressed: (self.pressed > 0).then(|| moment(self.pressed)),
             comm: self.comm,
         }
     }
