@@ -18,7 +18,12 @@ use watchd_probes::inventory::Inventory;
 
 /// Fifty services, each with a report about it, and a command that runs in every cycle.
 fn policy() -> String {
-    let mut text = String::from("[disk.root]\npath = \"/\"\n[command.c]\nrun = \"x\"\nlimit = \"9/1s\"\n");
+    let mut text = String::from(
+        "[disk.root]\npath = \"/\"\n[command.c]\nrun = \"x\"\nlimit = \"9/1s\"\n\
+         [process.w]\nregex = 'w'\ncount = \"2..8\"\n\
+         [report.d]\nif = \"any\"\ntext = \"{c.repairs} {c.output} {w.count} {load.one}\"\nquiet = \"20s\"\ndiffers = true\n\
+         [report.e]\nif = \"p1_down\"\ntext = \"{w.reason}\"\nchanges = true\nremind = \"20s\"\n",
+    );
     for place in 0..50 {
         text.push_str(&format!(
             "[process.p{place}]\nmatch = \"p{place}\"\nif = \"!Night | load_high\"\n\

@@ -1,67 +1,68 @@
-//! How often each promise was repaired within the last hour, in buckets of a minute; and fingerprints of texts.
+//! How often each promise was repaired within the last hour, in buckets of five minutes; and fingerprints of texts.
 //!
-//! Memory: 8 bytes a promise, and 72 more for each that was ever repaired.
+//! Memory: 16 bytes a promise, taken when the policy is read.
 
 use std::time::Duration;
 
-const MINUTES: usize = 60;
+const BUCKETS: u32 = 12;
+const BUCKET_S: u64 = 300;
 
 /// All promises, by place.
-pub(super) struct Repairs(Vec<Option<Box<Hour>>>);
+pub(super) struct Repairs(Vec<Hour>);
 
-#[derive(Clone)]
+#[derive(Clone, Copy, Default)]
 struct Hour {
-    /// The minute of the newest bucket, since boot.
-    minute: u64,
-    counts: [u8; MINUTES],
+    /// The newest bucket, counted since boot.
+    newest: u32,
+    /// One for each of `BUCKETS`.
+    counts: [u8; 12],
 }
 
 impl Repairs {
     pub fn new(count: usize) -> Self {
-        Self(vec![None; count])
+        Self(vec![Hour::default(); count])
     }
 
     pub fn inherit(&mut self, place: usize, old: &Self, same: usize) {
         if let (Some(new), Some(old)) = (self.0.get_mut(place), old.0.get(same)) {
-            new.clone_from(old);
+            *new = *old;
         }
     }
 
     pub fn count(&mut self, place: usize, mono: Duration) {
-        let Some(slot) = self.0.get_mut(place) else { return };
-        let minute = mono.as_secs() / 60;
-        let hour = slot.get_or_insert_with(|| Box::new(Hour { minute, counts: [0; MINUTES] }));
-        hour.move_on(minute);
-        if let Some(count) = hour.counts.get_mut(bucket(minute)) {
+        let Some(hour) = self.0.get_mut(place) else { return };
+        hour.move_on(bucket(mono));
+        if let Some(count) = hour.counts.get_mut(slot(hour.newest)) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// How often within the last hour, to the minute.
+    /// How often within the last hour, to five minutes.
     pub fn within_hour(&self, place: usize, mono: Duration) -> u32 {
-        let Some(hour) = self.0.get(place).and_then(Option::as_ref) else { return 0 };
-        let now = mono.as_secs() / 60;
-        let fresh = (0..MINUTES as u64).filter_map(|back| hour.minute.checked_sub(back));
-        let fresh = fresh.filter(|minute| now.saturating_sub(*minute) < MINUTES as u64);
-        fresh.filter_map(|minute| hour.counts.get(bucket(minute))).map(|count| u32::from(*count)).sum()
+        let Some(mut hour) = self.0.get(place).copied() else { return 0 };
+        hour.move_on(bucket(mono));
+        hour.counts.iter().map(|count| u32::from(*count)).sum()
     }
 }
 
 impl Hour {
-    /// Empties the buckets of the minutes in between.
-    fn move_on(&mut self, minute: u64) {
-        let passed = minute.saturating_sub(self.minute).min(MINUTES as u64);
-        for step in 1..=passed {
-            if let Some(count) = self.counts.get_mut(bucket(self.minute + step)) {
+    /// Empties what lies more than an hour before this bucket.
+    fn move_on(&mut self, bucket: u32) {
+        for step in 1..=bucket.saturating_sub(self.newest).min(BUCKETS) {
+            if let Some(count) = self.counts.get_mut(slot(self.newest.wrapping_add(step))) {
                 *count = 0;
             }
         }
-        self.minute = self.minute.max(minute);
+        self.newest = self.newest.max(bucket);
     }
 }
 
-fn bucket(minute: u64) -> usize {
-    usize::try_from(minute % MINUTES as u64).unwrap_or(0)
+fn bucket(mono: Duration) -> u32 {
+    u32::try_from(mono.as_secs() / BUCKET_S).unwrap_or(u32::MAX)
+}
+
+fn slot(bucket: u32) -> usize {
+    usize::try_from(bucket % BUCKETS).unwrap_or(0)
 }
 
 /// FNV-1a of what is written.
@@ -105,7 +106,7 @@ mod tests {
         for minute in [500, 500, 530, 559] {
             repairs.count(1, at(minute));
         }
-        for (now, expect) in [(559, 4), (560, 2), (589, 2), (590, 1), (618, 1), (619, 0), (9_999, 0)] {
+        for (now, expect) in [(559, 4), (560, 2), (589, 2), (590, 1), (614, 1), (615, 0), (9_999, 0)] {
             assert_eq!(repairs.within_hour(1, at(now)), expect, "{now}");
         }
         repairs.count(1, at(700));
