@@ -10,6 +10,9 @@ const GOOD: &[&str] = &[
     include_str!("../contrib/examples/keep-three-alive.toml"),
     include_str!("../contrib/examples/disk-housekeeping.toml"),
     include_str!("../contrib/examples/web-and-db.toml"),
+    include_str!("../contrib/examples/workers.toml"),
+    include_str!("../contrib/examples/app.toml"),
+    include_str!("../contrib/examples/accounts.toml"),
     "[class.office]\nany = [\"Monday\", \"Friday\"]\nall = [\"Hr08_18\", \"!holiday\"]\nhold = \"5m\"\n\
      [disk.root]\npath = \"/\"\nforecast = \"24h\"\n[command.c]\nif = \"office & disk_root_full_soon\"\nrun = \"x\"\n\
      limit = \"3/1h\"\ncooldown = \"2h\"\nhold = \"1m\"\nmode = \"warn\"\n",

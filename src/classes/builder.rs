@@ -19,6 +19,8 @@ use crate::model::{
     CLASSES, ClassKind, Finding, Mark, Outcome, PRESSED, Quantities, Quantity, ServiceState, class_prefix,
 };
 
+/// True for the first ten minutes after a boot.
+const BOOT: &str = "boot";
 /// How often the nearest name is looked for: it takes a look at every name there is.
 const SUGGESTIONS: usize = 20;
 
@@ -72,6 +74,8 @@ pub struct Builder {
     /// Prefixes of what the learner finds, with the `_` at their end.
     quantities: HashMap<String, u16>,
     defined: Vec<u16>,
+    /// Networks that the host is in.
+    networks: Vec<String>,
     /// Names that people set.
     switches: HashSet<String>,
     /// How often the nearest name was looked for.
@@ -90,6 +94,7 @@ impl Builder {
             marks: HashMap::new(),
             quantities: HashMap::new(),
             defined: Vec::new(),
+            networks: hard::networks(inventory),
             switches: HashSet::new(),
             suggested: 0,
         };
@@ -304,6 +309,12 @@ impl Builder {
         if let Some(test) = TimeTest::parse(name) {
             return self.intern(name, Source::Time(test));
         }
+        if name == BOOT {
+            return self.intern(name, Source::Boot);
+        }
+        if self.networks.iter().any(|network| network == name) {
+            return self.intern(name, Source::Hard);
+        }
         if let Some(source) = self.derived(name) {
             let class = self.intern(name, source);
             if let Source::Outcome { promise, outcome } = source
@@ -373,7 +384,7 @@ impl Builder {
         let found = self.quantities.keys();
         all.extend(found.flat_map(|prefix| Finding::ALL.iter().map(move |finding| format!("{prefix}{finding}"))));
         all.extend(self.switches.iter().cloned());
-        all.extend(time::examples().map(str::to_owned));
+        all.extend(time::examples().chain([BOOT]).map(str::to_owned));
         all.sort();
         nearest(name, all.iter().map(String::as_str)).map(str::to_owned)
     }

@@ -1,6 +1,9 @@
-//! Names that follow from what the host is: `any linux debian debian_12 x86_64 HOSTNAME cpus_2 linux_6 linux_6_1`.
+//! Names that follow from what the host is: `any linux debian debian_12 x86_64 HOSTNAME cpus_2 linux_6 linux_6_1 ipv4_192_0_2_2`.
 
 use watchd_probes::inventory::Inventory;
+
+/// Addresses that are listed; a host of many containers has hundreds.
+const ADDRESSES: usize = 8;
 
 /// The classes of a host. A fact that could not be told gives none.
 pub fn names(inventory: &Inventory) -> Vec<String> {
@@ -23,7 +26,20 @@ pub fn names(inventory: &Inventory) -> Vec<String> {
     }
     let numbers = inventory.kernel.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or("");
     stems("linux", numbers).take(2).for_each(&mut add);
+    for address in inventory.addresses.iter().take(ADDRESSES) {
+        add(of_address(address));
+    }
     names
+}
+
+/// Networks of the host by their first numbers, which count when a policy names them: `ipv4_192`, `ipv4_192_0`, `ipv4_192_0_2`.
+pub fn networks(inventory: &Inventory) -> Vec<String> {
+    let version_4 = inventory.addresses.iter().filter(|address| !address.contains(':'));
+    version_4.flat_map(|address| stems("ipv4", address)).collect()
+}
+
+fn of_address(address: &str) -> String {
+    format!("{}_{}", if address.contains(':') { "ipv6" } else { "ipv4" }, canonify(address))
 }
 
 /// `debian` and `12.11` give `debian_12` and `debian_12_11`.
@@ -51,7 +67,9 @@ mod tests {
             architecture: "x86_64".into(),
             host_name: "web-1.example.org".into(),
             cpus: 2,
+            addresses: vec!["192.0.2.2".into(), "2001:db8::2".into()],
         };
+        assert_eq!(networks(&inventory), ["ipv4_192", "ipv4_192_0", "ipv4_192_0_2", "ipv4_192_0_2_2"]);
         let expect = [
             "any",
             "linux",
@@ -64,6 +82,8 @@ mod tests {
             "cpus_2",
             "linux_6",
             "linux_6_1",
+            "ipv4_192_0_2_2",
+            "ipv6_2001_db8__2",
         ];
         assert_eq!(names(&inventory), expect);
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use heapless::String as Short;
 
-use super::live::{Classes, Timed};
-use super::table::{LIMITED, OUTCOMES, States};
+use super::live::{BOOT, Classes, Timed};
+use super::table::{LIMITED, OUTCOMES, Source, States};
 use super::time::{Calendar, MONTHS, SHIFTS, WEEKDAYS};
 use crate::model::{ClassKind, Finding, Mark, Marks, ServiceState, class_prefix, is_measure};
 
@@ -161,7 +161,10 @@ impl Classes {
         let alone = self.held.iter().find(|held| usize::from(held.class) == class && held.is_alone);
         match (alone, kind) {
             (Some(held), _) => self.at.wall.saturating_add(held.until.saturating_sub(self.at.mono)),
-            (None, ClassKind::Time) => self.clock.until(self.table.name(class)),
+            (None, ClassKind::Time) => match self.table.entries.get(class).map(|entry| entry.source) {
+                Some(Source::Boot) => self.at.wall.saturating_add(BOOT.saturating_sub(self.at.mono)),
+                _ => self.clock.until(self.table.name(class)),
+            },
             (None, _) => Duration::ZERO,
         }
     }
@@ -206,7 +209,7 @@ mod tests {
         builder.service("web", 0);
         builder.promise("web", 0);
         builder.promise("disk_root", 1);
-        builder.compile("Sunday & web_ready & !nonsense", &mut Vec::new()).expect("an expression");
+        builder.compile("Sunday & web_ready & !nonsense & boot", &mut Vec::new()).expect("an expression");
         let mut classes = Classes::new(builder.finish().expect("a table"), 1, 2);
         let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: 7, minute: 59 };
         let fact =
@@ -229,6 +232,8 @@ mod tests {
             if row.on {
                 on.push(row.name.to_owned());
                 assert_eq!(row.since.is_zero(), row.kind == ClassKind::Hard, "{row:?}");
+                let end = Duration::from_secs(77 + 600);
+                assert!(row.name != "boot" || row.until == end, "{row:?}");
             }
         });
         on.sort();
@@ -242,6 +247,7 @@ mod tests {
             "Sunday",
             "Yr2026",
             "any",
+            "boot",
             "disk_root_failed",
             "disk_root_flapping",
             "linux",

@@ -16,6 +16,9 @@ use super::time::{Calendar, TimeTest};
 use crate::model::{ClassKind, Findings, Marks, Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
 
+/// How long after a boot `boot` is true.
+pub(super) const BOOT: Duration = Duration::from_secs(600);
+
 /// What one moment looks like.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
@@ -181,7 +184,7 @@ impl Classes {
         if name == "true" || name == "false" {
             return Some(ClassKind::Hard);
         }
-        if TimeTest::parse(name).is_some() {
+        if TimeTest::parse(name).is_some() || name == "boot" {
             return Some(ClassKind::Time);
         }
         let (stem, word) = name.rsplit_once('_')?;
@@ -262,6 +265,7 @@ impl Classes {
                 Source::Nothing => self.given.contains(self.table.name(class)),
                 Source::StateUnwritable => !scene.is_state_writable,
                 Source::Defined(_) => continue,
+                Source::Boot => scene.now.mono < BOOT,
                 Source::Time(test) => test.holds(&scene.local, &scene.utc),
                 Source::Measured(threshold) if is_pressed && threshold.gauge == Gauge::MemoryPressure => true,
                 Source::Measured(threshold) => match read(threshold.gauge, &self.table.disks) {

@@ -7,8 +7,8 @@
 //!
 //! | kind | names | true when |
 //! |---|---|---|
-//! | hard | `any linux debian debian_12 x86_64 HOSTNAME cpus_2 linux_6` | always, on this host |
-//! | time | `Monday Hr07 Hr22_06 Min00_05 Day01 January Yr2026 Q1 Hr07_Q2 Night`, `GMT_…` | the local clock says so |
+//! | hard | `any linux debian debian_12 x86_64 HOSTNAME cpus_2 linux_6 ipv4_192_0_2_2`, `ipv4_192_0` where it is named | always, on this host |
+//! | time | `Monday Hr07 Hr22_06 Min00_05 Day01 January Yr2026 Q1 Hr07_Q2 Night`, `GMT_…`; `boot` for ten minutes | the local clock says so |
 //! | measured | `load_high memory_low swap_high pressure_cpu pressure_memory pressure_io`, `disk_ID_full _ok _inodes_full _read_only _hung _full_soon` | a level is beyond its threshold, with hysteresis |
 //! | learned | `load_five_high_dev1 _high_dev2 _high_anomaly _low_… _shift_high _leak_up _noise_high _missing _flat` | the learner found it; a level includes those below it |
 //! | state | `ID_ready ID_starting ID_stopped ID_paused ID_flapping …`, `ID_down` | the service is in that state; down is not running although it should |

@@ -23,6 +23,8 @@ pub(super) enum Source {
     /// It is.
     Hard,
     Time(TimeTest),
+    /// The host came up a short while ago.
+    Boot,
     Measured(Threshold),
     /// The gauge gave no answer.
     Unread(Gauge),
@@ -205,7 +207,7 @@ impl Source {
     pub fn kind(&self) -> Option<ClassKind> {
         Some(match self {
             Self::Hard => ClassKind::Hard,
-            Self::Time(_) => ClassKind::Time,
+            Self::Time(_) | Self::Boot => ClassKind::Time,
             Self::Learned { .. } => ClassKind::Learned,
             Self::State { .. } | Self::Over { .. } => ClassKind::State,
             Self::Measured(_) | Self::Mark { .. } | Self::Unread(_) | Self::StateUnwritable => ClassKind::Measured,
