@@ -194,3 +194,42 @@ fn a_host_that_slept_costs_no_daemon_its_life() {
     assert_eq!(home.ask(&["keepalive"]), (0, String::new()));
     daemon.wait_for("that it lives on", |_| Some(()));
 }
+
+/// Whether these bytes stand anywhere in the memory of a process; only root may look.
+fn has_in_memory(pid: i32, wanted: &[u8]) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("we may look");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("we may look");
+    let ranges = maps.lines().filter(|line| !line.contains("[vvar") && !line.contains("[vsyscall]"));
+    ranges.filter_map(|line| line.split(' ').next()?.split_once('-')).any(|(start, end)| {
+        let number = |text| u64::from_str_radix(text, 16).expect("an address");
+        let mut bytes = vec![0; usize::try_from(number(end) - number(start)).expect("it fits")];
+        let is_read = std::os::unix::fs::FileExt::read_exact_at(&memory, &mut bytes, number(start)).is_ok();
+        is_read && bytes.windows(wanted.len()).any(|window| window == wanted)
+    })
+}
+
+#[test]
+fn the_door_has_nothing_of_the_memory_of_core() {
+    if !is_root() {
+        return skip("only root may look into other processes");
+    }
+    let port = harness::net::free_port();
+    let secret = format!("env = {{ TOKEN = \"hush-{}-hush\" }}\nsettle = \"100ms\"", std::process::id());
+    let policy = format!("[http]\nlisten = [\"127.0.0.1:{port}\"]\n{}", one_service(&secret));
+    let home = Home::new("secret", &policy).env("ALSO", &format!("loud-{}-loud", std::process::id()));
+    home.scratch.program("stamp.c", "stamp");
+    let mut daemon = home.start();
+    daemon.wait_state("web", ServiceState::Ready);
+    until("an answer", || (harness::net::get(port, "/healthz").0 == 200).then_some(()));
+    let door =
+        daemon.wait_for("a door", |snapshot| i32::try_from(snapshot.header.door_pid).ok().filter(|pid| *pid > 0));
+    let (secret, loud) = (format!("hush-{}-hush", std::process::id()), format!("loud-{}-loud", std::process::id()));
+    for text in [&secret, &loud] {
+        assert!(has_in_memory(daemon.pid(), text.as_bytes()), "core has it, so it can be found: {text}");
+        assert!(!has_in_memory(door, text.as_bytes()), "{text}");
+    }
+    assert_eq!(fs::read(format!("/proc/{door}/environ")).expect("we may look"), b"", "no variable of ours");
+    let maps = fs::read_to_string(format!("/proc/{door}/maps")).expect("we may look");
+    assert!(maps.contains(" r--s ") && !maps.contains(" rw-s "), "the board is there for reading alone: {maps}");
+    assert_eq!(look::stat(door).map(|stat| stat.comm).as_deref(), Some("watchd-door"), "what `ps` and `top` show");
+}

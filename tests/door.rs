@@ -3,14 +3,20 @@
 //! The front turns in a thread of the test; what a process gives up is looked at from outside, on a forked one.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Arguments of system calls, as the kernel takes them.
+#![allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)]
 
 mod recorded;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use recorded::Shown;
 use watchd::door::{Answers, DoorSpec, Front, SLOTS};
 use watchd::model::{Network, Now};
@@ -418,15 +424,9 @@ fn assert_tells_the_past(found: &Found) {
     }
 }
 
-#[test]
-fn a_door_of_its_own_has_nothing_left_to_lose() {
-    let shown = Shown::new("vm", "forked");
-    shown.beat(clock::now());
-    let empty = shown.path.with_file_name("empty");
-    std::fs::create_dir(&empty).expect("a directory can be made");
-    let is_root = nix::unistd::geteuid().is_root();
-    let ((munin, munin_address), (http, http_address)) = (listener(), listener());
-    let spec = DoorSpec {
+/// A door over a recorded host.
+fn spec(shown: &Shown, (munin, http): (TcpListener, TcpListener), empty: PathBuf) -> DoorSpec {
+    DoorSpec {
         line: None,
         munin: vec![munin],
         munin_allow: Network::LOOPBACK.to_vec(),
@@ -438,12 +438,25 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
         guest_line: None,
         settings: watchd::model::Settings::default(),
         board: std::fs::File::open(&shown.path).expect("the board opens"),
-        history: Some(past(&shown.path.with_file_name("history"))),
-        journal: Some(journal(&shown.path.with_file_name("events"))),
+        history: None,
+        journal: None,
         user: Some((65534, 65534)),
         empty_dir: Some(empty),
         parent: nix::unistd::getpid().as_raw(),
-    };
+    }
+}
+
+#[test]
+fn a_door_of_its_own_has_nothing_left_to_lose() {
+    let shown = Shown::new("vm", "forked");
+    shown.beat(clock::now());
+    let empty = shown.path.with_file_name("empty");
+    std::fs::create_dir(&empty).expect("a directory can be made");
+    let is_root = nix::unistd::geteuid().is_root();
+    let ((munin, munin_address), (http, http_address)) = (listener(), listener());
+    let mut spec = spec(&shown, (munin, http), empty);
+    spec.history = Some(past(&shown.path.with_file_name("history")));
+    spec.journal = Some(journal(&shown.path.with_file_name("events")));
     let pid = fork::split(move || watchd::door::run(spec)).expect("a door starts");
     let found = Found { munin: munin_address, http: http_address };
     let result = std::panic::catch_unwind(|| {
@@ -477,4 +490,154 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// How far the process of a door is shut in.
+type Shut = fn(DoorSpec) -> std::io::Result<Front>;
+
+/// How a door ends that somebody has taken over and who then does this; its answer is whether it got its way.
+fn taken_over(shown: &Shown, shut: Shut, deed: impl FnOnce() -> bool) -> WaitStatus {
+    let empty = shown.path.with_file_name("empty");
+    std::fs::create_dir_all(&empty).expect("a directory can be made");
+    let spec = spec(shown, (listener().0, listener().0), empty);
+    let pid = fork::split(move || {
+        let Ok(front) = shut(spec) else { fork::leave(9) };
+        let got = deed();
+        std::mem::forget(front);
+        fork::leave(i32::from(got))
+    });
+    waitpid(Pid::from_raw(pid.expect("a door starts")), None).expect("it was our child")
+}
+
+/// What somebody tries, and whether he got his way.
+type Deed = Box<dyn Fn() -> bool>;
+
+/// One system call, as somebody makes it who runs code of his own in the door.
+fn call(number: libc::c_long, args: [usize; 6]) -> bool {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: made in a process that ends right after; pointers are null or of texts that last.
+    unsafe { libc::syscall(number, a, b, c, d, e, f) >= 0 }
+}
+
+#[test]
+fn a_door_that_was_taken_over_can_do_nothing_to_the_host() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can give the door an account of its own");
+        return;
+    }
+    let shown = Shown::new("vm", "taken");
+    let core = usize::try_from(nix::unistd::getpid().as_raw()).expect("pids are small");
+    let text = |text: &'static std::ffi::CStr| text.as_ptr().addr();
+    let (root, here) = (text(c"/"), libc::AT_FDCWD as usize);
+    let exec = libc::PROT_EXEC as usize;
+    let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
+    let kill = libc::SIGKILL as usize;
+    let ended: &[(&str, libc::c_long, [usize; 6])] = &[
+        ("kill core", libc::SYS_kill, [core, kill, 0, 0, 0, 0]),
+        ("kill everybody", libc::SYS_kill, [usize::MAX, kill, 0, 0, 0, 0]),
+        ("kill a thread of core", libc::SYS_tgkill, [core, core, kill, 0, 0, 0]),
+        ("kill any thread", libc::SYS_tkill, [core, kill, 0, 0, 0, 0]),
+        ("queue a signal", libc::SYS_rt_sigqueueinfo, [core, kill, 0, 0, 0, 0]),
+        ("hold core", libc::SYS_pidfd_open, [core, 0, 0, 0, 0, 0]),
+        ("take a descriptor of core", libc::SYS_pidfd_getfd, [3, 3, 0, 0, 0, 0]),
+        ("kill by descriptor", libc::SYS_pidfd_send_signal, [3, kill, 0, 0, 0, 0]),
+        ("trace core", libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, core, 0, 0, 0, 0]),
+        ("read core's memory", libc::SYS_process_vm_readv, [core, 0, 0, 0, 0, 0]),
+        ("write core's memory", libc::SYS_process_vm_writev, [core, 0, 0, 0, 0, 0]),
+        ("open in another way", libc::SYS_openat2, [here, root, 0, 0, 0, 0]),
+        ("open by handle", libc::SYS_open_by_handle_at, [here, 0, 0, 0, 0, 0]),
+        ("make a directory", libc::SYS_mkdirat, [here, text(c"x"), 0o777, 0, 0, 0]),
+        ("make a device", libc::SYS_mknodat, [here, text(c"x"), 0o600, 0, 0, 0]),
+        ("remove a file", libc::SYS_unlinkat, [here, text(c"x"), 0, 0, 0, 0]),
+        ("rename a file", libc::SYS_renameat2, [here, text(c"x"), here, text(c"y"), 0, 0]),
+        ("make a link", libc::SYS_symlinkat, [text(c"x"), here, text(c"y"), 0, 0, 0]),
+        ("change rights", libc::SYS_fchmodat, [here, root, 0o777, 0, 0, 0]),
+        ("change an owner", libc::SYS_fchownat, [here, root, 0, 0, 0, 0]),
+        ("cut a file", libc::SYS_ftruncate, [3, 0, 0, 0, 0, 0]),
+        ("list a directory", libc::SYS_getdents64, [3, 0, 0, 0, 0, 0]),
+        ("leave its root", libc::SYS_chroot, [root, 0, 0, 0, 0, 0]),
+        ("go elsewhere", libc::SYS_fchdir, [3, 0, 0, 0, 0, 0]),
+        ("run a program", libc::SYS_execve, [text(c"/bin/sh"), 0, 0, 0, 0, 0]),
+        ("run a descriptor", libc::SYS_execveat, [3, text(c""), 0, 0, libc::AT_EMPTY_PATH as usize, 0]),
+        ("fork", libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0, 0]),
+        ("fork anew", libc::SYS_clone3, [0, 0, 0, 0, 0, 0]),
+        ("make a socket", libc::SYS_socket, [libc::AF_INET as usize, libc::SOCK_STREAM as usize, 0, 0, 0, 0]),
+        ("connect", libc::SYS_connect, [3, 0, 0, 0, 0, 0]),
+        ("listen elsewhere", libc::SYS_bind, [3, 0, 0, 0, 0, 0]),
+        ("pass a descriptor on", libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0]),
+        ("mount", libc::SYS_mount, [0, root, 0, 0, 0, 0]),
+        ("unmount", libc::SYS_umount2, [root, 0, 0, 0, 0, 0]),
+        ("make a namespace", libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0, 0]),
+        ("enter a namespace", libc::SYS_setns, [3, 0, 0, 0, 0, 0]),
+        ("become root", libc::SYS_setresuid, [0, 0, 0, 0, 0, 0]),
+        ("take capabilities", libc::SYS_capset, [0, 0, 0, 0, 0, 0]),
+        ("change its limits", libc::SYS_prlimit64, [0, 0, 0, 0, 0, 0]),
+        ("outlive core", libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, 0, 0, 0, 0, 0]),
+        ("slow core down", libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, core, 19, 0, 0, 0]),
+        ("load a program into the kernel", libc::SYS_bpf, [0, 0, 0, 0, 0, 0]),
+        ("load a module", libc::SYS_finit_module, [3, 0, 0, 0, 0, 0]),
+        ("use keys", libc::SYS_keyctl, [0, 0, 0, 0, 0, 0]),
+        ("use a ring", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0]),
+        ("make a file in memory", libc::SYS_memfd_create, [text(c"x"), 0, 0, 0, 0, 0]),
+        ("reboot", libc::SYS_reboot, [0, 0, 0, 0, 0, 0]),
+        ("set the clock", libc::SYS_settimeofday, [0, 0, 0, 0, 0, 0]),
+        ("type at a terminal", libc::SYS_ioctl, [0, libc::TIOCSTI as usize, root, 0, 0, 0]),
+        ("make a descriptor last", libc::SYS_fcntl, [3, libc::F_SETFD as usize, 0, 0, 0, 0]),
+        ("make code", libc::SYS_mmap, [0, 4096, exec, anonymous, usize::MAX, 0]),
+        ("make memory code", libc::SYS_mprotect, [root & !4095, 4096, exec, 0, 0, 0]),
+    ];
+    for (what, number, args) in ended {
+        let end = taken_over(&shown, watchd::door::confine, || call(*number, *args));
+        assert!(matches!(end, WaitStatus::Signaled(_, Signal::SIGSYS, _)), "{what}: {end:?}");
+    }
+    let write_map = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    let shared = libc::MAP_SHARED as usize;
+    let any = |work: &dyn Fn(usize) -> bool| (3..40).any(work);
+    let refused: [(&str, Deed); 6] = [
+        ("open a file", Box::new(|| std::fs::File::open("/etc/passwd").is_ok())),
+        ("open its root", Box::new(move || call(libc::SYS_openat, [here, root, 0, 0, 0, 0]))),
+        ("make a file", Box::new(|| std::fs::write("/x", "x").is_ok())),
+        (
+            "map the board for writing",
+            Box::new(move || any(&|fd| call(libc::SYS_mmap, [0, 4096, write_map, shared, fd, 0]))),
+        ),
+        ("write into what it reads", Box::new(move || any(&|fd| call(libc::SYS_write, [fd, root, 1, 0, 0, 0])))),
+        ("take a gigabyte", Box::new(move || call(libc::SYS_mmap, [0, 1 << 30, write_map, anonymous, usize::MAX, 0]))),
+    ];
+    for (what, deed) in refused {
+        let end = taken_over(&shown, watchd::door::confine, deed);
+        assert!(matches!(end, WaitStatus::Exited(_, 0)), "{what}: {end:?}");
+    }
+}
+
+#[test]
+fn the_other_walls_hold_without_the_list_of_system_calls() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can give the door an account of its own");
+        return;
+    }
+    let shown = Shown::new("vm", "walls");
+    let parent = nix::unistd::getpid();
+    let (listener, address) = listener();
+    let version = watchd::sys::landlock::version().unwrap_or(0);
+    let deeds: [(&str, i64, Deed); 8] = [
+        ("signal core", 0, Box::new(move || nix::sys::signal::kill(parent, None).is_ok())),
+        ("trace core", 0, Box::new(move || std::fs::File::open(format!("/proc/{parent}/mem")).is_ok())),
+        ("become root", 0, Box::new(|| nix::unistd::setuid(nix::unistd::Uid::from_raw(0)).is_ok())),
+        ("fork", 0, Box::new(|| fork::split(|| {}).is_ok())),
+        ("write a file", 0, Box::new(|| std::fs::write("/x", "x").is_ok())),
+        ("mount", 0, Box::new(|| call(libc::SYS_mount, [0, c"/".as_ptr().addr(), 0, libc::MS_BIND as usize, 0, 0]))),
+        // What only Landlock is in the way of.
+        ("list its root", 1, Box::new(|| std::fs::read_dir("/").is_ok())),
+        ("connect", 4, Box::new(move || TcpStream::connect(address).is_ok())),
+    ];
+    for (what, from, deed) in deeds {
+        if version < from {
+            eprintln!("SKIPPED: {what}: Landlock {version} does not know it");
+            continue;
+        }
+        let end = taken_over(&shown, watchd::door::give_up, deed);
+        assert!(matches!(end, WaitStatus::Exited(_, 0)), "{what}: {end:?}");
+    }
+    drop(listener);
 }

@@ -43,6 +43,7 @@ use std::process::ExitCode;
 
 pub use given::{EVERYWHERE, Flag, Given};
 
+use crate::door;
 use crate::engine;
 use crate::model::Places;
 use crate::sys::memory;
@@ -297,6 +298,11 @@ pub static COMMANDS: &[Command] = &[
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|called| called.as_encoded_bytes() == door::NAME.to_bytes()) {
+        memory::stay_small();
+        door::run_anew(words.next().as_deref().and_then(std::ffi::OsStr::to_str).unwrap_or_default());
+    }
     // The daemon's peak counts from its first page. Cron calls keepalive every minute, which is over before this would pay.
     if std::env::args_os().nth(1).is_none_or(|word| word != "keepalive") {
         memory::stay_small();

@@ -6,12 +6,13 @@
 //!                                                                   board, mapped read-only ----+
 //! ```
 //!
-//! It is forked from the core, gives up descriptors, account, file system, limits and most system calls, and then turns one epoll loop until it is
-//! killed or its parent ends. Plugins of others are run by core, which is asked over a private line. All memory is bounded: 256 slots of 1 KiB of input, 64 KiB for longer heads, 256 KiB of answers that wait
+//! It is forked from the core and executed anew, so that nothing of core's memory is left in it. It gives up descriptors, account, file system, limits
+//! and most system calls, and then turns one epoll loop until it is killed or its parent ends. Plugins of others are run by core, which is asked over a private line. All memory is bounded: 256 slots of 1 KiB of input, 64 KiB for longer heads, 256 KiB of answers that wait
 //! for slow readers, two pages for the answer in the making, 256 KiB of what plugins said. An idle door has no timer and does not wake.
 
 #![forbid(unsafe_code)]
 
+mod anew;
 mod client;
 mod front;
 mod guests;
@@ -30,8 +31,9 @@ use crate::export::munin::Guest;
 use crate::model::{Network, Settings};
 use crate::store::Reader;
 use crate::sys::line::Line;
-use crate::sys::{clock, drop, fork, memory, seccomp};
+use crate::sys::{clock, drop, fork, landlock, memory, seccomp};
 
+pub use anew::{NAME, become_door, run_anew};
 pub use front::{Answers, Front, SLOTS};
 
 /// What the door is given.
@@ -71,6 +73,9 @@ pub struct DoorSpec {
 /// Descriptors beside the listeners and slots: standard ones, epoll, board, history, journal, both lines, the Unix socket, and one to refuse with.
 const RESERVE: usize = 11;
 
+/// What it may have of memory of its own. It needs less than 1 MiB: the rest is what bounds a door that somebody has taken over.
+const MEMORY: u64 = 64 << 20;
+
 /// Serves for ever, in a process of its own: everything the parent had open is closed.
 pub fn run(spec: DoorSpec) -> ! {
     memory::trim_text();
@@ -89,8 +94,17 @@ pub fn run(spec: DoorSpec) -> ! {
     fork::leave(1)
 }
 
-/// Gives up everything but the listeners and the board.
-fn confine(spec: DoorSpec) -> std::io::Result<Front> {
+/// Shuts this process in for good: it keeps the listeners and the board, and the system calls that serving takes.
+pub fn confine(spec: DoorSpec) -> std::io::Result<Front> {
+    let front = give_up(spec)?;
+    if !seccomp::confine()? {
+        eprintln!("watchd: the door does without a list of system calls: there is none for this kernel");
+    }
+    Ok(front)
+}
+
+/// Everything of `confine` but the list of system calls, which would hide whether the other walls hold.
+pub fn give_up(spec: DoorSpec) -> std::io::Result<Front> {
     drop::forget_signals()?;
     if !drop::is_read_only(&spec.board)? {
         return Err(std::io::Error::other("the board was opened for writing"));
@@ -113,6 +127,7 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
         user: spec.user,
         root: spec.empty_dir.as_deref(),
         files: u64::try_from(files).unwrap_or(u64::MAX),
+        memory: MEMORY,
     };
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
@@ -126,6 +141,11 @@ fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     if let Some(line) = spec.line {
         front.obey(line)?;
     }
-    seccomp::confine()?;
+    // A host with an old kernel wants its graphs too: the other walls stand.
+    match landlock::confine() {
+        Ok(Some(_)) => {}
+        Ok(None) => eprintln!("watchd: the door does without Landlock: this kernel has none"),
+        Err(error) => eprintln!("watchd: the door does without Landlock: {error}"),
+    }
     Ok(front)
 }

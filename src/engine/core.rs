@@ -387,7 +387,7 @@ impl Core {
         self.expire_checks();
         self.expire_classes();
         self.ears.renew(mono, &self.poller);
-        self.guests.expire(mono);
+        self.guests.expire(mono, &self.poller);
         self.control.expire(mono);
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         self.expire_upkeep();

@@ -260,7 +260,7 @@ impl Doorkeeper {
             parent: nix::unistd::getpid().as_raw(),
             line: Some(line),
         };
-        Ok((fork::split(move || door::run(spec))?, ours))
+        Ok((fork::split(move || door::become_door(spec))?, ours))
     }
 
     /// A start that came to nothing: waits longer after each.

@@ -25,8 +25,11 @@ const BURST: u32 = 100;
 const REFILL: Duration = Duration::from_millis(50);
 /// Between asking a plugin to end and ending it.
 const GRACE: Duration = Duration::from_secs(2);
-/// Messages heard in one turn.
+/// Messages heard in one turn, and in one second: more than masters ever cause. A door that says more is not listened to until
+/// the second is over, so that one which somebody has taken over cannot keep core busy.
 const BATCH: usize = 32;
+const WORDS: u32 = 1000;
+const WHILE: Duration = Duration::from_secs(1);
 
 /// What the owner wants of the plugins of others.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,6 +48,9 @@ pub struct Guests {
     running: Vec<Running>,
     starts: u32,
     refilled: Duration,
+    /// Messages heard since then.
+    heard: (u32, Duration),
+    deaf_until: Option<Duration>,
 }
 
 struct Running {
@@ -66,6 +72,7 @@ impl Guests {
         let (ours, theirs) = Line::pair()?;
         poller.add(&ours, Token::Guests.pack(), Interest::Read)?;
         (self.line, self.starts, self.refilled) = (Some(ours), BURST, mono);
+        (self.heard, self.deaf_until) = ((0, mono), None);
         for (name, uid, _) in kitchen.specs.iter().filter_map(|spec| spec.account.as_ref()) {
             // A plugin whose directory cannot be made says so itself, when it needs it.
             let _ = files::dir_for(std::path::Path::new(&kitchen.state), name, *uid);
@@ -89,6 +96,11 @@ impl Guests {
         for _ in 0..BATCH {
             let mut bytes = [0; Call::LEN + 1];
             let Some(line) = &self.line else { return };
+            if !may_hear(&mut self.heard, mono) {
+                poller.remove(line);
+                self.deaf_until = Some(self.heard.1 + WHILE);
+                return;
+            }
             match line.hear_words(&mut bytes) {
                 Ok(0) => return self.close(poller),
                 Ok(len) => {
@@ -168,13 +180,18 @@ impl Guests {
         true
     }
 
-    /// When the next plugin has had enough time.
+    /// When the next plugin has had enough time, or the door is listened to again.
     pub fn deadline(&self) -> Option<Duration> {
-        self.running.iter().map(|running| running.deadline).min()
+        self.running.iter().map(|running| running.deadline).chain(self.deaf_until).min()
     }
 
     /// Ends plugins that take too long: asks first, then does not ask. The door is told at once.
-    pub fn expire(&mut self, mono: Duration) {
+    pub fn expire(&mut self, mono: Duration, poller: &Poller) {
+        if self.deaf_until.take_if(|until| *until <= mono).is_some()
+            && let Some(line) = &self.line
+        {
+            let _ = poller.add(line, Token::Guests.pack(), Interest::Read);
+        }
         let mut late = heapless::Vec::<u32, RUNNING>::new();
         for running in self.running.iter_mut().filter(|running| running.deadline <= mono) {
             let signal = if running.is_late { libc::SIGKILL } else { libc::SIGHUP };
@@ -186,6 +203,15 @@ impl Guests {
         }
         late.iter().for_each(|ticket| self.say(*ticket, Fortune::TimedOut));
     }
+}
+
+/// Takes one message out of what may be heard in a while.
+fn may_hear((heard, since): &mut (u32, Duration), mono: Duration) -> bool {
+    if *since + WHILE <= mono {
+        (*heard, *since) = (0, mono);
+    }
+    *heard += 1;
+    *heard <= WORDS
 }
 
 /// The words of the command.
@@ -205,6 +231,7 @@ fn words(spec: &GuestSpec, ask: GuestAsk) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::epoll::Events;
 
     pub fn spec(words: &[&str]) -> GuestSpec {
         GuestSpec {
@@ -228,6 +255,44 @@ mod tests {
         ] {
             assert_eq!(words(&spec(given), ask).join(" "), expect);
         }
+    }
+
+    #[test]
+    fn a_door_that_says_too_much_is_not_listened_to_for_a_while() {
+        let kitchen = Kitchen { specs: vec![spec(&["/nonexistent"])], ..Kitchen::default() };
+        let (poller, mut events, mut guests) = (Poller::new().expect("an epoll"), Events::default(), Guests::default());
+        let mut mono = Duration::from_secs(100);
+        let door = guests.open(&kitchen, &poller, mono).expect("a line can be made").expect("there is a plugin");
+        let wakes = |guests: &mut Guests, events: &mut Events, mono| {
+            let mut turns = 0;
+            loop {
+                // Garbage, plugins that are not there, words cut short: as much as the line takes.
+                for round in 0.. {
+                    let call = Call { ticket: 1, guest: u16::MAX, ask: GuestAsk::Fetch, peer: None }.to_bytes();
+                    let words: [&[u8]; 4] = [&call, &[0xff; 24], &[0; 200], &call[..7]];
+                    if door.say(words[round % words.len()]).is_err() {
+                        break;
+                    }
+                }
+                // What it is told it does not read, as a hostile door would not.
+                poller.wait(events, Some(Duration::ZERO)).expect("it waits");
+                if events.iter().count() == 0 || turns > 10 * WORDS {
+                    return turns;
+                }
+                guests.on_ready(&kitchen, &poller, mono);
+                turns += 1;
+            }
+        };
+        for _ in 0..3 {
+            let turns = wakes(&mut guests, &mut events, mono);
+            assert!((1..=WORDS).contains(&turns), "{turns} turns in a second");
+            assert_eq!(guests.deadline(), Some(mono + WHILE));
+            mono += WHILE;
+            guests.expire(mono, &poller);
+        }
+        drop(door);
+        poller.wait(&mut events, Some(Duration::ZERO)).expect("it waits");
+        assert_eq!(events.iter().count(), 1, "it is listened to again, and its end is heard");
     }
 
     #[test]

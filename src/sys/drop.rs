@@ -75,6 +75,8 @@ pub struct Bounds<'a> {
     pub root: Option<&'a Path>,
     /// Open descriptors.
     pub files: u64,
+    /// Bytes of memory of its own.
+    pub memory: u64,
 }
 
 /// Gives everything else up. From here on this process cannot open a file of the host, write one, start a process, or become
@@ -107,5 +109,6 @@ pub fn privileges(bounds: Bounds<'_>, parent: i32) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     setrlimit(Resource::RLIMIT_FSIZE, 0, 0)?;
     setrlimit(Resource::RLIMIT_NPROC, 0, 0)?;
+    setrlimit(Resource::RLIMIT_DATA, bounds.memory, bounds.memory)?;
     Ok(())
 }

@@ -119,7 +119,7 @@ fn is_listener(fd: &OwnedFd) -> bool {
 }
 
 /// Takes a descriptor that is open, and keeps it from programs that we start.
-fn own(fd: i32) -> Option<OwnedFd> {
+pub(super) fn own(fd: i32) -> Option<OwnedFd> {
     // SAFETY: F_GETFD only asks whether there is such a descriptor.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
         return None;

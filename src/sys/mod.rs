@@ -1,6 +1,7 @@
 //! The only room with system calls and `unsafe`. Raw descriptors never leave it.
 
 pub mod accounts;
+pub mod anew;
 pub mod cgroup;
 pub mod changes;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod files;
 pub mod filter;
 pub mod fork;
 pub mod handover;
+pub mod landlock;
 pub mod lease;
 pub mod line;
 pub mod listen;
