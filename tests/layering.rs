@@ -11,7 +11,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("log", &["model", "sys"]),
     ("sys", &["model"]),
-    ("config", &["model"]),
+    // Who else could write to a file is asked in `sys`.
+    ("config", &["model", "sys"]),
     // The board is shared memory; mapping and file calls are made in `sys`.
     ("store", &["model", "sys"]),
     ("classes", &["model", "config", "store"]),

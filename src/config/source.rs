@@ -1,11 +1,12 @@
 //! One file as text: read without blocking, bounded, checked to be UTF-8, and able to say which line an offset is in.
 
-use std::fs::{Metadata, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::fault::{Findings, Place};
+use crate::sys::trust;
 
 /// The largest file that is read; a policy with every limit reached is a quarter of it.
 pub const LARGEST: u64 = 1 << 20;
@@ -81,8 +82,11 @@ fn load(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
     if !facts.is_file() {
         return Err(("it is not a regular file".into(), "give the path of a regular file"));
     }
-    if nix::unistd::geteuid().is_root() {
-        trust(path, &facts)?;
+    // Whoever can write what root obeys is root.
+    if nix::unistd::geteuid().is_root()
+        && let Some(exposure) = trust::exposure(path).map_err(refused)?
+    {
+        return Err((format!("{exposure}, and so to what root runs"), exposure.remedy()));
     }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(refused)?;
@@ -90,28 +94,6 @@ fn load(path: &Path) -> Result<Vec<u8>, (String, &'static str)> {
         return Err((format!("it is longer than {LARGEST} bytes"), "split it with include, or give the right file"));
     }
     Ok(bytes)
-}
-
-/// Whoever can write what root obeys is root. An account's own group, and root's, are no others.
-fn trust(path: &Path, file: &Metadata) -> Result<(), (String, &'static str)> {
-    let others = |facts: &Metadata| {
-        let group = facts.mode() & 0o020 != 0 && facts.gid() != 0 && facts.gid() != facts.uid();
-        group || facts.mode() & 0o002 != 0
-    };
-    if others(file) {
-        return Err(("other accounts can write to it, and so to what root runs".into(), "chmod go-w it"));
-    }
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    for directory in [&real, path].into_iter().filter_map(Path::parent) {
-        let Ok(facts) = directory.metadata() else { continue };
-        let is_sticky = facts.mode() & 0o1000 != 0;
-        // In a sticky directory everybody can make a file, but nobody can take another's place.
-        if others(&facts) && !(is_sticky && file.uid() == 0) {
-            let what = format!("other accounts can write to its directory {}", directory.display());
-            return Err((what, "keep it in a directory that only root can write to, such as /etc/watchd"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -129,7 +111,7 @@ mod tests {
         for (directory, mode, owner, trusted) in [
             (0o755, 0o644, (0, 0), true),
             (0o755, 0o664, (0, 0), true),
-            (0o755, 0o664, (7, 7), true),
+            (0o755, 0o644, (7, 7), false),
             (0o755, 0o664, (0, 7), false),
             (0o755, 0o646, (0, 0), false),
             (0o777, 0o644, (0, 0), false),
@@ -139,9 +121,24 @@ mod tests {
             let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
             set(&base, directory).and_then(|()| set(&file, mode)).expect("they are ours");
             if chown(&file, Some(owner.0), Some(owner.1)).is_ok() && is_root {
-                let found = file.metadata().expect("it is there");
-                assert_eq!(trust(&file, &found).is_ok(), trusted, "{directory:o} {mode:o} {owner:?}");
+                assert_eq!(load(&file).is_ok(), trusted, "{directory:o} {mode:o} {owner:?}");
             }
+        }
+    }
+
+    #[test]
+    fn every_directory_above_counts() {
+        use std::os::unix::fs::PermissionsExt;
+        let base = Scratch::new();
+        base.write("etc/watchd/watchd.toml", "");
+        let file = base.join("etc/watchd/watchd.toml");
+        assert!(load(&file).is_ok());
+        let above = base.join("etc");
+        std::fs::set_permissions(&above, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+        if nix::unistd::geteuid().is_root() {
+            let (what, remedy) = load(&file).expect_err("whoever can rename its directory can write it");
+            assert!(what.starts_with("other accounts can write to the directory "), "{what}");
+            assert!(what.contains(&above.display().to_string()) && remedy.contains("/etc/watchd"), "{what}; {remedy}");
         }
     }
 

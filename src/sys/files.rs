@@ -6,6 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use super::trust;
+
 /// Makes a file that must not exist yet, readable by all and writable by us.
 pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(path)
@@ -47,10 +49,9 @@ pub fn own_dir(path: &Path) -> io::Result<()> {
     if found.mode() & 0o022 != 0 {
         return refuse("other accounts can write to it; chmod go-w it");
     }
-    // Whoever can write to the directory above can put another in its place, unless that one is sticky.
-    let above = path.canonicalize()?.parent().map(std::fs::metadata).transpose()?;
-    if above.is_some_and(|above| above.mode() & 0o1000 == 0 && is_open_to_others(&above)) {
-        return refuse("other accounts can write to the directory above it, and put another in its place");
+    // Whoever can write to a directory above can put another in its place.
+    if let Some(exposure) = trust::exposure_above(path)? {
+        return refuse(&exposure.to_string());
     }
     Ok(())
 }
@@ -86,12 +87,6 @@ pub fn dir_for(above: &Path, name: &str, uid: u32) -> io::Result<()> {
     }
 }
 
-/// Whether accounts other than the owner and root can write to it. An account's own group has nobody else in it.
-fn is_open_to_others(found: &std::fs::Metadata) -> bool {
-    let by_group = found.mode() & 0o020 != 0 && found.gid() != 0 && found.gid() != found.uid();
-    by_group || found.mode() & 0o002 != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +109,12 @@ mod tests {
         std::os::unix::fs::symlink(&dir, &link).expect("a link can be made");
         assert!(own_dir(&link).is_err(), "a link");
         assert!(own_dir(&base.join("new/deep")).is_ok(), "made when it is missing");
+        set(&base.join("new"), 0o777).expect("it is ours");
+        std::fs::create_dir(base.join("new/deep/er")).expect("a directory can be made");
+        let said = own_dir(&base.join("new/deep/er")).expect_err("further above counts as well").to_string();
+        assert!(
+            said.contains("other accounts can write to the directory ") && said.ends_with("/new above it"),
+            "{said}"
+        );
     }
 }

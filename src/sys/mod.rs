@@ -33,3 +33,4 @@ pub mod stderr;
 pub mod syslog;
 pub mod terminal;
 pub mod tree;
+pub mod trust;

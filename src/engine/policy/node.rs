@@ -3,9 +3,9 @@
 //! Read as munin-node reads them, once: a link made later is seen after a SIGHUP. What others than root and ourselves could write to is
 //! never run: a directory like that is refused, a plugin like that is left out with a warning.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::assemble::Maker;
 use crate::config::{self, Absolute, Allowed, At, Place, PluginSection, read_plugin_conf, sort_plugin_sections};
 use crate::model::settings::is_meant;
 use crate::model::{GuestSpec, Network, PluginSetting, Regex, Settings};
-use crate::sys::accounts;
+use crate::sys::{accounts, trust};
 
 /// Where munin-node lets plugins keep what they remember, and whom it runs them as.
 const STATE: &str = "/var/lib/munin-node/plugin-state";
@@ -79,15 +79,16 @@ impl Maker {
     /// The names in a directory that plugins and their settings may have, sorted. Others than root and we must not be able to write to it.
     fn names_in(&mut self, dir: &At<Absolute>, key: &str) -> Vec<String> {
         let path = dir.value.0.as_str();
-        match fs::metadata(path).and_then(|found| Ok((found, fs::read_dir(path)?))) {
-            Ok((found, entries)) if is_safe(&found) => {
+        match trust::exposure(Path::new(path)).and_then(|exposure| Ok((exposure, fs::read_dir(path)?))) {
+            Ok((None, entries)) => {
                 let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
                 let mut names: Vec<_> = names.filter(|name| is_plain(name)).collect();
                 names.sort_unstable();
                 names
             }
-            Ok(_) => {
-                let what = format!("others than root and the account of watchd can write to {path}");
+            Ok((Some(exposure), _)) => {
+                let at = exposure.at.display();
+                let what = format!("others than root and the account of watchd can write to {at}");
                 self.findings.fault(dir.place, key, what, "chown it to root and chmod go-w it");
                 Vec::new()
             }
@@ -143,9 +144,9 @@ fn guest(dir: &str, name: &str, sections: &[PluginSection]) -> Result<Option<Gue
         return Ok(None);
     }
     let target = fs::canonicalize(&path).map_err(|error| error.to_string())?;
-    let above = target.parent().and_then(|above| fs::metadata(above).ok());
-    if !is_safe(&found) || !above.is_some_and(|above| is_safe(&above)) {
-        return Err(format!("others than root and the account of watchd can change {}", target.display()));
+    if let Some(exposure) = trust::exposure(Path::new(&path)).map_err(|error| error.to_string())? {
+        let at = exposure.at.display();
+        return Err(format!("others than root and the account of watchd can change {at}"));
     }
     let mut conf = PluginSection::default();
     sections
@@ -214,13 +215,6 @@ fn is_core(name: &str) -> bool {
     })
 }
 
-/// Whether nobody but root and we can change it.
-fn is_safe(found: &Metadata) -> bool {
-    let is_ours = found.uid() == 0 || found.uid() == nix::unistd::geteuid().as_raw();
-    let by_group = found.mode() & 0o020 != 0 && found.gid() != 0;
-    is_ours && !by_group && found.mode() & 0o002 == 0
-}
-
 /// Names munin-node takes: neither hidden nor what editors and packages leave behind.
 fn is_plain(name: &str) -> bool {
     const LEFT_BEHIND: &[&str] =
@@ -238,7 +232,7 @@ fn text_of(path: &Path) -> Result<String, String> {
     if !found.is_file() || found.len() > LARGEST {
         return Err("is no file of settings".to_owned());
     }
-    if !is_safe(&found) {
+    if trust::exposure(path).map_err(|error| format!("cannot be read: {error}"))?.is_some() {
         return Err("can be written by others than root and the account of watchd".to_owned());
     }
     let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
