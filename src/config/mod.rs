@@ -38,8 +38,8 @@ pub use munin_conf::{MuninConf, read_munin_conf};
 pub use nearest::nearest;
 pub use plugin_conf::{PluginSection, Stumble, read_plugin_conf, sort_plugin_sections};
 pub use scalar::{
-    Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses, Switch, Text,
-    Url,
+    Absolute, Account, Allowed, Capabilities, Expression, HeaderLine, Id, Memory, Mode, Scalar, Share, Sink, Statuses,
+    Switch, Text, Url,
 };
 pub use tables::{
     Aim, Check, Class, Command, Common, Disk, File, Freshness, Http, Learn, Limited, Measure, Munin, Process, Ready,

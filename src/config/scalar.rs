@@ -307,6 +307,17 @@ choice!(Memory, "a way with memory", "\"trim\" or \"keep\" (\"lock\" is not in t
     "trim" => Memory::Trim, "keep" => Memory::Keep,
 });
 
+/// Which of root's powers the daemon keeps for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capabilities {
+    /// Those that the policy needs.
+    Auto,
+    All,
+}
+choice!(Capabilities, "a choice of capabilities", "\"auto\" or \"all\"", {
+    "auto" => Capabilities::Auto, "all" => Capabilities::All,
+});
+
 choice!(OnExit, "a way to end", "\"leave\" or \"stop\"", { "leave" => OnExit::Leave, "stop" => OnExit::Stop, });
 
 /// The name of a class that people set.

@@ -9,7 +9,8 @@ use super::decode::{Count, OneOrMore};
 use super::fault::{At, Findings};
 use super::filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
 use super::scalar::{
-    Absolute, Account, Allowed, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Switch, Text, Url,
+    Absolute, Account, Allowed, Capabilities, Expression, HeaderLine, Id, Memory, Share, Sink, Statuses, Switch, Text,
+    Url,
 };
 use super::section::{Node, refuse_unknown, section, take};
 use super::setting::{self, Bytes, Number, Rlimits, Umask};
@@ -32,6 +33,12 @@ section! {
         learn: bool = "learn",
         /// What takes a mail with its receivers in it.
         sendmail: model::Command = "sendmail",
+        /// Whose members may give orders, besides root and the account that runs watchd.
+        control_group: Account = "control-group",
+        /// The kernel's watchdog, fed while the loop turns.
+        watchdog_device: Absolute = "watchdog-device",
+        /// What the daemon keeps of root's powers.
+        capabilities: Capabilities = "capabilities",
         /// Classes that people set and nothing else makes true.
         switches: Vec<Switch> = "switches",
         /// A file that is touched in each cycle, for whoever watches watchd.

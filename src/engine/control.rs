@@ -216,7 +216,11 @@ pub fn ask(socket: &Path, request: &Request<'_>) -> Result<(Reply, String), AskE
     let patience = if request.verb == Verb::Upgrade { UPGRADE } else { PATIENCE };
     let deadline = clock::now().mono + patience;
     let mut stream = connect(socket)?;
-    stream.write_all(format!("{request}\n").as_bytes())?;
+    match stream.write_all(format!("{request}\n").as_bytes()) {
+        // Whoever is not heard is told so, perhaps before he has spoken.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     let mut arrived = Vec::with_capacity(LINE);
     while !arrived.contains(&b'\n') && arrived.len() <= LINE {
         let left = deadline.saturating_sub(clock::now().mono);

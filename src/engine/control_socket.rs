@@ -1,6 +1,6 @@
 //! The control socket: a handful of local clients, one request each, checked by their credentials.
 //!
-//! Only root and the account that runs watchd are heard. A client that is slow, silent or too long is dropped at its deadline;
+//! Only root, the account that runs watchd and the group that the policy names are heard. A client that is slow, silent or too long is dropped at its deadline;
 //! when all places are taken the oldest client makes room.
 
 use std::io::{self, Read, Write};
@@ -17,10 +17,16 @@ const CLIENTS: usize = 8;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What others hear.
+const DENIED: &[u8] =
+    b"denied cannot obey: only root, the account that runs watchd and members of its control-group may ask\n";
+
 /// The listening socket and its clients.
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// Whose members may ask as well.
+    group: Option<u32>,
     clients: heapless::Vec<Client, CLIENTS>,
     next_id: u64,
 }
@@ -43,7 +49,21 @@ impl ControlSocket {
             Some(held) => held,
             None => listen::unix(path)?,
         };
-        Ok(Self { listener, path: path.to_owned(), clients: heapless::Vec::new(), next_id: 1 })
+        Ok(Self { listener, path: path.to_owned(), group: None, clients: heapless::Vec::new(), next_id: 1 })
+    }
+
+    /// Lets the members of this group in, and nobody else than always. When that cannot be done, nobody else is let in.
+    pub fn let_in(&mut self, group: Option<u32>) -> io::Result<()> {
+        self.group = None;
+        listen::open_to_group(&self.path, group)?;
+        self.group = group;
+        Ok(())
+    }
+
+    fn may_ask(&self, stream: &UnixStream) -> io::Result<bool> {
+        let uid = listen::peer_uid(stream)?;
+        let is_ours = uid == 0 || uid == nix::unistd::geteuid().as_raw();
+        Ok(is_ours || self.group.is_some_and(|group| listen::peer_is_in(stream, group)))
     }
 
     pub fn source(&self) -> BorrowedFd<'_> {
@@ -54,9 +74,10 @@ impl ControlSocket {
     pub fn accept(&mut self, mono: Duration) -> Option<(u64, BorrowedFd<'_>)> {
         let (stream, _) = self.listener.accept().ok()?;
         stream.set_nonblocking(true).ok()?;
-        let uid = listen::peer_uid(&stream).ok()?;
-        if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
-            let _ = (&stream).write_all(b"failed cannot obey: only root and the account that runs watchd may ask\n");
+        if !self.may_ask(&stream).ok()? {
+            let _ = (&stream).write_all(DENIED);
+            // What is left unread would reset the connection before the answer is taken.
+            let _ = (&stream).read(&mut [0; LINE]);
             return None;
         }
         if self.clients.is_full() {

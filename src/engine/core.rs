@@ -19,6 +19,7 @@ use super::digest::Digest;
 use super::doorkeeper::Doorkeeper;
 use super::ears::Ears;
 use super::errands::Errands;
+use super::guard::Guard;
 use super::guests::Guests;
 use super::judgement::{Judgement, with_conditions};
 use super::learning::Learning;
@@ -45,6 +46,7 @@ use crate::model::{EventKind, Now, Places, ServiceSpec};
 use crate::store::Board;
 use crate::store::ledger::Ledger;
 use crate::store::marker;
+use crate::sys::capabilities::Powers;
 use crate::sys::cgroup::Cgroups;
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
 use crate::sys::handover::{self, Handover};
@@ -81,6 +83,9 @@ pub struct Core {
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
     pub(super) crowds: Crowds,
+    pub(super) guard: Guard,
+    /// What is kept of root's powers; none for all.
+    pub(super) powers: Option<Powers>,
     pub(super) stall: Stall,
     pub(super) cgroups: Option<Cgroups>,
     pub(super) publisher: Publisher,
@@ -153,7 +158,10 @@ impl Core {
         }
         publisher.listening(&door.listening());
         let control = ControlSocket::open(&places.control(), left.control.take());
-        let control = control.map_err(|error| system("make the control socket", &error))?;
+        let mut control = control.map_err(|error| system("make the control socket", &error))?;
+        if let Err(error) = control.let_in(loaded.policy.daemon.control_group) {
+            notes.add(EventKind::Trouble, "", &format!("cannot open the control socket to its group: {error}"));
+        }
         poller
             .add(control.source(), Token::Control.pack(), Interest::Read)
             .map_err(|error| system("wait for requests", &error))?;
@@ -203,6 +211,8 @@ impl Core {
             guests: Guests::default(),
             upkeep: Upkeep::default(),
             crowds: Crowds::default(),
+            guard: Guard::default(),
+            powers: policy.daemon.powers,
             stall: Stall::default(),
             cgroups,
             publisher,
@@ -235,6 +245,7 @@ impl Core {
             core.stall = Stall::watch(&places.root, &core.poller);
             core.watch_config(policy.file.as_deref());
         }
+        core.follow_watchdog(policy.daemon.watchdog_device.as_deref());
         Ok(core)
     }
 
@@ -301,7 +312,14 @@ impl Core {
             self.look();
         }
         self.finish_turn(is_cycle);
+        self.guard.turn(self.now.mono, &mut self.notes);
         Ok(())
+    }
+
+    /// Feeds the machine's watchdog, if the policy names one; who only looks on does not.
+    pub(super) fn follow_watchdog(&mut self, path: Option<&str>) {
+        let acts = self.manner.is_daemon() && !self.manner.is_shadow;
+        self.guard.follow(path.filter(|_| acts), &mut self.notes);
     }
 
     /// The moment when something is due that nobody will wake us for.
@@ -315,6 +333,7 @@ impl Core {
             self.guests.deadline(),
             self.upkeep.deadline(),
             self.crowds.deadline(),
+            self.guard.deadline(),
             self.letter_deadline(),
             self.control.deadline(),
             self.door.deadline(),
@@ -539,6 +558,7 @@ impl Core {
         self.errands.end_all();
         self.guests.close(&self.poller);
         self.cgroups.iter().for_each(Cgroups::clear);
+        self.guard.release(&mut self.notes);
         self.notes.add(EventKind::DaemonStopped, "", "stopped on purpose");
         let marked = daemon::boot_id().and_then(|boot| marker::mark_stopped(&self.places.stopped(), &boot));
         if let Err(error) = marked {

@@ -15,6 +15,7 @@ pub mod doorkeeper;
 pub mod ears;
 pub mod errands;
 pub mod forecast;
+mod guard;
 pub mod guests;
 pub mod hands;
 mod hearing;

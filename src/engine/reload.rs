@@ -11,10 +11,9 @@ use super::reader::{Answer, Loaded, Reading};
 use super::start::{Failure, empty_dir, system};
 use super::tokens::Token;
 use crate::model::{EventKind, Now, Places};
-use crate::sys::accounts;
 use crate::sys::cgroup::Cgroups;
 use crate::sys::epoll::Interest;
-use crate::sys::files;
+use crate::sys::{accounts, capabilities, files};
 
 impl Core {
     /// Starts to read the config again. When that goes on already it is done once more afterwards: what is being read now may
@@ -55,9 +54,12 @@ impl Core {
         }
         match answer {
             Answer::Loaded(loaded) => {
+                // What the new policy needs may be more; what it does not need is given up when it counts.
+                let _ = self.powers.map(|_| capabilities::keep_all());
                 if let Err(faults) = self.apply(*loaded) {
                     self.refuse(&faults);
                 }
+                let _ = self.powers.map(capabilities::keep);
             }
             Answer::Refused(faults) => self.refuse(&faults),
         }
@@ -110,6 +112,12 @@ impl Core {
         self.digest.spec = policy.daemon.digest;
         self.alive.follow(policy.daemon.alive.as_deref());
         self.cycle = policy.daemon.cycle;
+        self.powers = policy.daemon.powers;
+        self.follow_watchdog(policy.daemon.watchdog_device.as_deref());
+        if let Err(error) = self.control.let_in(policy.daemon.control_group) {
+            let text = format!("cannot open the control socket to its group: {error}");
+            self.notes.add(EventKind::Trouble, "", &text);
+        }
         self.memory = policy.daemon.memory;
         self.cgroups = policy.daemon.cgroup.then(|| Cgroups::find(&self.places.state_dir)).flatten();
         self.bring_cycle_forward();

@@ -14,7 +14,7 @@ use crate::model::Places;
 use crate::store::read_header;
 use crate::sys::handover::Handover;
 use crate::sys::locks::{self, Lock};
-use crate::sys::{clock, daemon, files, memory, reap};
+use crate::sys::{capabilities, clock, daemon, files, memory, reap};
 
 /// Why watchd does not run.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
     let manner = Manner { role: Role::Daemon, is_shadow };
     let loaded = load(places, &manner)?;
     memory::spare_from_oom();
+    if let Some(powers) = loaded.policy.daemon.powers
+        && let Err(error) = capabilities::keep(powers)
+    {
+        eprintln!("watchd: warning: cannot give up the capabilities that the config does not need: {error}");
+    }
     memory::trim_text();
     let mut core = Core::new(places, loaded, (lock, manner), left)?;
     memory::trim_text();

@@ -96,6 +96,8 @@ pub fn privileges(bounds: Bounds<'_>, parent: i32) -> io::Result<()> {
             nix::unistd::setresuid(uid, uid, uid)?;
         }
     }
+    // An account that is root by whatever name would keep them.
+    super::capabilities::drop_all()?;
     // After the change of account, which clears it.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if nix::unistd::getppid().as_raw() != parent {

@@ -68,6 +68,51 @@ pub fn unix_for_all(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Lets the members of a group connect to a socket of ours as well, or nobody but us.
+pub fn open_to_group(path: &Path, group: Option<u32>) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+    let found = std::fs::symlink_metadata(path)?;
+    let gid = group.unwrap_or_else(|| nix::unistd::getegid().as_raw());
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    if found.gid() != gid {
+        // For nobody in between: the group it had must not get what the new one may.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        lchown(path, None, Some(gid))?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Whether the process at the other end of a Unix socket was in this group when it connected; false when that cannot be told.
+pub fn peer_is_in(stream: &impl AsFd, group: u32) -> bool {
+    let main = nix::sys::socket::getsockopt(stream, sockopt::PeerCredentials).map(|peer| peer.gid());
+    main == Ok(group) || peer_groups(stream).is_ok_and(|groups| groups.contains(&group))
+}
+
+/// The kernel allows an account no more groups than this.
+const GROUPS: usize = 65_536;
+
+fn peer_groups(stream: &impl AsFd) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let mut bytes = libc::socklen_t::try_from(size_of_val(groups.as_slice())).map_err(io::Error::other)?;
+        let fd = stream.as_fd().as_raw_fd();
+        let place = groups.as_mut_ptr().cast();
+        // SAFETY: the kernel writes at most `bytes` bytes, which there is room for, and says how many it has.
+        let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERGROUPS, place, &raw mut bytes) };
+        let count = usize::try_from(bytes).unwrap_or(0) / size_of::<u32>();
+        match (result, io::Error::last_os_error()) {
+            (0, _) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            (_, error) if error.raw_os_error() == Some(libc::ERANGE) && count > groups.len() && count <= GROUPS => {
+                groups.resize(count, 0);
+            }
+            (_, error) => return Err(error),
+        }
+    }
+}
+
 /// The account at the other end of a Unix socket.
 pub fn peer_uid(stream: &impl AsFd) -> io::Result<u32> {
     Ok(nix::sys::socket::getsockopt(stream, sockopt::PeerCredentials)?.uid())

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod anew;
+pub mod capabilities;
 pub mod cgroup;
 pub mod changes;
 pub mod clock;
@@ -34,3 +35,4 @@ pub mod syslog;
 pub mod terminal;
 pub mod tree;
 pub mod trust;
+pub mod watchdog;

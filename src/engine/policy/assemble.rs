@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use watchd_probes::inventory::Inventory;
 
-use super::existence;
 use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback};
+use super::{existence, powers};
 use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
-use crate::config::{At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
+use crate::config::{Account, At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
 use crate::model::{OnPressure, PROMISES, SERVICES};
+use crate::sys::accounts;
 
 /// Classes that one command may give.
 const GIFTS: usize = 16;
@@ -38,8 +39,9 @@ pub struct Maker {
 pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loaded {
     let builder = Builder::new(host.inventory);
     let mut maker = Maker { findings, builder, mounts: host.root.and_then(existence::mounts) };
-    let daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
+    let mut daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
     let (munin, http) = maker.listeners(document);
+    daemon.powers = powers::needed(document, munin.as_ref(), http.as_ref());
     let learn_after = maker.learning(document);
     maker.names(document);
     maker.classes(document);
@@ -178,6 +180,20 @@ impl Maker {
             splay: self
                 .time(section.splay.as_ref(), "watchd.splay", (Duration::ZERO, Duration::from_secs(3600)))
                 .unwrap_or_default(),
+            control_group: section.control_group.as_ref().and_then(|group| self.control_group(group)),
+            watchdog_device: section.watchdog_device.as_ref().map(|path| path.value.0.clone()),
+            powers: None,
+        }
+    }
+
+    fn control_group(&mut self, group: &At<Account>) -> Option<u32> {
+        match accounts::group(&group.value.0) {
+            Ok(gid) => Some(gid),
+            Err(fault) => {
+                let remedy = "make the group, or write another name";
+                self.findings.fault(group.place, "watchd.control-group", fault.to_string(), remedy);
+                None
+            }
         }
     }
 

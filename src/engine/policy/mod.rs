@@ -14,6 +14,7 @@ mod files;
 mod learning;
 mod measures;
 mod node;
+mod powers;
 mod promises;
 mod reports;
 mod services;
@@ -31,6 +32,7 @@ use crate::agent::Promise;
 use crate::classes::{ExprId, Table};
 use crate::config::{self, Fault, Findings, Memory};
 use crate::model::{Channel, GuestSpec, Network, Places, ServiceSpec, Settings};
+use crate::sys::capabilities::Powers;
 
 /// What the owner wants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,11 @@ pub struct Daemon {
     pub memory: Memory,
     /// Own children get a control group each, where that is possible.
     pub cgroup: bool,
+    /// Whose members may give orders.
+    pub control_group: Option<u32>,
+    pub watchdog_device: Option<String>,
+    /// What is needed of root's powers; none keeps all.
+    pub powers: Option<Powers>,
     /// Where reports of a day go together.
     pub digest: Option<Digest>,
     /// Touched in each cycle.
