@@ -1,5 +1,7 @@
 //! `[file.ID]`: one file as it was promised. Looks, decides, acts when it may, and looks again.
 
+use std::path::Path;
+
 use super::diff;
 use super::edit;
 use super::fault::Fault;
@@ -8,7 +10,7 @@ use super::swap::{self, Rights};
 use super::target::{Found, Target};
 use super::watch::{self, Seen};
 use crate::model::{Content, FileWork, Mark, Marks, Outcome, Tended};
-use crate::sys::{accounts, tree};
+use crate::sys::{accounts, tree, trust};
 
 /// A difference is kept up to this size.
 const DIFF: usize = 4 << 10;
@@ -127,6 +129,7 @@ impl Task<'_> {
         }
         let found = target.find()?;
         let rights = self.rights()?;
+        self.mind_set_id(found.as_ref(), rights)?;
         let mut done = Done::default();
         if let Some(Texts { old, new }) = self.texts(&target, found.as_ref())? {
             self.change(&target, (found.as_ref(), rights), (&old, &new), &mut done)?;
@@ -143,6 +146,26 @@ impl Task<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// A set-id bit has what somebody wrote run as another: nobody else may have written it, or be able to put something else in its
+    /// place.
+    fn mind_set_id(&self, found: Option<&Found>, rights: Rights) -> Result<(), Fault> {
+        let is_given = rights.bits.is_some_and(|bits| bits & tree::SET_ID != 0);
+        if !is_given || !nix::unistd::geteuid().is_root() {
+            return Ok(());
+        }
+        let path = self.work.path.as_str();
+        let refuse = |why| Err(Fault::Refused { path: path.to_owned(), why });
+        let above = Path::new(path).parent().map(trust::exposure).transpose();
+        if above.map_err(Fault::system("look at the way to", path))?.flatten().is_some() {
+            return refuse("others could put their own program there, and it is to have a set-id bit");
+        }
+        let is_foreign = |found: &Found| found.facts.uid != 0 && rights.uid.is_some_and(|uid| uid != found.facts.uid);
+        if found.is_some_and(is_foreign) {
+            return refuse("another account wrote it, and it is to have a set-id bit; make it anew");
+        }
+        Ok(())
     }
 
     fn rights(&self) -> Result<Rights, Fault> {

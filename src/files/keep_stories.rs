@@ -134,6 +134,37 @@ fn nobody_writes_a_program_that_runs_as_another() {
 }
 
 #[test]
+fn a_set_id_bit_is_given_where_nobody_else_has_a_hand_in_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("dir/f", "program\n");
+    let (dir, path) = (scratch.join("dir"), scratch.join("dir/f"));
+    let work = FileWork { bits: Some(0o4755), content: Content::Any, owner: Some("root".into()), ..line(&path, "") };
+    let set = |mode| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).expect("it is ours");
+    for mode in [0o777, 0o1777, 0o775] {
+        set(mode);
+        // A group that is neither root's nor the owner's own.
+        std::os::unix::fs::chown(&dir, None, Some(65534)).expect("root may");
+        let said = tend(&scratch, &work, false);
+        assert_eq!(said.outcome, Outcome::Failed, "{mode:o}");
+        assert!(said.text.contains("others could put their own program there"), "{}", said.text);
+    }
+    set(0o755);
+    std::os::unix::fs::chown(&path, Some(65534), None).expect("root may");
+    for _ in 0..2 {
+        let said = tend(&scratch, &work, false);
+        assert!(said.text.contains("another account wrote it"), "it is not taken over in two steps: {}", said.text);
+    }
+    assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o7777, 0o644);
+    std::os::unix::fs::chown(&path, Some(0), None).expect("root may");
+    assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Repaired);
+    assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o7777, 0o4755);
+    assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Kept);
+}
+
+#[test]
 fn rights_are_set_and_seen() {
     let scratch = Scratch::new();
     scratch.write("f", "a\n");
