@@ -166,3 +166,17 @@ fn the_watchdog_of_the_watchdog_has_a_file_to_look_at() {
     let first = touched().expect("it is there after the first cycle");
     daemon.wait_for("another touch", |_| (touched().ok()? > first).then_some(()));
 }
+
+#[test]
+fn what_a_pass_from_cron_tells_waits_for_the_digest_of_the_daemon() {
+    let home = Home::new("digest-pass", "[watchd]\ncycle = \"100ms\"\n");
+    let _daemon = home.start();
+    let other = home.scratch.write("other.toml", &DIGEST.replace("if = \"one\"", "if = \"any\""));
+    let mut pass = std::process::Command::new(harness::binary());
+    pass.args(["agent", "--once", "--config"]).arg(other);
+    pass.arg("--run-dir").arg(home.scratch.path("run")).arg("--state-dir").arg(home.scratch.path("state"));
+    let output = pass.output().expect("watchd can be run");
+    assert!(output.status.success(), "{output:?}");
+    let kept = fs::read_to_string(home.scratch.path("state/digest")).unwrap_or_default();
+    assert!(kept.contains(" a: the first\n"), "{kept:?}");
+}

@@ -202,7 +202,7 @@ impl Core {
             by_hand,
             turns,
             post,
-            digest: Digest::open(places, policy.daemon.digest),
+            digest: Digest::open(&shared, policy.daemon.digest),
             errands: Errands::default(),
             checks: Checks::default(),
             ears,
