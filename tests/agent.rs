@@ -580,3 +580,25 @@ fn repairs_of_the_last_hour_can_be_told() {
     world.done("c", CommandEnd::Exit(1));
     assert_eq!(world.event(), ["report r: 3 no space"]);
 }
+
+#[test]
+fn a_number_that_a_command_told_does_not_count_for_ever() {
+    let mut world = World::new(
+        "[command.c]\nrun = \"x\"\nevery = \"1m\"\n[measure.m]\ncommand = \"c\"\nhigh = 5\n\
+         [report.r]\nif = \"m_high\"\ntext = \"{m.value}\"\nchanges = true\n\
+         [report.gone]\nif = \"m_missing\"\ntext = \"{m.value}\"\nchanges = true\n",
+    );
+    world.cycle(10);
+    assert_eq!(world.outcome("m"), Outcome::Unknown, "nothing was told yet");
+    let now = world.at();
+    let place = world.place("m");
+    let found =
+        Report { outcome: Outcome::Kept, marks: Marks::default(), figures: [7.0, f64::NAN], text: "", is_deed: false };
+    world.agent.told_until(place, now.mono + Duration::from_secs(600));
+    world.agent.tended(place, &found, now);
+    assert_eq!(world.event(), ["report r: 7", "report gone: over: 7"]);
+    world.cycle(590);
+    assert_eq!(world.outcome("m"), Outcome::Kept);
+    assert_eq!(world.cycle(10), ["report r: over: unknown", "report gone: unknown"]);
+    assert_eq!(world.outcome("m"), Outcome::Unknown);
+}

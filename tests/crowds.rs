@@ -142,6 +142,8 @@ fn without_signals_too_many_are_only_told() {
     assert_eq!(outcome(&mut daemon, Outcome::Failed), "failed: 2 run, at most 1 may");
     let (_, classes) = home.ask(&["class", "list"]);
     assert!(classes.contains("worker_high") && classes.contains("worker_failed"), "{classes}");
+    let (_, why) = home.ask(&["why", "worker"]);
+    assert!(why.contains("at most 1 may run") && why.contains("At the last look 2 ran, with "), "{why}");
     assert!(workers.iter_mut().all(Worker::lives));
 }
 
@@ -189,4 +191,16 @@ fn a_pass_by_hand_does_it_and_a_dry_one_only_says_so() {
     until("its end", || (!worker.lives()).then_some(()));
     let (code, said) = home.ask(&["agent", "--once"]);
     assert!(code == 0 && said.contains("kept"), "the second pass does nothing: {said}");
+}
+
+#[test]
+fn those_that_have_too_much_memory_are_ended_and_others_not() {
+    let policy = "match = \"@/worker\"\ncount = \"..9\"\nrss = { max = \"1K\", for = \"0s\" }\nsignals = [\"term\", \"5s\", \"kill\"]\n";
+    let home = home("large", policy);
+    let (mut large, mut other) = (Worker::new(&home, "worker"), Worker::new(&home, "other"));
+    let mut daemon = home.start();
+    let said = told(&mut daemon, "repaired");
+    assert_eq!(said, format!("repaired: ended process {} (worker); now 0 run", large.pid()));
+    until("its end", || (!large.lives()).then_some(()));
+    assert!(other.lives());
 }

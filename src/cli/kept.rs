@@ -7,9 +7,11 @@ use super::quantity::{age, or_dash, plain, size};
 use crate::agent::{Promise, Work};
 use crate::engine::policy::Policy;
 use crate::model::{
-    Amount, Channel, Check, Command, CrowdWork, Form, Launch, OnExit, OnPressure, ServiceSpec, StopStep, Way,
+    Amount, Channel, Check, Command, CrowdWork, Form, Launch, OnExit, OnPressure, PromiseKind, ServiceSpec, StopStep,
+    Way,
 };
-use crate::store::Snapshot;
+use crate::store::board::text;
+use crate::store::{PromiseRow, Snapshot};
 
 /// How a service is found, started, checked and stopped, and whom it needs.
 pub fn service(spec: &ServiceSpec, policy: &Policy, snapshot: &Snapshot) -> String {
@@ -164,7 +166,10 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
         }
         Work::File(work) => page.push_str(&format!("It takes care of {}.\n", plain(&work.path))),
         Work::Tidy(work) => page.push_str(&format!("It tidies {}.\n", plain(&work.dir))),
-        Work::Crowd(work) => page.push_str(&crowd(work)),
+        Work::Crowd(work) => {
+            page.push_str(&crowd(work));
+            page.push_str(&crowd_now(&promise.id, snapshot));
+        }
         Work::Process(_) | Work::Fresh(_) | Work::Measure(_) => {}
     }
     if promise.guard.is_some() && !matches!(promise.work, Work::Process(_)) {
@@ -210,6 +215,17 @@ fn crowd(work: &CrowdWork) -> String {
         page.push_str(&format!("What is too much is ended with {}.\n", stepped(signals)));
     }
     page
+}
+
+/// How many there were at the last look.
+fn crowd_now(id: &str, snapshot: &Snapshot) -> String {
+    let is_it = |row: &&PromiseRow| text(&row.id) == id && row.kind() == Some(PromiseKind::Process);
+    let row = snapshot.promises.iter().find(is_it);
+    let figure = |place| row.and_then(|row| row.figure(PromiseKind::Process, place));
+    match (figure(1), figure(0)) {
+        (Some(count), Some(rss)) => format!("At the last look {count:.0} ran, with {} together.\n", size(rss)),
+        _ => "How many run now is not known.\n".to_owned(),
+    }
 }
 
 /// How full it is now.

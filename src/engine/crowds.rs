@@ -391,6 +391,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn how_long_one_uses_too_much_is_counted_from_look_to_look() {
+        let at = Duration::from_secs;
+        let member = |pid, over| Member { identity: Identity { pid, start_ticks: 7 }, comm: look::short(b"w"), over };
+        let mut crowds = Crowds::default();
+        crowds.note_late(0, &[member(1, 1), member(2, 0)], at(100));
+        crowds.note_late(1, &[member(1, 1)], at(110));
+        crowds.note_late(0, &[member(1, 1), member(2, 1)], at(130));
+        let late = |crowds: &Crowds, promise, pid| {
+            crowds.late_for(promise, Identity { pid, start_ticks: 7 }, at(160)).as_secs()
+        };
+        assert_eq!((late(&crowds, 0, 1), late(&crowds, 0, 2), late(&crowds, 1, 1)), (60, 30, 50));
+        // One that was within its limit meanwhile begins anew, and so does another process of that pid.
+        crowds.note_late(0, &[member(2, 1)], at(140));
+        crowds.note_late(0, &[member(1, 1), member(2, 1)], at(150));
+        assert_eq!((late(&crowds, 0, 1), late(&crowds, 0, 2)), (10, 30));
+        assert_eq!(crowds.late_for(0, Identity { pid: 2, start_ticks: 8 }, at(160)), Duration::ZERO);
+        crowds.note_late(0, &[], at(160));
+        crowds.note_late(1, &[], at(160));
+        assert_eq!(crowds.late.capacity(), 0, "nothing of it stays");
+    }
+
+    #[test]
     fn only_the_process_that_was_counted_under_its_name_is_the_same() {
         let mut child = std::process::Command::new("/bin/sleep").arg("1000").spawn().expect("it can be started");
         let pid = i32::try_from(child.id()).expect("pids are small");
