@@ -282,7 +282,8 @@ impl Held {
 }
 
 /// A child that stands at the gate, begun with all that it will ever need.
-pub fn hold(plan: Plan) -> Result<Held, Fault> {
+pub fn hold(mut plan: Plan) -> Result<Held, Fault> {
+    report::sweep();
     let failed = |what| move |errno: nix::errno::Errno| Fault::System { what, error: errno.into() };
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed("make a pipe"));
     let (gate_out, gate) = pipe()?;
@@ -294,16 +295,19 @@ pub fn hold(plan: Plan) -> Result<Held, Fault> {
     for reader in [Some(&report), output.as_ref()].into_iter().flatten() {
         nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(failed("set up a pipe"))?;
     }
+    // The child has both from its birth. A child that is long on its way to its program keeps neither of them open here.
+    let (group, input) = (plan.group.take(), plan.input.take());
     let written = |own| output_in.as_ref().map_or(if plan.inherits { own } else { -1 }, AsRawFd::as_raw_fd);
     let pipes = [
         gate_out.as_raw_fd(),
         report_in.as_raw_fd(),
         written(libc::STDOUT_FILENO),
         if plan.output == Output::Answer { -1 } else { written(libc::STDERR_FILENO) },
-        plan.input.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        input.as_ref().map_or(-1, AsRawFd::as_raw_fd),
     ];
     let system = |what| move |error| Fault::System { what, error };
-    let stage = child::Stage::new(plan, pipes).map_err(system("make room for a process"))?;
+    let stage = child::Stage::new(plan, pipes, group.as_ref().map(AsRawFd::as_raw_fd))
+        .map_err(system("make room for a process"))?;
     let (pid, stage) = stage.begin().map_err(system("start a process"))?;
     Ok(Held { pid, gate, report: Report::new(report, stage), output })
 }
@@ -329,6 +333,38 @@ mod tests {
             let fault = Plan::prepare(&launch, Output::Policy).err().map(|fault| fault.to_string());
             assert_eq!(fault.as_deref(), Some(expect), "{claim}");
         }
+    }
+
+    #[test]
+    fn what_a_late_child_stood_on_is_given_back_when_it_has_gone_on() {
+        let signal = |pid, signal| {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("it lives");
+        };
+        let begin = || {
+            hold(Plan::prepare(&launch(&["/bin/true"]), Output::Policy).expect("it can be prepared"))
+                .expect("it starts")
+        };
+        let child = begin();
+        let pid = child.pid();
+        // It is stopped on its way, and nobody waits for it any more.
+        signal(pid, nix::sys::signal::Signal::SIGSTOP);
+        let stopped = nix::sys::wait::WaitPidFlag::WUNTRACED;
+        nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(stopped)).expect("it is our child");
+        drop(child.release().expect("the gate opens"));
+        assert_eq!(report::late(), 1);
+        let mut others = 0;
+        while others < 3 {
+            drop(begin().release().expect("the gate opens"));
+            others += 1;
+        }
+        assert!(report::late() >= 1, "it still stands there");
+        signal(pid, nix::sys::signal::Signal::SIGCONT);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while report::late() > 0 && std::time::Instant::now() < end {
+            report::sweep();
+            let _ = nix::poll::poll(&mut [], nix::poll::PollTimeout::from(5_u8));
+        }
+        assert_eq!(report::late(), 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use std::ffi::{CStr, CString, c_long, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 
 use super::raw;
@@ -36,6 +36,8 @@ pub(super) struct Stage {
     answer: i32,
     /// How setting the OOM score went.
     score: isize,
+    /// The control group of the child, if it gets one: a number, because only the child needs it open for longer than its birth.
+    group: Option<RawFd>,
     /// The child has to go into its control group itself.
     must_join: bool,
 }
@@ -71,7 +73,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 impl Stage {
-    pub fn new(plan: Plan, pipes: [RawFd; 5]) -> io::Result<Box<Self>> {
+    pub fn new(plan: Plan, pipes: [RawFd; 5], group: Option<RawFd>) -> io::Result<Box<Self>> {
         let (words, environment) = (pointers(&plan.words), pointers(&plan.environment));
         Ok(Box::new(Self {
             plan,
@@ -81,6 +83,7 @@ impl Stage {
             stack: Stack::new()?,
             answer: 0,
             score: 0,
+            group,
             must_join: false,
         }))
     }
@@ -129,9 +132,9 @@ extern "C" fn go_between(stage: *mut c_void) -> i32 {
     unsafe {
         let place = stage.cast::<Stage>();
         (*place).score = unprotect((*place).plan.rarer.oom_score_adj.as_deref());
-        if let Some(group) = &(*place).plan.group {
+        if let Some(group) = (*place).group {
             // By clone the child is in its group from the first moment; going there later takes the kernel 6 to 16 ms.
-            let born = raw::clone_into(group.as_raw_fd(), become_program, (*place).stack.top(1), stage);
+            let born = raw::clone_into(group, become_program, (*place).stack.top(1), stage);
             if born > 0 {
                 (*place).answer = born;
                 return 0;
@@ -151,8 +154,8 @@ extern "C" fn become_program(stage: *mut c_void) -> i32 {
     unsafe {
         let (plan, pipes) = (&(*stage.cast::<Stage>()).plan, (*stage.cast::<Stage>()).pipes);
         clear_signals();
-        if let Some(group) = plan.group.as_ref().filter(|_| (*stage.cast::<Stage>()).must_join) {
-            join(group.as_raw_fd());
+        if let Some(group) = (*stage.cast::<Stage>()).group.filter(|_| (*stage.cast::<Stage>()).must_join) {
+            join(group);
         }
         let arranged = arrange(pipes);
         if arranged < 0 {

@@ -3,9 +3,11 @@
 //! The pipe ends when the child has become its program or has ended; in both cases the kernel has taken it off our memory
 //! before. Until then that memory may not be given back, whatever became of those who wanted to hear the report.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -137,11 +139,57 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         self.wait(if self.at_gate { FAREWELL } else { 0 });
-        // A program on a file server that does not answer keeps its child on the way: a leak is the smaller evil.
-        if let Some((_, stage)) = self.pending.take() {
-            std::mem::forget(stage);
+        if let Some(late) = self.pending.take() {
+            put_off(late);
         }
     }
+}
+
+/// How many children may be on the way to their program when nobody waits for them any more.
+const LATE: usize = 16;
+
+type Late = heapless::Vec<(File, Box<Stage>), LATE>;
+
+thread_local! {
+    /// Never dropped: at our own end, children may still stand on these stacks.
+    static PUT_OFF: RefCell<ManuallyDrop<Late>> = const { RefCell::new(ManuallyDrop::new(heapless::Vec::new())) };
+}
+
+/// Keeps what a child still stands on until it has gone on. Where a file server that does not answer keeps many of them on the
+/// way, a leak is the smaller evil.
+fn put_off(late: (File, Box<Stage>)) {
+    sweep();
+    PUT_OFF.with_borrow_mut(|known| {
+        if let Err((_, stage)) = known.push(late) {
+            std::mem::forget(stage);
+        }
+    });
+}
+
+/// Gives back what children have left that were late; to be called whenever another is begun.
+pub(super) fn sweep() {
+    PUT_OFF.with_borrow_mut(|known| known.retain_mut(|(pipe, _)| !has_ended(pipe)));
+}
+
+/// Whether the child has left our memory. What it has to say comes too late.
+fn has_ended(pipe: &mut File) -> bool {
+    let mut bytes = [0; 5];
+    loop {
+        match pipe.read(&mut bytes) {
+            Ok(0) => {
+                super::child::restore();
+                return true;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn late() -> usize {
+    PUT_OFF.with_borrow(|known| known.len())
 }
 
 fn trouble(bytes: &[u8]) -> Option<Trouble> {
