@@ -9,6 +9,7 @@ use super::quantity::plain;
 use crate::engine;
 use crate::engine::once::{self, Came};
 use crate::model::{Outcome, Places};
+use crate::sys::stderr;
 
 pub fn run(places: &Places, given: &Given) -> ExitCode {
     if let Some(word) = given.words.first() {
@@ -17,7 +18,9 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     match once::run(places, given.has("dry-run")) {
         Ok(passed) => {
             if passed.is_guest {
-                eprintln!("watchd: a daemon runs and looks after the services; this pass keeps the other promises");
+                stderr::say(format_args!(
+                    "watchd: a daemon runs and looks after the services; this pass keeps the other promises"
+                ));
             }
             let page: String = passed.came.iter().filter(|came| came.outcome != Outcome::Skipped).map(line).collect();
             super::say(&page);
@@ -26,7 +29,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
         }
         Err(engine::Failure::Config(faults)) => {
             for fault in faults {
-                eprintln!("{fault}");
+                stderr::say(format_args!("{fault}"));
             }
             ExitCode::from(2)
         }

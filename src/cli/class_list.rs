@@ -11,6 +11,7 @@ use super::status::{Look, paint};
 use crate::model::Places;
 use crate::store::board::text;
 use crate::store::{BoardError, ClassRow, Reader};
+use crate::sys::stderr;
 
 const COLUMNS: &[Column] = &[
     Column("CLASS", Side::Left, 0),
@@ -23,7 +24,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     let look = match Reader::open(&places.board()).and_then(|reader| Look::take(&reader)) {
         Ok(look) => look,
         Err(error) => {
-            eprintln!("watchd: {error}");
+            stderr::say(format_args!("watchd: {error}"));
             return ExitCode::from(if matches!(error, BoardError::Absent) { 3 } else { 4 });
         }
     };

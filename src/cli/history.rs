@@ -14,7 +14,7 @@ use crate::export::history::{Amount, Found, POINTS, Query, Refusal, Short, Stret
 use crate::export::{Page, Stamp};
 use crate::model::Places;
 use crate::store::history::{HistoryReader, Point, Span};
-use crate::sys::{clock, terminal};
+use crate::sys::{clock, stderr, terminal};
 
 const NO_HISTORY: u8 = 3;
 
@@ -35,7 +35,10 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     let history = match HistoryReader::open(&path) {
         Ok(history) => history,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("watchd: cannot show a history: there is none in {} yet", places.state_dir.display());
+            stderr::say(format_args!(
+                "watchd: cannot show a history: there is none in {} yet",
+                places.state_dir.display()
+            ));
             return ExitCode::from(NO_HISTORY);
         }
         Err(error) => return super::failed(&format!("cannot read the history {}: {error}", path.display())),

@@ -16,7 +16,7 @@ use crate::log;
 use crate::model::Places;
 use crate::store::{BoardError, Header, marker, read_header};
 use crate::sys::locks::{self, Lock};
-use crate::sys::{clock, daemon, files};
+use crate::sys::{clock, daemon, files, stderr};
 
 /// How long a daemon may take until its board beats.
 const START: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(message) => {
-            eprintln!("watchd: {message}");
+            stderr::say(format_args!("watchd: {message}"));
             ExitCode::FAILURE
         }
     }

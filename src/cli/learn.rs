@@ -14,6 +14,7 @@ use crate::learn::Settings;
 use crate::learn::replay::Replay;
 use crate::model::Places;
 use crate::sys::clock::{self, Civil};
+use crate::sys::stderr;
 
 /// Some rows were no use.
 const SOME_BAD: u8 = 2;
@@ -62,17 +63,17 @@ fn replay(from: &Path, to: &Path, settings: Settings) -> ExitCode {
     let done = Replay::new(&name, settings, &week).run(input, output, |line, bad| {
         told += 1;
         if told <= MOST_COMPLAINTS {
-            eprintln!("{}:{line}: {bad}", from.display());
+            stderr::say(format_args!("{}:{line}: {bad}", from.display()));
         }
     });
     match done {
         Ok(tally) if tally.bad > 0 => {
-            eprintln!(
+            stderr::say(format_args!(
                 "watchd: {} rows of {} were no use, {} were",
                 tally.bad,
                 from.display(),
                 tally.samples + tally.missing
-            );
+            ));
             ExitCode::from(SOME_BAD)
         }
         Ok(_) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use crate::export::Page;
 use crate::export::openmetrics::{self, Format};
 use crate::model::Places;
 use crate::store::{Reader, Snapshot};
-use crate::sys::clock;
+use crate::sys::{clock, stderr};
 
 /// No daemon has run here.
 const NO_DAEMON: u8 = 3;
@@ -19,7 +19,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     }
     let mut snapshot = Snapshot::default();
     if let Err(error) = Reader::open(&places.board()).and_then(|reader| reader.read(&mut snapshot)) {
-        eprintln!("watchd: {error}");
+        stderr::say(format_args!("watchd: {error}"));
         return ExitCode::from(NO_DAEMON);
     }
     let mut page = Page::new(Page::LIMIT);

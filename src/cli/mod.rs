@@ -46,7 +46,7 @@ pub use given::{EVERYWHERE, Flag, Given};
 use crate::door;
 use crate::engine;
 use crate::model::Places;
-use crate::sys::memory;
+use crate::sys::{memory, stderr};
 
 /// The command when none is named.
 pub const DEFAULT: &str = "run";
@@ -339,13 +339,13 @@ fn say(text: &str) -> bool {
 
 /// Says what is wrong with what was typed.
 fn wrong(message: &str) -> ExitCode {
-    eprintln!("watchd: {message}");
+    stderr::say(format_args!("watchd: {message}"));
     ExitCode::from(2)
 }
 
 /// Says why the system refused.
 fn failed(message: &str) -> ExitCode {
-    eprintln!("watchd: {message}");
+    stderr::say(format_args!("watchd: {message}"));
     ExitCode::FAILURE
 }
 
@@ -357,7 +357,7 @@ fn daemon(places: &Places, given: &Given) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(engine::Failure::Config(faults)) => {
             for fault in faults {
-                eprintln!("{fault}");
+                stderr::say(format_args!("{fault}"));
             }
             ExitCode::from(2)
         }

@@ -11,6 +11,7 @@ use crate::config::Scalar;
 use crate::engine::control::{self, AskError, Reply, Request, Verb};
 use crate::engine::{policy, upgrade};
 use crate::model::Places;
+use crate::sys::stderr;
 
 /// How an order came out; the worst of several names counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,7 +131,7 @@ fn order(places: &Places, request: &Request<'_>) -> Done {
     let (reply, text) = match control::ask(&places.control(), request) {
         Ok(answer) => answer,
         Err(error) => {
-            eprintln!("watchd: {error}");
+            stderr::say(format_args!("watchd: {error}"));
             return if matches!(error, AskError::NoDaemon) { Done::NoDaemon } else { Done::Failed };
         }
     };
@@ -143,11 +144,11 @@ fn order(places: &Places, request: &Request<'_>) -> Done {
             Done::Well
         }
         Reply::NoSuchName => {
-            eprintln!("watchd: {text}");
+            stderr::say(format_args!("watchd: {text}"));
             Done::NoSuchName
         }
         Reply::Failed | Reply::Denied | Reply::BadRequest => {
-            eprintln!("watchd: {text}");
+            stderr::say(format_args!("watchd: {text}"));
             Done::Failed
         }
     }

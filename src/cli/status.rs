@@ -16,7 +16,7 @@ use crate::model::{Now, Places, ServiceState};
 use crate::store::board::text;
 use crate::store::{BoardError, Reader, Snapshot};
 use crate::sys::terminal::{self, Key};
-use crate::sys::{clock, daemon};
+use crate::sys::{clock, daemon, stderr};
 
 /// The width where there is no terminal to ask.
 const WIDTH: usize = 80;
@@ -144,7 +144,7 @@ fn without(places: &Places, given: &Given, error: &BoardError) -> ExitCode {
     if given.has("nagios") {
         return nagios::unknown(&message);
     }
-    eprintln!("watchd: {message}");
+    stderr::say(format_args!("watchd: {message}"));
     health_without(error).into()
 }
 

@@ -15,8 +15,8 @@ use super::why;
 use crate::model::Places;
 use crate::store::Reader;
 use crate::store::history::HistoryReader;
-use crate::sys::clock;
 use crate::sys::terminal::{self, Key};
+use crate::sys::{clock, stderr};
 
 /// How often it looks for a new page, and how often it draws without one.
 const LOOK: Duration = Duration::from_millis(250);
@@ -50,7 +50,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     let reader = match Reader::open(&places.board()) {
         Ok(reader) => reader,
         Err(error) => {
-            eprintln!("watchd: {error}");
+            stderr::say(format_args!("watchd: {error}"));
             return health_without(&error).into();
         }
     };

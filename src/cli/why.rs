@@ -18,7 +18,7 @@ use crate::model::{ClassKind, Places, ServiceState};
 use crate::store::board::text;
 use crate::store::journal::JournalReader;
 use crate::store::{BoardError, ClassRow, EventRow, PromiseRow, Reader, ServiceRow};
-use crate::sys::terminal;
+use crate::sys::{stderr, terminal};
 
 /// How many events are told.
 const EVENTS: usize = 10;
@@ -30,7 +30,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     let look = match Reader::open(&places.board()).and_then(|reader| Look::take(&reader)) {
         Ok(look) => look,
         Err(error) => {
-            eprintln!("watchd: {error}");
+            stderr::say(format_args!("watchd: {error}"));
             return ExitCode::from(if matches!(error, BoardError::Absent) { 3 } else { 4 });
         }
     };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{DoorSpec, run};
 use crate::export::munin::Guest;
 use crate::model::{Network, Settings};
-use crate::sys::{anew, fork};
+use crate::sys::{anew, fork, stderr};
 
 /// What the program is called when it is to be the door.
 pub const NAME: &CStr = c"watchd-door";
@@ -72,14 +72,14 @@ pub fn become_door(spec: DoorSpec) -> ! {
         Ok(bytes) => anew::begin(NAME, &bytes, &kept),
         Err(error) => std::io::Error::other(error),
     };
-    eprintln!("watchd: cannot begin the door anew: {error}");
+    stderr::say(format_args!("watchd: cannot begin the door anew: {error}"));
     fork::leave(1)
 }
 
 /// Serves as the letter says that the one before has left; `number` is the argument that names it. To be called first thing.
 pub fn run_anew(number: &str) -> ! {
     let Some(spec) = anew::letter(number).ok().and_then(|bytes| understand(&bytes)) else {
-        eprintln!("watchd: the door is opened by the daemon, not by hand");
+        stderr::say(format_args!("watchd: the door is opened by the daemon, not by hand"));
         fork::leave(2)
     };
     run(spec)

@@ -31,7 +31,7 @@ use crate::export::munin::Guest;
 use crate::model::{Network, Settings};
 use crate::store::Reader;
 use crate::sys::line::Line;
-use crate::sys::{clock, drop, fork, landlock, memory, seccomp};
+use crate::sys::{clock, drop, fork, landlock, memory, seccomp, stderr};
 
 pub use anew::{NAME, become_door, run_anew};
 pub use front::{Answers, Front, SLOTS};
@@ -90,7 +90,7 @@ pub fn run(spec: DoorSpec) -> ! {
         },
         Err(error) => error,
     };
-    eprintln!("watchd: cannot keep the door open: {error}");
+    stderr::say(format_args!("watchd: cannot keep the door open: {error}"));
     fork::leave(1)
 }
 
@@ -98,7 +98,9 @@ pub fn run(spec: DoorSpec) -> ! {
 pub fn confine(spec: DoorSpec) -> std::io::Result<Front> {
     let front = give_up(spec)?;
     if !seccomp::confine()? {
-        eprintln!("watchd: the door does without a list of system calls: there is none for this kernel");
+        stderr::say(format_args!(
+            "watchd: the door does without a list of system calls: there is none for this kernel"
+        ));
     }
     Ok(front)
 }
@@ -144,8 +146,8 @@ pub fn give_up(spec: DoorSpec) -> std::io::Result<Front> {
     // A host with an old kernel wants its graphs too: the other walls stand.
     match landlock::confine() {
         Ok(Some(_)) => {}
-        Ok(None) => eprintln!("watchd: the door does without Landlock: this kernel has none"),
-        Err(error) => eprintln!("watchd: the door does without Landlock: {error}"),
+        Ok(None) => stderr::say(format_args!("watchd: the door does without Landlock: this kernel has none")),
+        Err(error) => stderr::say(format_args!("watchd: the door does without Landlock: {error}")),
     }
     Ok(front)
 }

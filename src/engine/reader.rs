@@ -26,6 +26,8 @@ pub enum Answer {
     Loaded(Box<Loaded>),
     /// One line for each fault.
     Refused(Vec<String>),
+    /// Nobody knows what it says: the system refused.
+    Failed(String),
 }
 
 /// A config that can be run.
@@ -75,12 +77,12 @@ impl Reading {
             match self.helper.output.read(&mut chunk) {
                 Ok(0) => {
                     let answer = postcard::from_bytes(&self.bytes);
-                    return Some(answer.unwrap_or_else(|_| refused("the reader ended early")));
+                    return Some(answer.unwrap_or_else(|_| failed("the reader ended early")));
                 }
                 Ok(read) => self.bytes.extend(chunk.iter().take(read)),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Some(refused(&error.to_string())),
+                Err(error) => return Some(failed(&error.to_string())),
             }
             if self.bytes.len() > ANSWER_MAX {
                 return Some(refused("it says too much"));
@@ -96,12 +98,17 @@ impl Reading {
     /// Ends a child that took too long.
     pub fn give_up(&self) -> Answer {
         kill_child(self.helper.pid);
-        refused(&format!("no answer within {} s; is the file system gone?", DEADLINE.as_secs()))
+        failed(&format!("no answer within {} s; is the file system gone?", DEADLINE.as_secs()))
     }
 }
 
 fn refused(cause: &str) -> Answer {
     Answer::Refused(vec![format!("cannot read the config: {cause}")])
+}
+
+/// A transient fault must not look like a bad config: what starts us may leave one that was refused alone.
+fn failed(cause: &str) -> Answer {
+    Answer::Failed(format!("cannot read the config: {cause}"))
 }
 
 fn read(places: &Places) -> Answer {

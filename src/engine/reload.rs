@@ -62,6 +62,7 @@ impl Core {
                 let _ = self.powers.map(capabilities::keep);
             }
             Answer::Refused(faults) => self.refuse(&faults),
+            Answer::Failed(cause) => self.refuse(&[cause]),
         }
         crate::sys::memory::trim_heap();
         if std::mem::take(&mut self.reads_again) {

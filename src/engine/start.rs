@@ -14,7 +14,7 @@ use crate::model::Places;
 use crate::store::read_header;
 use crate::sys::handover::Handover;
 use crate::sys::locks::{self, Lock};
-use crate::sys::{capabilities, clock, daemon, files, memory, reap};
+use crate::sys::{capabilities, clock, daemon, files, memory, reap, stderr};
 
 /// Why watchd does not run.
 #[derive(Debug)]
@@ -41,7 +41,9 @@ pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
     if let Some(powers) = loaded.policy.daemon.powers
         && let Err(error) = capabilities::keep(powers)
     {
-        eprintln!("watchd: warning: cannot give up the capabilities that the config does not need: {error}");
+        stderr::say(format_args!(
+            "watchd: warning: cannot give up the capabilities that the config does not need: {error}"
+        ));
     }
     memory::trim_text();
     let mut core = Core::new(places, loaded, (lock, manner), left)?;
@@ -57,7 +59,7 @@ pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
 pub(super) fn load(places: &Places, manner: &Manner) -> Result<Loaded, Failure> {
     let mut loaded = read_config(places)?;
     for warning in &loaded.warnings {
-        eprintln!("watchd: warning: {warning}");
+        stderr::say(format_args!("watchd: warning: {warning}"));
     }
     manner.adapt(&mut loaded.policy);
     reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;
@@ -136,6 +138,7 @@ fn read_config(places: &Places) -> Result<Loaded, Failure> {
     match answer {
         Answer::Loaded(loaded) => Ok(*loaded),
         Answer::Refused(faults) => Err(Failure::Config(faults)),
+        Answer::Failed(cause) => Err(Failure::System(cause)),
     }
 }
 

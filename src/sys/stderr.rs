@@ -1,5 +1,6 @@
 //! Standard error, without ever waiting for whoever reads it.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -16,6 +17,13 @@ pub fn write(line: &[u8]) -> io::Result<()> {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     stderr.write_all(line)
+}
+
+/// Says a line of words to whoever started us. Words that a full disk or a closed pipe does not take are lost, not a reason to end.
+pub fn say(words: fmt::Arguments<'_>) {
+    let mut line = words.to_string();
+    line.push('\n');
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Whether standard error goes to the file of this name.
