@@ -122,6 +122,31 @@ fn a_read_only_state_directory_is_a_class_and_stops_nothing_else() {
 }
 
 #[test]
+fn a_state_directory_that_is_taken_away_is_made_again_and_nothing_runs_twice() {
+    let home = Home::new("taken", &one_service("settle = \"100ms\"").replace("1s", "100ms"));
+    home.scratch.program("stamp.c", "stamp");
+    let state = home.scratch.path("state");
+    let mut daemon = home.start();
+    let pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    assert_eq!(home.ask(&["class", "set", "by_hand"]).0, 0);
+    daemon.wait_for("the class", |snapshot| is_on(snapshot, "by_hand").then_some(()));
+    fs::remove_dir_all(&state).expect("it is ours");
+    let has = |name: &str| state.join(name).exists();
+    let files = ["services", "events", "history", "learned", "promises", "classes"];
+    until("the files", || files.into_iter().all(has).then_some(()));
+    daemon.wait_for("the end of the class", |snapshot| {
+        (!is_on(snapshot, "state_unwritable") && snapshot.header.state_ok == 1).then_some(())
+    });
+    let (_, events) = home.ask(&["events"]);
+    assert!(events.contains("state-unwritable") && events.contains("somebody removed the file"), "{events}");
+    assert!(events.contains("service-ready"), "what happened before is told in the new journal, too:\n{events}");
+    daemon.kill();
+    let mut daemon = home.start();
+    assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, pid, "it is known again");
+    daemon.wait_for("the class", |snapshot| is_on(snapshot, "by_hand").then_some(()));
+}
+
+#[test]
 fn the_last_of_many_changes_counts() {
     let home = Home::new("changes", &one_service("settle = \"100ms\""));
     home.scratch.program("stamp.c", "stamp");

@@ -245,7 +245,7 @@ fn the_shadow_counts_what_it_would_do_to_files_and_does_nothing() {
 fn files_are_changed_by_one_run_at_a_time() {
     let home = with_files("pass-file-lock");
     fs::create_dir(home.scratch.path("state")).expect("a directory can be made");
-    let locks = Locks::open(&home.scratch.path("state/promises"), &[0; 40]).expect("it can be made");
+    let (locks, _) = Locks::open(&home.scratch.path("state/promises"), &[0; 40]).expect("it can be made");
     let now = Now::default();
     for id in ["line", "logs"] {
         assert_eq!(locks.take(key("file", id), now).expect("it works"), Taken::Ours(None));

@@ -18,6 +18,7 @@ use crate::classes::{Given, GivenClass, Giver, NotGiven, canonify};
 use crate::model::{EventKind, Places};
 use crate::store::board::{fixed, text};
 use crate::store::twin::Twin;
+use crate::sys::files;
 
 const KIND: [u8; 16] = *b"watchd classes 1";
 /// How many people may set at once.
@@ -225,6 +226,10 @@ impl Core {
 
     /// Writes what could not be written before.
     pub(super) fn retry_classes(&mut self) {
+        if self.by_hand.twin.as_ref().is_some_and(Twin::is_removed) {
+            self.by_hand.twin = None;
+            self.by_hand.lose(&files::removed(), &mut self.notes);
+        }
         if !self.by_hand.is_writable() {
             self.by_hand.save(&self.judgement.classes.given, &mut self.notes);
         }

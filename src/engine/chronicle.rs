@@ -9,6 +9,7 @@ use super::notes::Notes;
 use crate::model::{EventKind, Now, Places};
 use crate::store::Readings;
 use crate::store::history::{COLUMNS, History, PANELS};
+use crate::sys::files;
 
 /// What could not be opened is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -62,6 +63,11 @@ impl Chronicle {
 
     /// Records one cycle.
     pub fn record(&mut self, readings: Readings<'_>, now: Now, notes: &mut Notes) {
+        if self.file().is_some_and(files::is_removed) {
+            // Opened in the next cycle, so that the door sees in between that what it reads is no more.
+            (self.history, self.again_at) = (None, now.mono + Duration::from_millis(1));
+            self.lose("write", &files::removed(), notes);
+        }
         if self.history.is_none() && self.again_at <= now.mono {
             self.try_open(now, notes);
         }

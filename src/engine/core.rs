@@ -457,14 +457,17 @@ impl Core {
         if self.manner.is_guest() {
             return;
         }
+        if self.services.ledger().is_some_and(Ledger::is_removed) {
+            self.has_ledger = false;
+            self.with_services(|services, turn| services.lose_ledger(files::removed(), turn));
+        }
+        if !self.is_state_writable() || self.notes.journal().is_some_and(files::is_removed) {
+            // It may be missing since the start, or taken away since; where it is there, this changes nothing.
+            let _ = files::own_dir(&self.places.state_dir);
+        }
         self.retry_classes();
         self.turns.retry(&mut self.notes);
         self.post.retry(&mut self.notes);
-        if self.notes.is_writable() && self.has_ledger {
-            return;
-        }
-        // It may be missing since the start; where it is there, this changes nothing.
-        let _ = files::own_dir(&self.places.state_dir);
         self.notes.retry(&self.places.events());
         if !self.has_ledger
             && let Ok(boot_id) = daemon::boot_id()

@@ -209,6 +209,7 @@ impl Doorkeeper {
         mono: Duration,
     ) -> Result<bool, std::io::Error> {
         let nothing = self.munin.is_empty() && self.http.is_empty() && self.unix.is_none();
+        self.shows = self.shows.min(past.count());
         if past.count() > self.shows {
             // The door has no file system: what could be opened only after it was started needs another door.
             self.dismiss(mono);

@@ -19,6 +19,7 @@ use crate::store::board::{fixed, text};
 use crate::store::history::is_kept;
 use crate::store::{LearnedRow, Readings};
 use crate::sys::clock::Civil;
+use crate::sys::files;
 
 /// What is judged at a time is the mean of so long.
 const STEP: Duration = Duration::from_secs(60);
@@ -147,6 +148,10 @@ impl Learning {
     ) {
         if self.rows.is_empty() {
             return;
+        }
+        if self.book.as_ref().is_some_and(|book| files::is_removed(book.file())) {
+            (self.book, self.again_at) = (None, now.mono);
+            self.lose("write", &files::removed(), notes);
         }
         if self.book.is_none() {
             if self.again_at > now.mono {

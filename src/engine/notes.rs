@@ -13,6 +13,7 @@ use crate::model::{EventKind, Now};
 use crate::store::EventRow;
 use crate::store::board::{self, EVENTS, fixed};
 use crate::store::journal::{Found, Journal};
+use crate::sys::files;
 
 /// A board full of events within this time is a flood; in one, so many of a kind about one subject are enough.
 const FLOOD_MS: u64 = 10_000;
@@ -64,6 +65,12 @@ impl Notes {
 
     /// Tries again what could not be opened or written. What happened meanwhile goes into a journal that comes late.
     pub fn retry(&mut self, path: &Path) {
+        if self.journal().is_some_and(files::is_removed) {
+            // Its newest events stand on the board; they begin the new one.
+            // Opened in the next cycle, so that the door sees in between that what it reads is no more.
+            self.journal = None;
+            return self.lose(&files::removed());
+        }
         match &self.journal {
             _ if self.writable => return,
             Some(journal) if !journal.is_writable() => return,

@@ -18,7 +18,7 @@ use crate::agent::{CommandEnd, Work};
 use crate::model::{Channel, EventKind, Places, PromiseKind, Way};
 use crate::store::outbox::{LETTERS, Letter, Outbox};
 use crate::sys::clock::Civil;
-use crate::sys::syslog;
+use crate::sys::{files, syslog};
 
 /// How many are on their way at once.
 const OUT: usize = 4;
@@ -98,6 +98,10 @@ impl Post {
 
     /// Tries again to write down what could not be.
     pub fn retry(&mut self, notes: &mut Notes) {
+        if self.outbox.as_ref().is_some_and(Outbox::is_removed) {
+            self.outbox = None;
+            self.lose(&files::removed(), notes);
+        }
         if self.is_told {
             self.save(notes);
         }

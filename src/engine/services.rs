@@ -307,6 +307,16 @@ impl<G, B: Blob> Services<G, B> {
         !self.books.failing
     }
 
+    /// Gives a ledger up that somebody has removed.
+    pub fn lose_ledger<H: Hands<Grip = G>>(&mut self, error: io::Error, turn: &mut Turn<'_, H>) {
+        self.books.ledger = None;
+        self.books.judge(Err(error), turn);
+    }
+
+    pub fn ledger(&self) -> Option<&Ledger<B>> {
+        self.books.ledger.as_ref()
+    }
+
     /// Brings a ledger after one could not be opened, and writes down what is known.
     pub fn set_ledger<H: Hands<Grip = G>>(&mut self, ledger: Ledger<B>, turn: &mut Turn<'_, H>) {
         self.books.ledger = Some(ledger);

@@ -12,6 +12,7 @@ use super::notes::Notes;
 use crate::agent::{Agent, Promise};
 use crate::model::{EventKind, Places};
 use crate::store::locks::{Locks, Taken, key};
+use crate::sys::files;
 
 /// The rows of all promises.
 pub struct Turns {
@@ -37,12 +38,19 @@ impl Turns {
 
     /// Opens what could not be opened.
     pub fn retry(&mut self, notes: &mut Notes) {
+        if self.locks.as_ref().is_some_and(Locks::is_removed) {
+            self.lose(&files::removed(), notes);
+        }
         if self.locks.is_some() && !self.is_told {
             return;
         }
         match Locks::open(&self.path, &self.boot) {
-            Ok(locks) => {
+            Ok((locks, aside)) => {
                 self.locks = Some(locks);
+                if let Some(aside) = aside {
+                    let text = format!("what promises have done was damaged; it is kept as {}", aside.display());
+                    notes.add(EventKind::StateDamaged, "promises", &text);
+                }
                 if std::mem::take(&mut self.is_told) {
                     notes.add(EventKind::StateWritable, "promises", "what promises have done is written again");
                 }

@@ -21,7 +21,7 @@ use super::block::{Block, HOURS};
 use super::profile::{Band, Pulse};
 use super::season::Place;
 use super::{Judgement, Sample, Settings};
-use crate::model::QUANTITIES;
+use crate::model::{QUANTITIES, is_begun};
 
 /// Quantities side by side.
 pub const GROUP: usize = 8;
@@ -117,6 +117,11 @@ impl Book {
         Ok(book)
     }
 
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     fn new(file: File) -> Self {
         Self { file, keys: [0; QUANTITIES], serials: [0; GROUPS], groups: 0 }
     }
@@ -128,7 +133,7 @@ impl Book {
         let mut lost = 0;
         for group in 0..self.groups {
             let Some(sheet) = self.newest(group)? else {
-                lost += usize::from(!self.is_blank(group)?);
+                lost += usize::from(!self.was_never_whole(group)?);
                 continue;
             };
             let keys = self.keys.iter_mut().skip(group * GROUP);
@@ -171,7 +176,12 @@ impl Book {
     fn reserve(&mut self, groups: usize) -> io::Result<()> {
         if groups > self.groups {
             let bytes = i64::try_from(start(groups)).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-            nix::fcntl::posix_fallocate(&self.file, 0, bytes)?;
+            while let Err(errno) = nix::fcntl::posix_fallocate(&self.file, 0, bytes) {
+                // A signal meanwhile is no failure.
+                if errno != nix::errno::Errno::EINTR {
+                    return Err(errno.into());
+                }
+            }
             self.file.write_all_at(MAGIC, 0)?;
             self.groups = groups;
         }
@@ -254,15 +264,15 @@ impl Book {
         Ok((sheet.serial != 0 && sheet.crc == crc(sheet.as_bytes())).then_some(sheet))
     }
 
-    /// Neither sheet was ever written.
-    fn is_blank(&self, group: usize) -> io::Result<bool> {
+    /// One sheet was never written: the other is a first write that was cut at most, and nothing is lost.
+    fn was_never_whole(&self, group: usize) -> io::Result<bool> {
         let mut word = [0; 8];
-        let mut blank = true;
+        let mut is_blank = false;
         for copy in 0..2 {
             self.file.read_exact_at(&mut word, start(group) + copy * SHEET)?;
-            blank &= word == [0; 8];
+            is_blank |= word == [0; 8];
         }
-        Ok(blank)
+        Ok(is_blank)
     }
 
     /// Writes over the older copy.
@@ -303,7 +313,7 @@ const fn block_start(group: usize, hour: usize) -> u64 {
 fn is_book(file: &File) -> io::Result<bool> {
     let mut head = [0; MAGIC.len()];
     match file.read_exact_at(&mut head, 0) {
-        Ok(()) => Ok(head == *MAGIC || head == [0; MAGIC.len()]),
+        Ok(()) => Ok(is_begun(&head, MAGIC)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(file.metadata()?.len() == 0),
         Err(error) => Err(error),
     }

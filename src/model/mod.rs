@@ -46,6 +46,13 @@ pub use setting::{EnvFile, Ionice, Output, Setting};
 pub use settings::{PluginSetting, Settings};
 pub use watchd_probes::Now;
 
+/// Whether the head of a file is a beginning of `magic`, the whole or none of it, and zeros: ours, or made by us and the power lost
+/// before it was written. Anything else belongs to somebody else, or to another version.
+pub fn is_begun(head: &[u8], magic: &[u8]) -> bool {
+    let ours = magic.iter().zip(head).take_while(|(magic, byte)| magic == byte).count();
+    head.iter().skip(ours).all(|byte| *byte == 0)
+}
+
 /// An enum of plain words that also stands as one byte on the board: its names are written once.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {

@@ -44,8 +44,9 @@ impl Journal {
     /// Opens the journal, or begins one.
     pub fn open(path: &Path) -> io::Result<(Self, Found)> {
         let found = match OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path) {
-            Ok(file) if is_journal(&file) => {
-                let newest = newest(&file);
+            // A disk that cannot be read now is no reason to begin anew.
+            Ok(file) if is_journal(&file)? => {
+                let newest = newest(&file)?;
                 return Ok((Self { file, newest }, Found::Whole));
             }
             Ok(_) => {
@@ -95,7 +96,7 @@ impl JournalReader {
     /// Opens a journal; one that is damaged is refused as invalid data.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        if is_journal(&file) { Ok(Self(file)) } else { Err(io::ErrorKind::InvalidData.into()) }
+        if is_journal(&file)? { Ok(Self(file)) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
     /// Reads an open file, which the writer has found to be a journal.
@@ -110,7 +111,7 @@ impl JournalReader {
 
     /// The number of the newest event; 0 when there is none.
     pub fn newest(&self) -> u64 {
-        newest(&self.0)
+        newest(&self.0).unwrap_or(0)
     }
 
     /// The newest events, oldest first.
@@ -129,17 +130,20 @@ fn begin(path: &Path) -> io::Result<File> {
     let new = path.with_extension("new");
     let _ = std::fs::remove_file(&new);
     let file = crate::sys::files::create_new(&new)?;
-    nix::fcntl::posix_fallocate(&file, 0, i64::try_from(BYTES).map_err(|_| io::ErrorKind::InvalidInput)?)?;
+    crate::sys::files::reserve(&file, 0, BYTES)?;
     file.write_all_at(&MAGIC, 0)?;
     std::fs::rename(&new, path)?;
     Ok(file)
 }
 
-fn is_journal(file: &File) -> bool {
+fn is_journal(file: &File) -> io::Result<bool> {
     let mut magic = [0; MAGIC.len()];
-    file.metadata().is_ok_and(|found| found.is_file() && found.len() == BYTES)
-        && file.read_exact_at(&mut magic, 0).is_ok()
-        && magic == MAGIC
+    let found = file.metadata()?;
+    if !found.is_file() || found.len() != BYTES {
+        return Ok(false);
+    }
+    file.read_exact_at(&mut magic, 0)?;
+    Ok(magic == MAGIC)
 }
 
 fn place(number: u64) -> u64 {
@@ -155,20 +159,19 @@ fn is_whole(event: &EventRow, at: u64) -> bool {
     event.number != 0 && place(event.number) == at && event.checksum == checksum(event)
 }
 
-fn newest(file: &File) -> u64 {
+fn newest(file: &File) -> io::Result<u64> {
     let mut newest = 0;
     let mut rows = [EventRow::new_zeroed(); PIECE];
     for first in (1..=CAPACITY).step_by(PIECE) {
-        if file.read_exact_at(rows.as_mut_bytes(), place(first)).is_err() {
-            continue;
-        }
+        // A piece passed over could hold the newest, and its number would be given again.
+        file.read_exact_at(rows.as_mut_bytes(), place(first))?;
         for (number, row) in (first..).zip(&rows) {
             if row.number > newest && is_whole(row, place(number)) {
                 newest = row.number;
             }
         }
     }
-    newest
+    Ok(newest)
 }
 
 fn since(file: &File, number: u64, newest: u64) -> Vec<EventRow> {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::model::{Record, SERVICES};
+use crate::model::{Record, SERVICES, is_begun};
+use crate::sys::files::{is_removed, reserve};
 
 mod row;
 
@@ -111,12 +112,16 @@ impl Ledger<File> {
         if head == header() { Self::new(file, boot) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
+    /// Whether somebody has taken the file away.
+    pub fn is_removed(&self) -> bool {
+        is_removed(&self.blob)
+    }
+
     /// Whether the whole file is sound; gives the rows that are.
     fn survey(file: &File, sound: &mut Vec<Row>) -> io::Result<bool> {
         let mut head = [0; ROW];
         file.load(&mut head, 0)?;
-        // Zeros: made, and watchd killed before the header was written.
-        let mut is_sound = head == header() || head == [0; ROW];
+        let mut is_sound = is_begun(&head, &header());
         for place in 0..SERVICES {
             match newest(file, place)? {
                 (Copy::Sound(row), _) => sound.push(*row),
@@ -141,9 +146,8 @@ fn make(path: &Path) -> io::Result<(File, bool)> {
     if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
     }
-    let length = i64::try_from(SIZE).map_err(|_| io::ErrorKind::InvalidInput)?;
     // Reserved now, so that a full disk refuses here and not when a row has to be written.
-    nix::fcntl::posix_fallocate(&file, 0, length)?;
+    reserve(&file, 0, SIZE)?;
     Ok((file, found.len() == 0))
 }
 

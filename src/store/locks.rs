@@ -9,14 +9,14 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use watchd_probes::Now;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use crate::model::{Acts, PROMISES};
+use crate::model::{Acts, PROMISES, is_begun};
 
 const MAGIC: [u8; 64] = {
     let mut magic = [0; 64];
@@ -71,26 +71,26 @@ pub fn key(kind: &str, id: &str) -> u64 {
 }
 
 impl Locks {
-    /// Opens or makes the file. What is no such file is begun anew: at most a promise acts too early.
-    pub fn open(path: &Path, boot: &[u8; 40]) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
-        }
-        let length = i64::try_from(BYTES).map_err(|_| io::ErrorKind::InvalidInput)?;
-        nix::fcntl::posix_fallocate(&file, 0, length)?;
+    /// Opens or makes the file. What is no such file is set aside and a new one begun: at most a promise acts too early. Gives
+    /// also where it was put.
+    pub fn open(path: &Path, boot: &[u8; 40]) -> io::Result<(Self, Option<PathBuf>)> {
+        let (mut file, mut aside) = (make(path)?, None);
         let mut head = [0; ROW];
         file.read_exact_at(&mut head, 0)?;
+        if !is_begun(&head, &MAGIC) {
+            let name = PathBuf::from(format!("{}.damaged", path.display()));
+            std::fs::rename(path, &name)?;
+            (file, aside) = (make(path)?, Some(name));
+        }
         if head != MAGIC {
-            let empty = [0; ROW];
-            for place in 0..PROMISES {
-                file.write_all_at(&empty, offset(place))?;
-            }
             file.write_all_at(&MAGIC, 0)?;
         }
-        Ok(Self { file, boot: u64::from_le_bytes(key_bytes(boot)) })
+        Ok((Self { file, boot: u64::from_le_bytes(key_bytes(boot)) }, aside))
+    }
+
+    /// Whether somebody has taken the file away.
+    pub fn is_removed(&self) -> bool {
+        crate::sys::files::is_removed(&self.file)
     }
 
     /// What is remembered of a promise.
@@ -197,6 +197,17 @@ impl Locks {
     }
 }
 
+fn make(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    crate::sys::files::reserve(&file, 0, BYTES)?;
+    Ok(file)
+}
+
 impl Row {
     fn of(key: u64, boot: u64, acts: &Acts, now: Now) -> Self {
         let flag = |on: bool, flag: u32| if on { flag } else { 0 };
@@ -269,7 +280,7 @@ mod tests {
     fn a_row_is_one_processs_at_a_time_and_remembers() {
         let scratch = Scratch::new();
         let path = scratch.join("promises");
-        let open = |boot: u8| Locks::open(&path, &[boot; 40]).expect("it can be opened");
+        let open = |boot: u8| Locks::open(&path, &[boot; 40]).expect("it can be opened").0;
         let (ours, theirs, key) = (open(1), open(1), key("command", "clean"));
         assert_eq!(ours.read(key, at(5, 50)).expect("it can be read"), None);
         assert_eq!(ours.take(key, at(5, 50)).expect("it works"), Taken::Ours(None));
@@ -295,7 +306,9 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.join("promises");
         std::fs::write(&path, "no such file").expect("it can be written");
-        let locks = Locks::open(&path, &[1; 40]).expect("it is begun anew");
+        let (locks, aside) = Locks::open(&path, &[1; 40]).expect("it is begun anew");
+        let kept = std::fs::read(aside.expect("it is kept")).expect("it is there");
+        assert!(kept.starts_with(b"no such file"));
         let acts = Acts { last: Some(secs(1)), ..Acts::default() };
         for id in ["a", "b"] {
             assert_eq!(locks.take(key("command", id), at(1, 1)).expect("it works"), Taken::Ours(None));
@@ -311,7 +324,7 @@ mod tests {
     #[test]
     fn a_full_file_forgets_the_oldest() {
         let scratch = Scratch::new();
-        let locks = Locks::open(&scratch.join("promises"), &[1; 40]).expect("it can be opened");
+        let (locks, _) = Locks::open(&scratch.join("promises"), &[1; 40]).expect("it can be opened");
         let acts = Acts { last: Some(secs(0)), ..Acts::default() };
         for number in 0..=PROMISES as u64 {
             let (key, now) = (key("command", &format!("c{number}")), at(number + 1, number + 1));

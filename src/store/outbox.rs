@@ -74,6 +74,13 @@ impl Outbox {
     }
 }
 
+impl Outbox {
+    /// Whether somebody has taken the file away.
+    pub fn is_removed(&self) -> bool {
+        self.0.is_removed()
+    }
+}
+
 impl Row {
     fn of(letter: &Letter) -> Self {
         Self {

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::model::is_begun;
+
 /// What a copy begins with: the kind of file, the checksum of what follows, the number of the write.
 const HEAD: usize = 24;
 
@@ -62,6 +64,11 @@ impl Twin {
         Ok(())
     }
 
+    /// Whether somebody has taken the file away.
+    pub fn is_removed(&self) -> bool {
+        crate::sys::files::is_removed(&self.file)
+    }
+
     fn offset(&self, place: u8) -> u64 {
         (usize::from(place) * (HEAD + self.size)) as u64
     }
@@ -97,9 +104,7 @@ impl Twin {
         }
         let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
         if !bytes.starts_with(&self.kind) {
-            // The beginning of our own head, cut within it.
-            let ours = self.kind.iter().zip(&bytes).take_while(|(kind, byte)| kind == byte).count();
-            return Ok(if bytes.iter().skip(ours).all(|byte| *byte == 0) { Copy::Cut } else { Copy::Foreign });
+            return Ok(if is_begun(&bytes, &self.kind) { Copy::Cut } else { Copy::Foreign });
         }
         match (word(16), word(20)) {
             (Some(crc), Some(sequence)) if crc == checksum(&bytes) => Ok(Copy::Sound(sequence, bytes.split_off(HEAD))),
@@ -130,9 +135,8 @@ fn make(path: &Path, size: usize) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
     }
-    let length = i64::try_from(2 * (HEAD + size)).map_err(|_| io::ErrorKind::InvalidInput)?;
     // Reserved now, so that a full disk refuses here and not when something has to be written.
-    nix::fcntl::posix_fallocate(&file, 0, length)?;
+    crate::sys::files::reserve(&file, 0, 2 * (HEAD + size) as u64)?;
     Ok(file)
 }
 

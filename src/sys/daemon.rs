@@ -41,7 +41,7 @@ impl Seen {
 pub fn look(pid: i32) -> Option<Seen> {
     let mut text = [0; 1024];
     let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
-    let read = file.read(&mut text).ok()?;
+    let read = super::files::read(&mut file, &mut text).ok()?;
     parse(text.get(..read)?)
 }
 
@@ -62,7 +62,7 @@ pub fn kernel_fact(name: &str) -> String {
 /// The running boot, as it stands in the header of the board.
 pub fn boot_id() -> io::Result<[u8; 40]> {
     let mut id = [0; 40];
-    let read = File::open("/proc/sys/kernel/random/boot_id")?.read(&mut id)?;
+    let read = super::files::read(&mut File::open("/proc/sys/kernel/random/boot_id")?, &mut id)?;
     match id.get_mut(read.saturating_sub(1)) {
         Some(last) if *last == b'\n' && read == 37 => *last = 0,
         _ => return Err(io::ErrorKind::InvalidData.into()),

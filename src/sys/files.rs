@@ -1,7 +1,7 @@
 //! Files and directories of watchd's own: private to the account that runs it, never through a link somebody else put there.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -24,6 +24,38 @@ pub fn open_own(path: &Path) -> io::Result<File> {
 /// Opens the same file again, for reading only, whatever its name is by now.
 pub fn reopen_for_reading(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Reserves the disk's room for a part of a file, so that no later write can find it full. A signal meanwhile is no failure.
+pub fn reserve(file: &File, start: u64, length: u64) -> io::Result<()> {
+    let signed = |bytes: u64| i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let (start, length) = (signed(start)?, signed(length)?);
+    loop {
+        match nix::fcntl::posix_fallocate(file, start, length) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// One read, which a signal does not end.
+pub fn read(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether an open file has lost its last name: what is written there is gone when we are.
+pub fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|found| found.nlink() == 0)
+}
+
+/// What to say of such a file.
+pub fn removed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "somebody removed the file")
 }
 
 /// Makes sure of a directory that is ours alone to write: made when it is missing, refused when it is a link, belongs to

@@ -9,12 +9,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{Errno, retry_on_intr};
 
 /// A lock that is held until it is dropped. Its descriptor is close-on-exec.
 #[derive(Debug)]
-pub struct Lock(Flock<File>);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Given back here and now, also when a child still has the descriptor; what cannot be is given back with the last one.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -35,16 +42,16 @@ pub fn keep_dir(dir: File, path: &Path) -> io::Result<Option<Lock>> {
 
 fn lock(dir: File, path: &Path) -> io::Result<Option<Lock>> {
     let opened = dir.metadata()?;
-    match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+    match retry_on_intr(|| flock(&dir, FlockOperation::NonBlockingLockExclusive)) {
         // A holder that ends takes the directory away, and another may be there by now: the lock of a directory that nobody
         // can find keeps nobody out.
-        Ok(lock) => match std::fs::symlink_metadata(path) {
-            Ok(found) if (found.dev(), found.ino()) == (opened.dev(), opened.ino()) => Ok(Some(Lock(lock))),
+        Ok(()) => match std::fs::symlink_metadata(path) {
+            Ok(found) if (found.dev(), found.ino()) == (opened.dev(), opened.ino()) => Ok(Some(Lock(dir))),
             Ok(_) => Err(io::Error::other("it was made anew meanwhile; try again")),
             Err(error) => Err(error),
         },
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(errno.into()),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 

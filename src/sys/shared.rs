@@ -20,8 +20,7 @@ pub struct Mapping {
 impl Mapping {
     /// Reserves `whole` bytes for a new file and maps the first `bytes` of it (a multiple of 8) for writing.
     pub fn create(file: &File, whole: usize, bytes: usize) -> io::Result<Self> {
-        let length = i64::try_from(whole).map_err(|_| io::ErrorKind::InvalidInput)?;
-        nix::fcntl::posix_fallocate(file, 0, length)?;
+        super::files::reserve(file, 0, whole as u64)?;
         let mapping = Self::map(file, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
         // There is one writer: a forked child must not have the pages, least of all one that faces the network.
         // SAFETY: the range is the mapping just made; children do without it, and none of them is handed the mapping.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use super::{TIERS, Tier};
+use crate::model::is_begun;
 
 /// Series side by side in one panel.
 pub const COLUMNS: usize = 32;
@@ -142,8 +143,8 @@ impl Rings {
     /// Opens the file for writing, or makes it; what is no history is set aside.
     pub fn open(path: &Path) -> io::Result<(Self, Option<Damage>)> {
         let rings = Self { file: open_or_make(path)? };
-        // Nothing, or zeros: reserved, and the power lost before the first head was written.
-        if rings.file.metadata()?.len() == 0 || rings.head(0)?.is_none_or(|head| head == MAGIC[..] || head == [0; 18]) {
+        // Nothing, or the beginning of a head: reserved, and the power lost before the first head was written.
+        if rings.file.metadata()?.len() == 0 || rings.head(0)?.is_none_or(|head| is_begun(&head, MAGIC)) {
             // A file that was cut, or copied with holes, is made whole.
             (0..rings.panels()?).try_for_each(|panel| rings.reserve(panel))?;
             return Ok((rings, None));
@@ -180,9 +181,7 @@ impl Rings {
 
     /// The disk's room for a panel, so that no later write can find it full.
     fn reserve(&self, panel: usize) -> io::Result<()> {
-        let signed = |bytes: u64| i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-        nix::fcntl::posix_fallocate(&self.file, signed(panel_start(panel))?, signed(PANEL_BYTES)?)?;
-        Ok(())
+        crate::sys::files::reserve(&self.file, panel_start(panel), PANEL_BYTES)
     }
 
     /// The name of a column; none while it is free, or when its name is damaged.

@@ -94,6 +94,18 @@ impl Story {
 }
 
 #[test]
+fn a_clock_in_1970_or_2100_keeps_nothing_from_being_recorded_and_read() {
+    let mut story = Story::new();
+    for wall in [5, START, 4_102_444_800, 5, 4_102_444_800, START + 3_600] {
+        story.wall = wall;
+        story.restart();
+        story.run(30, 10);
+        let (_, found) = story.read("load.one", "", (wall, wall + 300), 600);
+        assert!(found.len() >= 27 && found.iter().all(|point| point.max < 30.0), "at {wall}: {found:?}");
+    }
+}
+
+#[test]
 fn every_cycle_is_read_back() {
     let mut story = Story::new();
     story.run(360, 10);
