@@ -147,6 +147,34 @@ fn a_state_directory_that_is_taken_away_is_made_again_and_nothing_runs_twice() {
 }
 
 #[test]
+fn an_order_is_heard_where_no_descriptor_is_left_and_waiting_clients_turn_no_loop() {
+    let home = Home::new("short", &one_service("settle = \"100ms\""));
+    home.scratch.program("stamp.c", "stamp");
+    let mut daemon = home.start();
+    daemon.wait_state("web", ServiceState::Ready);
+    // Below the first number that is free nothing more can be opened.
+    let pid = daemon.pid().to_string();
+    let limit = |most: usize| {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args(["--pid", &pid, &format!("--nofile={most}:1024")]);
+        assert_eq!(status(prlimit), Some(0));
+    };
+    let is_open = |number: &usize| Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
+    limit((0..1024).find(|number| !is_open(number)).expect("some are free"));
+    let socket = home.scratch.path("run/control.sock");
+    let connect = || std::os::unix::net::UnixStream::connect(&socket).expect("the kernel takes them");
+    let waiting: Vec<_> = (0..3).map(|_| connect()).collect();
+    daemon.wait_for("a word about it", |snapshot| {
+        let said = |row: &watchd::store::EventRow| board::text(&row.text).starts_with("cannot hear orders");
+        (snapshot.events.iter().filter(|row| said(row)).count() == 1).then_some(())
+    });
+    drop(waiting);
+    until("an order", || (home.ask(&["class", "set", "by_hand"]).0 == 0).then_some(()));
+    daemon.wait_for("the class", |snapshot| is_on(snapshot, "by_hand").then_some(()));
+    limit(1024);
+}
+
+#[test]
 fn the_last_of_many_changes_counts() {
     let home = Home::new("changes", &one_service("settle = \"100ms\""));
     home.scratch.program("stamp.c", "stamp");

@@ -1,8 +1,11 @@
 //! The control socket: a handful of local clients, one request each, checked by their credentials.
 //!
-//! Only root, the account that runs watchd and the group that the policy names are heard. A client that is slow, silent or too long is dropped at its deadline;
-//! when all places are taken the oldest client makes room.
+//! Only root, the account that runs watchd and the group that the policy names are heard. A client that is slow, silent or too long is
+//! dropped at its deadline; when all places are taken the oldest client makes room. One descriptor is kept in reserve, so that an order is
+//! heard where no other can be opened; where even that is not enough, the socket is left alone for a while instead of being asked in
+//! every turn.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,6 +19,8 @@ use crate::sys::listen;
 const CLIENTS: usize = 8;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long nobody is let in after that could not be done.
+const REST: Duration = Duration::from_secs(1);
 
 /// What others hear.
 const DENIED: &[u8] =
@@ -29,6 +34,12 @@ pub struct ControlSocket {
     group: Option<u32>,
     clients: heapless::Vec<Client, CLIENTS>,
     next_id: u64,
+    /// Given up for a client where there is no other descriptor.
+    reserve: Option<File>,
+    /// Until when the listener is not waited for.
+    rests_until: Option<Duration>,
+    /// That nobody can be let in was told.
+    is_told: bool,
 }
 
 /// Somebody who asks. The id is never used twice.
@@ -49,7 +60,9 @@ impl ControlSocket {
             Some(held) => held,
             None => listen::unix(path)?,
         };
-        Ok(Self { listener, path: path.to_owned(), group: None, clients: heapless::Vec::new(), next_id: 1 })
+        let path = path.to_owned();
+        let clients = heapless::Vec::new();
+        Ok(Self { listener, path, group: None, clients, next_id: 1, reserve: reserve(), rests_until: None, is_told: false })
     }
 
     /// Lets the members of this group in, and nobody else than always. When that cannot be done, nobody else is let in.
@@ -72,7 +85,18 @@ impl ControlSocket {
 
     /// Lets one client in; gives its id and its descriptor to wait for.
     pub fn accept(&mut self, mono: Duration) -> Option<(u64, BorrowedFd<'_>)> {
-        let (stream, _) = self.listener.accept().ok()?;
+        let stream = match self.listener.accept() {
+            Err(error) if is_short(&error) && self.reserve.take().is_some() => self.listener.accept(),
+            other => other,
+        };
+        let (stream, _) = stream
+            .inspect_err(|error| {
+                if is_short(error) {
+                    self.rests_until = Some(mono + REST);
+                }
+            })
+            .ok()?;
+        self.is_told = false;
         stream.set_nonblocking(true).ok()?;
         if !self.may_ask(&stream).ok()? {
             let _ = (&stream).write_all(DENIED);
@@ -88,6 +112,21 @@ impl ControlSocket {
         let client = Client { id, stream, request: heapless::Vec::new(), deadline: mono + PATIENCE };
         self.clients.push(client).ok()?;
         self.clients.last().map(|client| (id, client.stream.as_fd()))
+    }
+
+    /// Nobody can be let in for now: the listener has to be left alone until [`ControlSocket::is_rested`].
+    pub fn rests(&self) -> bool {
+        self.rests_until.is_some()
+    }
+
+    /// Whether that is to be told: once, until somebody was let in.
+    pub fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
+    }
+
+    /// Whether a rest is over; says so once.
+    pub fn is_rested(&mut self, mono: Duration) -> bool {
+        self.rests_until.take_if(|until| *until <= mono).is_some()
     }
 
     /// Takes what a client has sent; gives its line once it is complete or can never be.
@@ -146,13 +185,25 @@ impl ControlSocket {
 
     /// When the most impatient deadline is.
     pub fn deadline(&self) -> Option<Duration> {
-        self.clients.iter().map(|client| client.deadline).min()
+        self.clients.iter().map(|client| client.deadline).chain(self.rests_until).min()
     }
 
     /// Drops the clients whose time is over.
     pub fn expire(&mut self, mono: Duration) {
         self.clients.retain(|client| client.deadline > mono);
+        if self.reserve.is_none() && self.clients.is_empty() && self.rests_until.is_none() {
+            self.reserve = reserve();
+        }
     }
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// There is no descriptor or no memory for a connection, and it waits on.
+fn is_short(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
 fn is_at(listener: &UnixListener, path: &Path) -> bool {

@@ -408,6 +408,9 @@ impl Core {
         self.ears.renew(mono, &self.poller);
         self.guests.expire(mono, &self.poller);
         self.control.expire(mono);
+        if self.control.is_rested(mono) {
+            let _ = self.poller.modify(self.control.source(), Token::Control.pack(), Interest::Read);
+        }
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
         self.expire_upkeep();
         self.advance_crowds();

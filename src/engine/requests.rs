@@ -23,6 +23,13 @@ impl Core {
                 return;
             }
         }
+        if self.control.rests() {
+            let _ = self.poller.modify(self.control.source(), Token::Control.pack(), Interest::Nothing);
+            if self.control.is_news() {
+                let text = "cannot hear orders: there is no descriptor or memory left for a client";
+                self.notes.add(EventKind::Trouble, "", text);
+            }
+        }
     }
 
     pub(super) fn on_client(&mut self, id: u64) {
