@@ -62,7 +62,16 @@ impl ControlSocket {
         };
         let path = path.to_owned();
         let clients = heapless::Vec::new();
-        Ok(Self { listener, path, group: None, clients, next_id: 1, reserve: reserve(), rests_until: None, is_told: false })
+        Ok(Self {
+            listener,
+            path,
+            group: None,
+            clients,
+            next_id: 1,
+            reserve: reserve(),
+            rests_until: None,
+            is_told: false,
+        })
     }
 
     /// Lets the members of this group in, and nobody else than always. When that cannot be done, nobody else is let in.

@@ -311,6 +311,13 @@ impl Daemon<'_> {
         kill(Pid::from_raw(self.pid()), signal).expect("it lives");
     }
 
+    /// Its exit code, if it has ended; one that a signal ended has the signal below 0.
+    pub fn ended(&mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        let status = self.child.try_wait().expect("it is our child")?;
+        status.code().or_else(|| status.signal().map(|signal| -signal))
+    }
+
     /// Its exit code, once it has ended by itself.
     pub fn wait_end(mut self) -> i32 {
         until("the end of watchd", || self.child.try_wait().expect("it is our child")).code().unwrap_or(-1)
