@@ -105,3 +105,42 @@ fn a_service_that_talks_without_end_is_heard_a_little() {
     });
     assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, pid);
 }
+
+#[test]
+fn a_service_cannot_have_a_set_id_program_taken_for_itself() {
+    if !harness::is_root() {
+        return harness::skip("a set-id program takes root");
+    }
+    let config = format!(
+        "[watchd]\ncycle = \"1s\"\n[process.web]\nrun = \"@/other @/pid & @/voice @/none & exec @/voice @/his\"\n\
+         user = \"65534\"\nready = {{ notify = true, within = \"1h\" }}\n{QUICK}"
+    );
+    let home = Home::new("notify-set-id", &config);
+    home.scratch.compiled("tests/notify/voice.c".as_ref(), "voice");
+    let other = home.scratch.compiled("tests/notify/other.c".as_ref(), "other");
+    fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).expect("it is ours");
+    let his = home.scratch.dir_of("his", Some(65_534));
+    home.scratch.dir_of("none", Some(65_534));
+    let say = |text: &str| {
+        fs::write(his.join("new"), text)
+            .and_then(|()| fs::rename(his.join("new"), his.join("say")))
+            .expect("it is ours");
+        harness::until("the service has spoken", || (!his.join("say").exists()).then_some(()));
+    };
+    let mut daemon = home.start();
+    let pid = daemon.wait_state("web", ServiceState::Starting).pid;
+    let set_id = harness::until("the set-id program", || {
+        fs::read_to_string(home.scratch.path("pid")).ok()?.trim().parse::<i32>().ok()
+    });
+    if harness::look::status(set_id, "Uid") != Some(0) {
+        return harness::skip("programs have no set-id bits where temporary files lie");
+    }
+    say(&format!("MAINPID={set_id}\nSTATUS=first\nREADY=1"));
+    reason(&mut daemon, "first");
+    assert_eq!(daemon.wait_state("web", ServiceState::Ready).pid, pid, "it cannot signal that one itself");
+    // One of its own it may name.
+    let own = harness::look::with_argument(&home.scratch.path("none"));
+    assert_eq!(own.len(), 1, "{own:?}");
+    say(&format!("MAINPID={}\nSTATUS=second", own[0]));
+    daemon.wait_for("the other process", |snapshot| (snapshot.service("web")?.pid == own[0]).then_some(()));
+}

@@ -70,6 +70,11 @@ pub trait Hands {
     /// Whether a process is this one, descends from it, or lives in the session it leads. Only for one that is held.
     fn belongs(&mut self, pid: i32, to: Identity) -> bool;
 
+    /// Whether a process could send signals to another one by itself.
+    fn may_signal(&mut self, _who: i32, _whom: i32) -> bool {
+        true
+    }
+
     /// Whose child a process is, unless that is ours, init's or not to be told.
     fn keeper(&mut self, of: Identity) -> Option<Rival>;
 

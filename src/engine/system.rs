@@ -212,6 +212,11 @@ impl Hands for SystemHands<'_> {
         false
     }
 
+    fn may_signal(&mut self, who: i32, whom: i32) -> bool {
+        let (Some([real, effective, _]), Some([owner, _, saved])) = (uids(who), uids(whom)) else { return false };
+        effective == 0 || [real, effective].iter().any(|uid| [owner, saved].contains(uid))
+    }
+
     fn keeper(&mut self, of: Identity) -> Option<Rival> {
         let child = process::stat(&mut self.look(), of.pid).ok().filter(|stat| process_of(stat).identity == of)?;
         let parent = process::stat(&mut self.look(), child.ppid).ok()?;
@@ -245,6 +250,14 @@ impl Hands for SystemHands<'_> {
     fn own_pid(&self) -> i32 {
         i32::try_from(std::process::id()).unwrap_or(0)
     }
+}
+
+/// The accounts of a process: real, effective and saved.
+fn uids(pid: i32) -> Option<[u32; 3]> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let mut uids = text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace();
+    let mut next = || uids.next()?.parse().ok();
+    Some([next()?, next()?, next()?])
 }
 
 /// Never waits: what is no plain file is refused before it is read.

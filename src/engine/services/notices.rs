@@ -21,7 +21,7 @@ impl<G, B: Blob> Services<G, B> {
         }
         let mut work = Work { entry, books: &mut self.books, turn };
         if let Some(main) = notice.main_pid.filter(|main| *main != daemon.pid) {
-            work.follow(main, daemon);
+            work.follow((pid, main), daemon);
         }
         for word in notice.words() {
             work.take(Event::Told(word));
@@ -41,9 +41,10 @@ impl<G> Entry<G> {
 }
 
 impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
-    /// The service has become another process, which has to be one of its own.
-    fn follow(&mut self, main: i32, daemon: Identity) {
-        if !self.turn.hands.belongs(main, daemon) {
+    /// The service has become another process, which has to be one of its own. Root signals it from then on, so it must be one that
+    /// who says so may signal himself: a set-id program that he started is none.
+    fn follow(&mut self, (speaker, main): (i32, i32), daemon: Identity) {
+        if !self.turn.hands.belongs(main, daemon) || !self.turn.hands.may_signal(speaker, main) {
             return;
         }
         let Ok(Some(process)) = self.turn.hands.process(main) else { return };
