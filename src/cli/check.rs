@@ -26,6 +26,7 @@ pub fn run(places: &Places) -> ExitCode {
             tell(&warnings, "warning: ");
             // A closed standard output is the reader's wish.
             let _ = writeln!(io::stdout(), "{}", summary(&name, &policy, warnings.len()));
+            let _ = writeln!(io::stdout(), "{}", powers(&policy));
             // What this host has to tell depends on what can be seen of it now.
             if let Ok(mut sight) = Sight::open(places) {
                 sight.look(clock::now());
@@ -67,6 +68,14 @@ fn summary(name: &str, policy: &Policy, warnings: usize) -> String {
     }
     text.push_str(&format!("{mark}{} classes", policy.classes.len()));
     text
+}
+
+/// What a daemon that is root keeps for itself.
+fn powers(policy: &Policy) -> String {
+    match policy.daemon.powers {
+        Some(powers) => format!("capabilities of the daemon itself, where it is root: {powers}"),
+        None => "capabilities of the daemon itself: all that it was started with".to_owned(),
+    }
 }
 
 /// What the history takes on the disk.

@@ -4,6 +4,7 @@
 //! what watchd starts has what an administrator expects, and what a changed policy needs can be taken up again. It is no wall against
 //! somebody who runs code of his own in the daemon; it keeps a fault of ours from doing what no policy ever asked for.
 
+use std::fmt;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -12,43 +13,55 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Powers(u64);
 
+macro_rules! powers {
+    ($($name:ident = $bit:literal $word:literal,)*) => {
+        impl Powers {
+            $(pub const $name: Self = Self(1 << $bit);)*
+            /// Everything that some policy needs; the rest is given up for good.
+            const EVER: Self = Self($(1 << $bit)|*);
+        }
+        /// What they are called where capabilities are listed.
+        const WORDS: &[(Powers, &str)] = &[$((Powers::$name, $word),)*];
+    };
+}
+
+powers! {
+    CHOWN = 0 "chown",
+    DAC_OVERRIDE = 1 "dac_override",
+    DAC_READ_SEARCH = 2 "dac_read_search",
+    FOWNER = 3 "fowner",
+    FSETID = 4 "fsetid",
+    KILL = 5 "kill",
+    SETGID = 6 "setgid",
+    SETUID = 7 "setuid",
+    NET_BIND_SERVICE = 10 "net_bind_service",
+    SYS_CHROOT = 18 "sys_chroot",
+    SYS_PTRACE = 19 "sys_ptrace",
+    SYS_ADMIN = 21 "sys_admin",
+    SYS_NICE = 23 "sys_nice",
+    SYS_RESOURCE = 24 "sys_resource",
+    LEASE = 28 "lease",
+}
+
+impl fmt::Display for Powers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = WORDS.iter().filter(|(power, _)| self.only(*power) == *power);
+        for (place, (_, word)) in held.enumerate() {
+            write!(out, "{}{word}", if place == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
 impl Powers {
     pub const NONE: Self = Self(0);
-    pub const CHOWN: Self = Self(1);
-    pub const DAC_OVERRIDE: Self = Self(1 << 1);
-    pub const DAC_READ_SEARCH: Self = Self(1 << 2);
-    pub const FOWNER: Self = Self(1 << 3);
-    pub const FSETID: Self = Self(1 << 4);
-    pub const KILL: Self = Self(1 << 5);
-    pub const SETGID: Self = Self(1 << 6);
-    pub const SETUID: Self = Self(1 << 7);
-    pub const NET_BIND_SERVICE: Self = Self(1 << 10);
-    pub const SYS_CHROOT: Self = Self(1 << 18);
-    pub const SYS_PTRACE: Self = Self(1 << 19);
-    pub const SYS_ADMIN: Self = Self(1 << 21);
-    pub const SYS_NICE: Self = Self(1 << 23);
-    pub const SYS_RESOURCE: Self = Self(1 << 24);
-    pub const LEASE: Self = Self(1 << 28);
-
-    /// Everything that some policy needs; the rest is given up for good.
-    const EVER: Self = Self::CHOWN
-        .and(Self::DAC_OVERRIDE)
-        .and(Self::DAC_READ_SEARCH)
-        .and(Self::FOWNER)
-        .and(Self::FSETID)
-        .and(Self::KILL)
-        .and(Self::SETGID)
-        .and(Self::SETUID)
-        .and(Self::NET_BIND_SERVICE)
-        .and(Self::SYS_CHROOT)
-        .and(Self::SYS_PTRACE)
-        .and(Self::SYS_ADMIN)
-        .and(Self::SYS_NICE)
-        .and(Self::SYS_RESOURCE)
-        .and(Self::LEASE);
 
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    fn only(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     fn halves(self) -> [u32; 2] {
@@ -162,6 +175,13 @@ mod tests {
             eprintln!("SKIPPED: only root has powers to give up");
         }
         is
+    }
+
+    #[test]
+    fn powers_are_called_as_everywhere() {
+        assert_eq!(Powers::SETUID.and(Powers::KILL).to_string(), "kill setuid");
+        assert_eq!(Powers::EVER.to_string().split(' ').count(), WORDS.len());
+        assert_eq!((Powers::NONE.to_string(), Powers::LEASE.0), (String::new(), 1 << 28));
     }
 
     #[test]
