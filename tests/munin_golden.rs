@@ -62,8 +62,10 @@ fn ours(facts: &Facts<'_>, ask: Ask, name: &str) -> String {
 const DIFFERENT: &[(&str, &str, &str)] = &[
     ("old", "diskstats", "it was started anew between the polls: a counter that went down gives no rate"),
     ("big", "threads", "one process of the fixture was given a second thread"),
-    ("big", "diskstats", "names of the device mapper are not looked up in /dev"),
 ];
+
+/// Values that are unknown on purpose: what the other guessed of a counter that went down.
+const UNKNOWN: &[(&str, &str)] = &[("big fetch diskstats", "cciss_c0d0")];
 
 fn compare(host: &str) {
     let snapshot = snapshot(host);
@@ -96,7 +98,9 @@ fn difference(what: &str, theirs: &str, ours: &str, faults: &mut Vec<String>) {
         }
         for field in their.fields.keys().chain(our.fields.keys().filter(|field| !their.fields.contains_key(*field))) {
             let (expect, got) = (their.fields.get(field), our.fields.get(field));
-            if expect != got && !is_close(expect, got) {
+            let is_unknown = got.and_then(|got| got.get("value")).is_some_and(|value| value == "U")
+                && UNKNOWN.iter().any(|(of, device)| what == *of && (name.contains(device) || field.contains(device)));
+            if expect != got && !is_close(expect, got) && !is_unknown {
                 faults.push(format!("{what} {name}.{field}: {got:?} is not {expect:?}"));
             }
         }
@@ -133,6 +137,7 @@ fn a_virtual_machine_is_told_as_munin_node_tells_it() {
 /// Recorded answers under settings of plugin-conf.d, and the plugin that gave them.
 const SETTINGS: &[(&str, &str)] = &[
     ("cpu_scaled", "cpu"),
+    ("cpuspeed_scaled", "cpuspeed"),
     ("cpu_thresholds", "cpu"),
     ("memory_thresholds", "memory"),
     ("load_thresholds", "load"),

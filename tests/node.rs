@@ -8,6 +8,7 @@ mod harness;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -159,6 +160,54 @@ fn odd_conversations_get_a_sane_answer_or_a_clean_end() {
     let kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse().expect("it is a number");
     // The program under test is larger than the one that is shipped, whose peak `tests/budget.rs` looks after.
     assert!(kib < if harness::is_release() { 1800 } else { 40_000 }, "{kib} KiB");
+}
+
+/// A plugin that is run: a name, what it says when it is asked for its configuration, and otherwise.
+fn plugin(home: &Home, name: &str, config: &str, fetch: &str) {
+    let text = format!("#!/bin/sh\n[ \"$1\" = config ] && {{ printf '{config}'; exit; }}\nprintf '{fetch}'\n");
+    let path = home.scratch.dir_of("plugins", None).join(name);
+    fs::write(&path, text).expect("a file can be written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn watched_services_have_the_graphs_of_ps_and_proc() {
+    let more = "plugins = \"@/plugins\"\n[process.web]\nrun = [\"/bin/sleep\", \"1000\"]\n[process.db]\nrun = [\"/bin/sleep\", \"1001\"]\n";
+    let (home, port) = home("ps", more);
+    plugin(&home, "ps_db", "count.label mine\\n", "count.value 77\\n");
+    let daemon = home.start();
+    until("a count", || (net::munin(port, "fetch ps_web") == "count.value 1\n.\n").then_some(()));
+    let told = net::munin(port, "config ps_web");
+    for line in [
+        "graph_title Number of web processes",
+        "graph_args --base 1000 --vertical-label processes -l 0",
+        "graph_category processes",
+        "count.label web",
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line} in {told}");
+    }
+    let told = net::munin(port, "cap multigraph dirtyconfig\nconfig proc");
+    for line in [
+        "multigraph proc_cpu",
+        "web.type DERIVE",
+        "multigraph proc_memory",
+        "multigraph proc_threads",
+        "multigraph proc_processes",
+        "db.label db",
+        "web.draw LINE2",
+        "web.value 1",
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line} in {told}\n{}", daemon.said());
+    }
+    // Who has a plugin of that name means his own.
+    let listed = net::munin(port, "cap multigraph\nlist");
+    for name in ["ps_web", "ps_db", "proc"] {
+        assert_eq!(listed.split_whitespace().filter(|listed| *listed == name).count(), 1, "{name} in {listed}");
+    }
+    assert_eq!(net::munin(port, "fetch ps_db"), "count.value 77\n.\n");
+    for name in ["ps_", "ps_nosuch", "ps_web.x", "proc_cpu"] {
+        assert_eq!(net::munin(port, &format!("fetch {name}")), SERVICE, "{name}");
+    }
 }
 
 #[test]

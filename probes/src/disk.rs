@@ -3,9 +3,15 @@
 //! Behind major, minor and name stand eleven numbers, fifteen since 4.18 (discards), seventeen since 5.5 (flushes);
 //! before 2.6.25 a partition has four. A sector is 512 bytes here whatever the device says. Times are milliseconds
 //! and given in seconds; multiplied by 1,000 and rounded they are the kernel's again. Device names keep their slashes.
+//!
+//! A device of the device mapper has a second part: what people call it, as Munin does (`vg0/root` where that is a link in /dev, else
+//! `mapper/NAME`). It is read once a minute.
+
+use std::time::Duration;
 
 use crate::metric::metrics;
-use crate::{Fault, Fields, Look, MetricId, ObjectId, Probe, Sink, Source, Value, lines};
+use crate::path::Path;
+use crate::{Fault, Fields, Host, Look, MetricId, ObjectId, Pace, Probe, Sink, Source, Value, lines};
 
 metrics! { Disk:
     READS: "reads", Count, Counter, "node_disk_reads_completed_total", "", "Reads completed.";
@@ -67,28 +73,94 @@ static PARTITION: [(MetricId, Column); 4] =
 
 pub struct Disk {
     source: Source,
+    mapped: Vec<Mapped>,
+    pace: Pace,
+}
+
+/// The longest name the device mapper gives, and what stands before it.
+const NAME: usize = 128 + 7;
+
+/// What a device of the device mapper is called.
+struct Mapped {
+    minor: u64,
+    name: [u8; NAME],
+    len: usize,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { source: Source::new(PATH) }
+        Self { source: Source::new(PATH), mapped: Vec::new(), pace: Pace::at_most_every(Duration::from_secs(60)) }
     }
 }
 
 impl Probe for Disk {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
-        give(self.source.read(look)?, out)
+        let (host, now) = (look.host, look.now);
+        let text = self.source.read(look)?;
+        self.pace.run(now, || {
+            self.mapped.clear();
+            self.mapped.extend(lines(text).filter_map(|(_, line)| Mapped::of(host, line)));
+        });
+        give(text, &self.mapped, out)
     }
 }
 
-fn give(text: &[u8], out: &mut Sink<'_>) -> Result<(), Fault> {
+impl Mapped {
+    /// None when the line is of another device.
+    fn of(host: &Host, line: &[u8]) -> Option<Self> {
+        let mut fields = Fields::new(line);
+        let minor = fields.number().and(fields.number())?;
+        let device = fields.next().filter(|device| device.starts_with(b"dm-"))?;
+        let mut text = [0; NAME];
+        let name = host.read_small(Path::new("sys/block/").text(device).text(b"/dm/name").bytes(), &mut text).ok()?;
+        let name = name.strip_suffix(b"\n").filter(|name| !name.is_empty())?;
+        let mut mapped = Self { minor, name: [0; NAME], len: 0 };
+        if mapped.write_volume(name).is_none() || !host.has_entry(b"dev/", mapped.name()) {
+            mapped.len = 0;
+            b"mapper/".iter().chain(name).try_for_each(|byte| mapped.push(*byte))?;
+        }
+        Some(mapped)
+    }
+
+    fn name(&self) -> &[u8] {
+        self.name.get(..self.len).unwrap_or_default()
+    }
+
+    fn push(&mut self, byte: u8) -> Option<()> {
+        *self.name.get_mut(self.len)? = byte;
+        self.len += 1;
+        Some(())
+    }
+
+    /// `data--vg-srv--lv` is the volume `srv-lv` of the group `data-vg`; none when there is not one single dash.
+    fn write_volume(&mut self, name: &[u8]) -> Option<()> {
+        let (mut rest, mut is_split) = (name, false);
+        while let Some((byte, behind)) = rest.split_first() {
+            rest = behind;
+            match (*byte, behind.strip_prefix(b"-")) {
+                (b'-', Some(behind)) => {
+                    rest = behind;
+                    self.push(b'-')?;
+                }
+                (b'-', None) => {
+                    (!std::mem::replace(&mut is_split, true)).then_some(())?;
+                    self.push(b'/')?;
+                }
+                (byte, _) => self.push(byte)?,
+            }
+        }
+        is_split.then_some(())
+    }
+}
+
+fn give(text: &[u8], mapped: &[Mapped], out: &mut Sink<'_>) -> Result<(), Fault> {
     for (number, line) in lines(text) {
-        give_device(line, out).ok_or_else(|| Fault::malformed(PATH, number, line))?;
+        give_device(line, mapped, out).ok_or_else(|| Fault::malformed(PATH, number, line))?;
     }
     Ok(())
 }
 
-fn give_device(line: &[u8], out: &mut Sink<'_>) -> Option<()> {
+fn give_device(line: &[u8], mapped: &[Mapped], out: &mut Sink<'_>) -> Option<()> {
     let mut fields = Fields::new(line);
     let (major, minor) = (fields.number()?, fields.number()?);
     let name = fields.next()?;
@@ -97,7 +169,12 @@ fn give_device(line: &[u8], out: &mut Sink<'_>) -> Option<()> {
         11.. => &COLUMNS[..],
         _ => return None,
     };
-    let Some(device) = out.object(&[name]) else { return Some(()) };
+    let called = mapped.iter().find(|mapped| mapped.minor == minor && name.starts_with(b"dm-"));
+    let device = match called {
+        Some(called) => out.object(&[name, called.name()]),
+        None => out.object(&[name]),
+    };
+    let Some(device) = device else { return Some(()) };
     for (metric, column) in columns {
         if fields.rest().is_empty() {
             break;
@@ -150,6 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn devices_of_the_mapper_are_called_as_people_call_them() {
+        let rows = read_fixture("big", ProbeId::Disk, &mut Disk::default()).expect("readable");
+        for (device, minor) in [("dm-0 vg0/root", 0), ("dm-1 mapper/luks-4f2a", 1), ("dm-10 data-vg/srv-lv", 10)] {
+            assert_eq!(value(&rows, "minor", device), Some(Value::Int(minor)), "{device}");
+        }
+        for (name, expect) in [
+            ("vg0-root", Some("vg0/root")),
+            ("a--b-c--d", Some("a-b/c-d")),
+            ("a---b", Some("a-/b")),
+            ("plain", None),
+            ("a-b-c", None),
+            ("a--b", None),
+            (&"x-".repeat(90), None),
+        ] {
+            let mut mapped = Mapped { minor: 0, name: [0; NAME], len: 0 };
+            let written =
+                mapped.write_volume(name.as_bytes()).map(|()| String::from_utf8_lossy(mapped.name()).into_owned());
+            assert_eq!(written.as_deref(), expect, "{name}");
+        }
+    }
+
+    #[test]
     fn short_lines_of_an_old_kernel_give_what_they_have() {
         let rows = read_fixture("old", ProbeId::Disk, &mut Disk::default()).expect("readable");
         assert_eq!(value(&rows, "io_time_weighted", "sda"), Some(Value::Float(0.48)));
@@ -169,14 +268,14 @@ mod tests {
             "x 0 sda 1 2 3 4\n",
             "\n",
         ] {
-            assert!(readings(ProbeId::Disk, |out| give(text.as_bytes(), out)).is_err(), "{text}");
+            assert!(readings(ProbeId::Disk, |out| give(text.as_bytes(), &[], out)).is_err(), "{text}");
         }
     }
 
     #[test]
     fn no_cut_gives_a_wrong_number() {
         for host in ["vm", "old"] {
-            survives_every_cut(ProbeId::Disk, &text_of(host, "proc/diskstats"), give);
+            survives_every_cut(ProbeId::Disk, &text_of(host, "proc/diskstats"), |text, out| give(text, &[], out));
         }
     }
 }

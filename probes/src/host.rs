@@ -56,6 +56,18 @@ impl Host {
         read_small_at(&self.root, path, text)
     }
 
+    /// Whether a directory has this entry; a link is one wherever it leads, and nothing is opened.
+    pub fn has_entry(&self, dir: &[u8], name: &[u8]) -> bool {
+        let mut path = [0; 256];
+        let bytes = dir.iter().chain(name);
+        if dir.len() + name.len() > path.len() {
+            return false;
+        }
+        path.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let path = path.get(..dir.len() + name.len()).unwrap_or_default();
+        rustix::fs::statat(&self.root, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// The directory all paths start from.
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()

@@ -81,6 +81,7 @@ roster! {
     uptime: Uptime,
     users: Users,
     sockets: Sockets,
+    cpufreq: Cpufreq,
 }
 
 /// One probe as the tables see it.

@@ -37,6 +37,9 @@ const LINKS: &[(&str, &str)] = &[
     ("users", "users"),
     ("if_", "if_eth0"),
     ("if_err_", "if_err_eth0"),
+    ("netstat", "netstat"),
+    ("vmstat", "vmstat"),
+    ("cpuspeed", "cpuspeed"),
     // Those that are run: shell and Perl, one or many graphs, with and without settings.
     ("df_abs", "df_abs"),
     ("tcp", "tcp"),
@@ -49,6 +52,12 @@ const LINKS: &[(&str, &str)] = &[
     ("fw_conntrack", "fw_conntrack"),
     ("fw_forwarded_local", "fw_forwarded_local"),
     ("munin_stats", "munin_stats"),
+    ("munin_update", "munin_update"),
+    ("acpi", "acpi"),
+    ("ps_", "ps_sh"),
+    ("port_", "port_4949"),
+    ("nfs_client", "nfs_client"),
+    ("netstat_multi", "netstat_multi"),
     ("if_", "if_lo.copy"),
 ];
 
@@ -174,8 +183,7 @@ fn compare_config(name: &str, theirs: &str, ours: &str, faults: &mut Vec<String>
     let (theirs, ours) = (understood(theirs), understood(ours));
     for key in theirs.keys().chain(ours.keys().filter(|key| !theirs.contains_key(*key))) {
         let (their, our) = (theirs.get(key), ours.get(key));
-        // Devices of the device mapper are called by their numbers, and the width follows the longest name.
-        if their != our && !key.ends_with(" graph_width") {
+        if their != our {
             faults.push(format!("config {name}: {key} is {our:?}, not {their:?}"));
         }
     }

@@ -33,12 +33,14 @@ struct Aspect {
 
 struct Part {
     name: &'static str,
-    /// Label; empty stands for the device's name.
+    /// Label; empty stands for the last part of what the device is called, `WHOLE` for all of it.
     label: &'static str,
     traits: &'static str,
     below: &'static str,
     value: fn(&Device<'_>) -> Option<f64>,
 }
+
+const WHOLE: &str = "/";
 
 static ASPECTS: [Aspect; 4] = [
     Aspect {
@@ -46,7 +48,7 @@ static ASPECTS: [Aspect; 4] = [
         needs_times: true,
         title: "Disk latency per device",
         head: "graph_args --base 1000\ngraph_vlabel Average IO Wait (seconds)\n",
-        fields: &[Part { name: "avgwait", label: "", traits: "", below: "", value: |device| device.wait() }],
+        fields: &[Part { name: "avgwait", label: WHOLE, traits: "", below: "", value: |device| device.wait() }],
         device_title: "Average latency",
         device_head: "graph_args --base 1000 --logarithmic\ngraph_vlabel seconds\n",
         device_fields: &[
@@ -73,7 +75,7 @@ static ASPECTS: [Aspect; 4] = [
         needs_times: true,
         title: "Utilization per device",
         head: "graph_args --base 1000 --lower-limit 0 --upper-limit 100 --rigid\ngraph_vlabel % busy\ngraph_scale no\n",
-        fields: &[Part { name: "util", label: "", traits: "", below: "", value: |device| device.busy() }],
+        fields: &[Part { name: "util", label: WHOLE, traits: "", below: "", value: |device| device.busy() }],
         device_title: "Disk utilization",
         device_head: "graph_args --base 1000 --lower-limit 0 --upper-limit 100 --rigid\n\
                       graph_vlabel % busy\ngraph_scale no\n",
@@ -184,22 +186,23 @@ fn devices<'a>(facts: &'a Facts<'_>) -> Vec<Device<'a>> {
     let view = facts.readings.view;
     let mut devices: Vec<_> = view
         .objects(ProbeId::Disk)
-        .map(|object| Device { facts, object, name: view.part(object, 0) })
+        .map(|object| Device { facts, object, name: view.part(object, 0), called: called(facts, object) })
         .filter(Device::is_used)
         .collect();
     let names: Vec<_> = devices.iter().map(|device| device.name).collect();
     devices.retain(|device| !names.iter().any(|whole| is_partition(device.name, whole)));
-    devices.retain(|device| is_wanted(facts, device.name));
+    devices.retain(|device| is_wanted(facts, &[device.name, device.called]));
     devices.sort_unstable_by_key(|device| device.rank());
     devices
 }
 
 /// Whether the settings leave a device in: `include_only` and `exclude` are parts of names.
-fn is_wanted(facts: &Facts<'_>, name: &[u8]) -> bool {
+fn is_wanted(facts: &Facts<'_>, names: &[&[u8]]) -> bool {
     let is_in = |list: &str| {
         let parts = list.split(',').map(str::trim).map(|part| part.strip_prefix("/dev/").unwrap_or(part));
         let mut parts = parts.filter(|part| !part.is_empty());
-        parts.any(|part| name.windows(part.len()).any(|piece| piece == part.as_bytes()))
+        let has = |name: &&[u8], part: &str| name.windows(part.len()).any(|piece| piece == part.as_bytes());
+        parts.any(|part| names.iter().any(|name| has(name, part)))
     };
     match (facts.setting("include_only"), facts.setting("exclude")) {
         (Some(only), _) => is_in(only),
@@ -221,7 +224,7 @@ fn is_partition(name: &[u8], whole: &[u8]) -> bool {
 /// Pixels, wide enough for the longest name: Munin's own formula.
 fn width(facts: &Facts<'_>, devices: &[Device<'_>]) -> usize {
     let usual = facts.setting("graph_width").and_then(|width| width.parse().ok()).unwrap_or(400);
-    let longest = devices.iter().map(|device| device.name.len()).max().unwrap_or(0);
+    let longest = devices.iter().map(|device| device.called.len()).max().unwrap_or(0);
     let short = devices.iter().map(|device| device.short().len()).max().unwrap_or(0);
     let need = (6 * (74 + short)).max(6 * (42 + longest)).saturating_sub(97);
     if need > usual { usual + (need - usual).next_multiple_of(50) } else { usual }
@@ -231,6 +234,14 @@ struct Device<'a> {
     facts: &'a Facts<'a>,
     object: ObjectId,
     name: &'a [u8],
+    /// Differs from the name for devices of the device mapper.
+    called: &'a [u8],
+}
+
+/// What a device is called in graphs and in the names of fields.
+pub fn called<'a>(facts: &Facts<'a>, object: ObjectId) -> &'a [u8] {
+    let view = facts.readings.view;
+    view.parts(object).nth(1).unwrap_or_else(|| view.part(object, 0))
 }
 
 impl<'a> Device<'a> {
@@ -239,7 +250,7 @@ impl<'a> Device<'a> {
     }
 
     fn short(&self) -> &[u8] {
-        self.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+        self.called.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
     fn count(&self, metric: MetricId) -> u64 {
@@ -278,10 +289,10 @@ impl<'a> Device<'a> {
     }
 
     fn write(&self, aspect: &Aspect, ask: Ask, page: &mut Page) {
-        page.put(format_args!("multigraph diskstats_{}.{}\n", aspect.name, Clean(self.name)));
+        page.put(format_args!("multigraph diskstats_{}.{}\n", aspect.name, Clean(self.called)));
         if ask.wants_config() {
             page.put(format_args!("graph_title {} for /dev/", aspect.device_title));
-            page.push(self.name);
+            page.push(self.called);
             page.put(format_args!("\n{}graph_category disk\n", aspect.device_head));
         }
         for part in aspect.device_fields {
@@ -306,7 +317,11 @@ impl Part {
 
     fn write_config(&self, device: &Device<'_>, name: Name<'_>, page: &mut Page) {
         page.put(format_args!("{name}.label "));
-        page.push(if self.label.is_empty() { device.short() } else { self.label.as_bytes() });
+        page.push(match self.label {
+            "" => device.short(),
+            WHOLE => device.called,
+            label => label.as_bytes(),
+        });
         page.text("\n");
         write_traits(name, "type GAUGE\nmin 0\ndraw LINE1", page);
         write_traits(name, self.traits, page);
@@ -326,7 +341,7 @@ struct Name<'a> {
 impl std::fmt::Display for Name<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.device {
-            Some(device) => write!(out, "{}_{}", Clean(device.name), self.part),
+            Some(device) => write!(out, "{}_{}", Clean(device.called), self.part),
             None => out.write_str(self.part),
         }
     }

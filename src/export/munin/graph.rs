@@ -110,7 +110,7 @@ impl Plugin {
                 let view = facts.readings.view;
                 view.objects(*probe)
                     .map(|object| view.part(object, 0))
-                    .filter(|name| is_listed(name) && is_plain(name))
+                    .filter(|name| is_listed(name) && is_plain(name) && !self.is_taken(facts, name))
                     .for_each(give);
             }
             Shape::Host(_) | Shape::Own { .. } => {}
@@ -122,17 +122,30 @@ impl Plugin {
         let Some(instance) = name.strip_prefix(self.name.as_bytes()) else { return false };
         let facts = &Facts { plugin: name, ..*facts };
         match &self.shape {
-            Shape::Each { probe, .. } => is_plain(instance) && facts.readings.view.find(*probe, instance).is_some(),
+            Shape::Each { probe, .. } => {
+                let is_known = facts.readings.view.find(*probe, instance).is_some();
+                is_known && is_plain(instance) && !self.is_taken(facts, instance)
+            }
             Shape::Host(graph) => instance.is_empty() && graph.has_values(facts, ObjectId::HOST),
             Shape::Own { is_present, .. } => instance.is_empty() && is_present(facts),
         }
+    }
+
+    /// Whether a plugin about a service is somebody's own, who may mean other processes by the name.
+    fn is_taken(&self, facts: &Facts<'_>, instance: &[u8]) -> bool {
+        let is_it = |name: &str| name.strip_prefix(self.name).is_some_and(|rest| rest.as_bytes() == instance);
+        matches!(self.shape, Shape::Each { probe: ProbeId::Service, .. })
+            && facts.guests.iter().any(|guest| is_it(&guest.name))
     }
 
     /// Answers when this row is meant by the name.
     pub fn answer(&self, facts: &Facts<'_>, ask: Ask, name: &[u8], page: &mut Page) -> bool {
         let Some(instance) = name.strip_prefix(self.name.as_bytes()) else { return false };
         let object = match &self.shape {
-            Shape::Each { probe, .. } => facts.readings.view.find(*probe, instance).filter(|_| is_plain(instance)),
+            Shape::Each { probe, .. } => {
+                let found = facts.readings.view.find(*probe, instance);
+                found.filter(|_| is_plain(instance) && !self.is_taken(facts, instance))
+            }
             Shape::Host(_) | Shape::Own { .. } => instance.is_empty().then_some(ObjectId::HOST),
         };
         let Some(object) = object else { return false };

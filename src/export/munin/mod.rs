@@ -23,7 +23,9 @@ mod memory;
 mod network;
 mod own;
 mod process;
+mod service;
 mod session;
+mod speed;
 
 pub use facts::Facts;
 pub use graph::{Plugin, Shape};
@@ -35,6 +37,7 @@ use super::Page;
 /// All plugins, in the order of their names.
 pub static PLUGINS: &[Plugin] = &[
     cpu::CPU,
+    speed::CPUSPEED,
     df::DF,
     df::DF_INODE,
     disk::DISKSTATS,
@@ -51,8 +54,10 @@ pub static PLUGINS: &[Plugin] = &[
     network::NETSTAT,
     host::OPEN_FILES,
     host::OPEN_INODES,
+    service::PROC,
     process::PROC_PRI,
     process::PROCESSES,
+    service::PS,
     memory::SWAP,
     process::THREADS,
     host::UPTIME,
