@@ -46,6 +46,7 @@ const TABLES: &[Bad] = &[
     ("[watchd]\nlearn = false\n[learn]\nafter = \"7d\"", "3:2: learn", "take one of them out"),
     ("[watchd]\nlearn = \"no\"", "2:9: watchd.learn", "true or false"),
     ("[munin]\nlearn-limits = 1", "2:16: munin.learn-limits", "true or false"),
+    ("[munin]\nspool = \"yes\"", "2:9: munin.spool", "true or false"),
     ("[munin]\nport = 4949", "2:1: munin.port", "unknown key"),
     ("[munin]\nplugins = \"plugins\"", "2:11: munin.plugins", "`plugins` is not an absolute path"),
     ("[munin]\nplugin-conf = \"/tmp\"", "2:15: munin.plugin-conf", "can write to /tmp; chown it to root"),

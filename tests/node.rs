@@ -171,6 +171,105 @@ fn plugin(home: &Home, name: &str, config: &str, fetch: &str) {
 }
 
 #[test]
+fn a_master_may_ask_for_all_that_it_missed() {
+    let (home, port) = home("spool", "spool = true\nplugins = \"@/plugins\"\n");
+    plugin(&home, "dirty.x", "a.label a\\na.value 5\\n", "");
+    plugin(&home, "plain", "a.label a\\n", "a.value 6\\n");
+    plugin(&home, "many", "multigraph many_one\\na.label a\\n", "multigraph many_one\\na.value 1767222300:7\\n");
+    plugin(&home, "mute", "", "");
+    plugin(&home, "stuck", "a.label a\\n", "a.value 6\\n\"; kill -9 $$ #");
+    let mut daemon = home.start();
+    daemon.wait_for("two cycles", |snapshot| (snapshot.header.cycles > 2).then_some(()));
+    let cap = "cap multigraph dirtyconfig spool\n";
+    assert_eq!(until("an answer", || Some(net::munin(port, "cap")).filter(|said| said == cap)), cap);
+    let told = net::munin(port, "cap multigraph dirtyconfig\nspoolfetch 0\nnodes");
+    let whole = told.strip_prefix(cap).and_then(|told| told.strip_suffix(&format!(".\n{NODES}")));
+    let whole = whole.unwrap_or_else(|| panic!("the answer ends once: {told}"));
+    assert!(!whole.lines().any(|line| line == "."), "{whole}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs();
+    let graphs: Vec<&str> = whole.split("multigraph ").skip(1).collect();
+    let graph = |name: &str| {
+        let found = graphs.iter().filter(|graph| graph.lines().next() == Some(name));
+        found.copied().collect::<Vec<_>>().concat()
+    };
+    for (name, lines) in [
+        ("dirty_x", &["a.label a", "a.value 5"][..]),
+        ("plain", &["a.label a", "a.value 6"]),
+        ("many_one", &["a.label a", "a.value 1767222300:7"]),
+        ("load", &["graph_title Load average", "load.label load"]),
+        ("netstat", &["active.label active"]),
+    ] {
+        let found = graph(name);
+        assert!(
+            lines.iter().all(|line| found.lines().any(|found| found == *line)),
+            "{name}: {found}\n{}",
+            daemon.said()
+        );
+    }
+    assert!(!whole.contains("multigraph mute") && graph("cpu").contains("idle.type DERIVE"), "{whole}");
+    let times = |text: &str, start: &str| -> Vec<u64> {
+        let values = text.lines().filter_map(|line| line.strip_prefix(start)?.split_once(':'));
+        values.map(|(at, _)| at.parse().expect("seconds")).collect()
+    };
+    for (graph, field) in
+        [(graph("load"), "load.value "), (graph("cpu"), "idle.value "), (graph("uptime"), "uptime.value ")]
+    {
+        let times = times(&graph, field);
+        assert!(
+            !times.is_empty() && times.is_sorted() && times.iter().all(|at| now - 120 < *at && *at <= now),
+            "{graph}"
+        );
+    }
+    // One plugin alone has its time as well, for who takes values with the configuration; others get what munin-node says.
+    let told = net::munin(port, "cap dirtyconfig\nconfig load");
+    assert_eq!(times(&told, "load.value ").len(), 1, "{told}");
+    assert!(!net::munin(port, "fetch load").contains(':'), "a plain value");
+    let stdio = |words: &str| {
+        let mut command = home.command(&["munin", "--stdio"]);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("it can be run");
+        child.stdin.take().expect("it is piped").write_all(words.as_bytes()).expect("it takes lines");
+        String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("it is text")
+    };
+    let told = stdio("cap\nspoolfetch 0\nquit\n");
+    assert!(told.contains(cap) && told.contains("\nmultigraph load\n") && told.ends_with("\n.\n"), "{told}");
+    // What is no time is no command; who hangs up meanwhile or does not read disturbs nobody.
+    for line in [
+        "spoolfetch",
+        "spoolfetch x",
+        "spoolfetch -1",
+        "spoolfetch 1 2",
+        "SPOOLFETCH 0",
+        "spoolfetch 99999999999999999999",
+    ] {
+        assert_eq!(net::munin(port, line), UNKNOWN, "{line}");
+    }
+    let crowd: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = connect(port);
+            stream.write_all(&b"spoolfetch 0\n".repeat(70)).expect("it takes lines");
+            stream
+        })
+        .collect();
+    assert_eq!(net::munin(port, "nodes"), NODES);
+    drop(crowd);
+    let mut half = connect(port);
+    half.write_all(b"spoolfetch 0").expect("it takes a line");
+    half.shutdown(Shutdown::Write).expect("it can be closed");
+    assert!(rest(half).ends_with("\n.\n"), "a last line without an end is answered");
+    assert_eq!(
+        net::munin(port, &format!("spoolfetch {}\nnodes", u64::MAX)).lines().filter(|line| *line == ".").count(),
+        2
+    );
+    // A spool has no place for another host's plugins.
+    plugin(&home, "moved", "host_name other.example\\na.label a\\n", "");
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    let cap = "cap multigraph dirtyconfig\n";
+    until("the new plugin", || (net::munin(port, "cap") == cap).then_some(()));
+    assert_eq!(net::munin(port, "spoolfetch 0"), UNKNOWN);
+}
+
+#[test]
 fn watched_services_have_the_graphs_of_ps_and_proc() {
     let more = "plugins = \"@/plugins\"\n[process.web]\nrun = [\"/bin/sleep\", \"1000\"]\n[process.db]\nrun = [\"/bin/sleep\", \"1001\"]\n";
     let (home, port) = home("ps", more);

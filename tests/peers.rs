@@ -10,6 +10,8 @@ mod harness;
 mod browser;
 #[path = "peers/chromium.rs"]
 mod chromium;
+#[path = "peers/encrypted.rs"]
+mod encrypted;
 #[path = "peers/munin.rs"]
 mod munin;
 #[path = "peers/node.rs"]

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 use super::{Given, failed, wrong};
 use crate::export::Page;
-use crate::export::munin::{Ask, Facts, Next, PLUGINS, Session, answer, names};
+use crate::export::munin::{Ask, Facts, Next, PLUGINS, Session, answer, names, spool};
 use crate::model::Places;
 use crate::store::board::text;
+use crate::store::history::HistoryReader;
 use crate::store::{BoardError, Reader, Snapshot};
 use crate::sys::clock;
 
@@ -107,7 +108,9 @@ fn converse(places: &Places) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut talk = Talk { reader, snapshot, session: Session::default(), page: Page::new(Page::LIMIT) };
+    // Who may not read it tells what the board has.
+    let history = HistoryReader::open(&places.history()).ok();
+    let mut talk = Talk { reader, snapshot, history, session: Session::default(), page: Page::new(Page::LIMIT) };
     Session::greet(text(&talk.snapshot.header.host), &mut talk.page);
     match talk.serve(&mut std::io::stdin().lock()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,6 +122,7 @@ fn converse(places: &Places) -> ExitCode {
 struct Talk {
     reader: Reader,
     snapshot: Snapshot,
+    history: Option<HistoryReader>,
     session: Session,
     page: Page,
 }
@@ -138,8 +142,10 @@ impl Talk {
                 // What is too long is remembered as too long, no further.
                 let room = (LINE + 1).saturating_sub(line.len());
                 line.extend_from_slice(piece.get(..room).unwrap_or(piece));
-                if piece.ends_with(b"\n") && self.answer(&line) != Next::More {
-                    return self.flush();
+                match if piece.ends_with(b"\n") { self.answer(&line) } else { Next::More } {
+                    Next::More => {}
+                    Next::Spool(since) => self.spool(since)?,
+                    Next::Close | Next::Guest(..) => return self.flush(),
                 }
                 if piece.ends_with(b"\n") {
                     line.clear();
@@ -160,6 +166,21 @@ impl Talk {
         let facts = Facts::new(&self.snapshot, clock::now());
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         self.session.line(line, text(&self.snapshot.header.host), &facts, &mut self.page)
+    }
+
+    /// Everything since then, plugin by plugin.
+    fn spool(&mut self, since: u64) -> std::io::Result<()> {
+        let mut place = 0;
+        loop {
+            let facts = Facts::new(&self.snapshot, clock::now());
+            let is_told = spool::write(&facts, self.history.as_ref(), since, place, &mut self.page);
+            if !is_told {
+                self.page.text(".\n");
+                return Ok(());
+            }
+            self.flush()?;
+            place += 1;
+        }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

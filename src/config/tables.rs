@@ -77,6 +77,8 @@ section! {
         plugin_state: Absolute = "plugin-state",
         /// Warning and critical come from what was learned.
         learn_limits: bool = "learn-limits",
+        /// Values have their time, and a master may ask for those it missed.
+        spool: bool = "spool",
     }
 }
 

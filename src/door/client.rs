@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::guests::Order;
 use super::http;
 use super::source::{Answers, PAGE_KEPT};
+use super::spool::{Spool, Step};
 use super::stream::Stream;
 use crate::export::Page;
 use crate::export::munin::{self, Next, Session};
@@ -65,6 +66,8 @@ pub struct Client {
     peer: IpAddr,
     group: u128,
     waits: Option<Wait>,
+    /// An answer that is told plugin by plugin.
+    spool: Option<Spool>,
     talk: Talk,
     hearing: Hearing,
     input: Vec<u8>,
@@ -106,6 +109,7 @@ impl Client {
             peer,
             group: group(peer),
             waits: None,
+            spool: None,
             talk,
             hearing: Hearing::Listening,
             input: Vec::new(),
@@ -145,6 +149,8 @@ impl Client {
         match self.waits {
             _ if self.waiting() > 0 => Interest::Write,
             Some(_) => Interest::Nothing,
+            // It goes on in the next turn, after everybody else's.
+            None if self.spool.is_some() => Interest::Write,
             None => Interest::Read,
         }
     }
@@ -195,6 +201,9 @@ impl Client {
             if self.waits.is_some() {
                 return Ok(Fate::Stays);
             }
+            if self.spool.is_some() {
+                continue;
+            }
             if self.is_over() {
                 return Ok(Fate::Leaves);
             }
@@ -212,7 +221,7 @@ impl Client {
 
     /// Nothing more will come and nothing is left to do.
     fn is_over(&self) -> bool {
-        self.has_ended && self.input.is_empty() && self.waits.is_none()
+        self.has_ended && self.input.is_empty() && self.waits.is_none() && self.spool.is_none()
     }
 
     /// Ends a conversation after the last answer. What the other side may still be sending is read away for a while: closing
@@ -257,7 +266,13 @@ impl Client {
     fn answer(&mut self, desk: &mut Desk<'_>) -> io::Result<()> {
         let mut done = 0;
         self.go_on(desk);
-        while !self.is_last && self.waits.is_none() && self.waiting() == 0 && self.hearing != Hearing::Deaf {
+        self.tell_spool(desk);
+        while !self.is_last
+            && self.waits.is_none()
+            && self.spool.is_none()
+            && self.waiting() == 0
+            && self.hearing != Hearing::Deaf
+        {
             let taken = match self.talk {
                 Talk::Munin(mut session) => {
                     let taken = self.line(done, &mut session, desk);
@@ -284,12 +299,29 @@ impl Client {
         let is_over = match self.waits {
             None => return,
             Some(Wait::Survey) => desk.answers.guests.is_surveyed(desk.now.mono),
+            Some(Wait::Guest(order)) if self.spool.is_some() => desk.answers.guests.is_answered(order, desk.now.mono),
             Some(Wait::Guest(order)) => desk.answers.guests.serve(order, desk.now.mono, desk.page),
         };
         if is_over {
             self.waits = None;
             self.active = desk.now.mono;
         }
+    }
+
+    /// Goes on with an answer that is told plugin by plugin.
+    fn tell_spool(&mut self, desk: &mut Desk<'_>) {
+        let Some(spool) = self.spool.as_mut().filter(|_| self.waits.is_none()) else { return };
+        while self.waits.is_none() && desk.page.len() < BATCH {
+            match spool.step(desk.answers, desk.now, desk.page) {
+                Step::More => {}
+                Step::Wait(order) => self.waits = Some(Wait::Guest(order)),
+                Step::Over => {
+                    self.spool = None;
+                    break;
+                }
+            }
+        }
+        self.active = desk.now.mono;
     }
 
     /// Answers one line of a master and says how long it was; none when there is no whole line.
@@ -320,6 +352,7 @@ impl Client {
         match desk.answers.line(session, line, desk.now, desk.page) {
             Next::More => {}
             Next::Close => self.is_last = true,
+            Next::Spool(since) => self.spool = Some(Spool::begin(since, self.peer, desk.answers, desk.now)),
             Next::Guest(guest, ask) => {
                 let order = Order { guest, ask, peer: Some(self.peer) };
                 if !desk.answers.guests.serve(order, desk.now.mono, desk.page) {

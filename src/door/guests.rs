@@ -93,11 +93,31 @@ impl Guests {
             page.text(".\n");
             return true;
         }
-        if !self.runs.iter().any(|run| run.order == order) && self.runs.len() < RUNS && !self.start(order) {
+        if !self.is_under_way(order) && self.runs.len() < RUNS && !self.start(order) {
             page.text("# Bad exit\n.\n");
             return true;
         }
         false
+    }
+
+    /// Starts a run that will be asked for, if there is room for it now.
+    pub fn hurry(&mut self, order: Order, mono: Duration) {
+        if self.runs.len() < RUNS && !self.is_under_way(order) && !self.is_kept(order, mono) {
+            self.start(order);
+        }
+    }
+
+    /// Whether there is nothing to wait for: an answer is kept, or no run is under way.
+    pub fn is_answered(&self, order: Order, mono: Duration) -> bool {
+        self.is_kept(order, mono) || (self.runs.len() < RUNS && !self.is_under_way(order))
+    }
+
+    fn is_kept(&self, order: Order, mono: Duration) -> bool {
+        self.kept.iter().any(|kept| kept.order == order && kept.until > mono)
+    }
+
+    fn is_under_way(&self, order: Order) -> bool {
+        self.runs.iter().any(|run| run.order == order)
     }
 
     /// Asks core for a run; false when that is not possible.

@@ -19,6 +19,7 @@ mod guests;
 pub mod http;
 pub mod pages;
 mod source;
+mod spool;
 mod stream;
 
 use std::fs::File;

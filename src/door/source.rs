@@ -120,6 +120,22 @@ impl Answers {
         session.line(line, self.node(), &facts, page)
     }
 
+    /// What our own plugin in this place has to say since then; false when there is none.
+    pub fn spool_own(&mut self, since: u64, place: usize, now: Now, page: &mut Page) -> bool {
+        if self.refresh().is_err() {
+            return false;
+        }
+        let facts = munin::Facts::new(&self.snapshot, now).with(&self.settings, &self.guests.cards);
+        munin::spool::write(&facts, self.history.as_ref(), since, place, page)
+    }
+
+    /// Whether a plugin of somebody else belongs to what is spooled: it says something, and we have none of that name.
+    pub fn is_spooled(&self, guest: usize, now: Now) -> bool {
+        let facts = munin::Facts::new(&self.snapshot, now);
+        let is_told = |card: &munin::Guest| !card.is_silent && !munin::is_ours(&facts, card.name.as_bytes());
+        self.snapshot.header.is_fresh(now) && self.guests.cards.get(guest).is_some_and(is_told)
+    }
+
     /// One HTTP request.
     pub fn request(&mut self, request: &http::Request<'_>, now: Now, page: &mut Page) {
         let board = self.refresh();

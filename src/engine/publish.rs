@@ -6,7 +6,7 @@ use watchd_probes::{Look, ProbeId, process};
 use zerocopy::FromZeros;
 
 use super::core::Core;
-use super::policy::Policy;
+use super::policy::{Munin, Policy};
 use super::reader::Loaded;
 use crate::agent::Work;
 use crate::classes::{Classes, Prefix};
@@ -58,7 +58,9 @@ impl Publisher {
         self.header.config_ok = 1;
         self.header.config_loaded_wall_ms = millis(now.wall);
         self.header.cycle_ms = millis(policy.daemon.cycle);
-        self.header.learn_limits = u32::from(policy.munin.as_ref().is_some_and(|munin| munin.learn_limits));
+        let munin = |has: fn(&Munin) -> bool, bit| if policy.munin.as_ref().is_some_and(has) { bit } else { 0 };
+        self.header.munin =
+            munin(|munin| munin.learn_limits, Header::LEARN_LIMITS) | munin(|munin| munin.spool, Header::SPOOL);
     }
 
     /// A config was refused; the one before goes on.

@@ -104,8 +104,8 @@ pub struct Header {
     pub events: u32,
     pub class_passes: u32,
     pub learned: u32,
-    /// 1 when Munin gets warning and critical from what was learned.
-    pub learn_limits: u32,
+    /// What Munin gets beyond munin-node's: bits of `LEARN_LIMITS` and `SPOOL`.
+    pub munin: u32,
     /// Resident memory of the daemon and of its door; 0 when it could not be told.
     pub rss_kib: u32,
     pub door_rss_kib: u32,
@@ -124,6 +124,19 @@ pub struct Header {
 }
 
 impl Header {
+    /// Warning and critical from what was learned.
+    pub const LEARN_LIMITS: u32 = 1;
+    /// Values with their time, and those a master has missed.
+    pub const SPOOL: u32 = 2;
+
+    pub fn has_learned_limits(&self) -> bool {
+        self.munin & Self::LEARN_LIMITS != 0
+    }
+
+    pub fn has_spool(&self) -> bool {
+        self.munin & Self::SPOOL != 0
+    }
+
     /// How long ago the loop turned last.
     pub fn age(&self, now: Now) -> Duration {
         now.mono.saturating_sub(Duration::from_millis(self.heartbeat_ms))

@@ -208,6 +208,7 @@ impl Maker {
                 socket: section.socket.as_ref().map(|path| path.value.0.clone()),
                 host_name: section.host_name.as_ref().map(|name| name.value.0.clone()),
                 learn_limits: section.learn_limits.as_ref().is_some_and(|limits| limits.value),
+                spool: section.spool.as_ref().is_some_and(|spool| spool.value),
                 guests: node.guests,
                 settings: node.settings,
                 plugin_state: node.state,

@@ -99,6 +99,8 @@ pub struct Munin {
     pub plugin_state: String,
     /// Warning and critical come from what was learned.
     pub learn_limits: bool,
+    /// Values have their time, and a master may ask for those it missed.
+    pub spool: bool,
 }
 
 /// `[http]`

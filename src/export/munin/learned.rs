@@ -41,7 +41,7 @@ const LIMITS: &[Limit] = &[
 
 /// Writes the limits of a plugin below its configuration.
 pub fn write(facts: &Facts<'_>, plugin: &[u8], page: &mut Page) {
-    if facts.snapshot.header.learn_limits != 1 {
+    if !facts.snapshot.header.has_learned_limits() {
         return;
     }
     let known = |name: &str| facts.snapshot.learned.iter().find(|row| row.is_ready() && text(&row.name) == name);
@@ -56,7 +56,7 @@ pub fn write(facts: &Facts<'_>, plugin: &[u8], page: &mut Page) {
 /// The limits of a measure that is learned.
 pub fn measure(facts: &Facts<'_>, id: &str, field: &dyn std::fmt::Display, page: &mut Page) {
     let known = facts.snapshot.learned.iter().find(|row| row.is_ready() && text(&row.name) == id);
-    let Some(row) = known.filter(|_| facts.snapshot.header.learn_limits == 1) else { return };
+    let Some(row) = known.filter(|_| facts.snapshot.header.has_learned_limits()) else { return };
     range(page, (field, 1.0, "warning"), row.low, row.high);
     range(page, (field, 1.0, "critical"), row.least, row.most);
 }
@@ -82,9 +82,9 @@ mod tests {
     use crate::store::board::fixed;
     use zerocopy::FromZeros;
 
-    fn limits(learn_limits: u32, ready: u8) -> String {
+    fn limits(munin: u32, ready: u8) -> String {
         let mut snapshot = Snapshot::default();
-        snapshot.header.learn_limits = learn_limits;
+        snapshot.header.munin = munin;
         let row = LearnedRow {
             name: fixed("cpu.user"),
             ready,

@@ -26,6 +26,10 @@ mod process;
 mod service;
 mod session;
 mod speed;
+pub mod spool;
+#[cfg(test)]
+#[allow(clippy::cast_precision_loss)]
+mod spool_stories;
 
 pub use facts::Facts;
 pub use graph::{Plugin, Shape};
@@ -106,7 +110,7 @@ pub fn is_ours(facts: &Facts<'_>, name: &[u8]) -> bool {
 pub fn answer(facts: &Facts<'_>, ask: Ask, name: &[u8], page: &mut Page) -> bool {
     let facts = &Facts { plugin: name, ..*facts };
     let is_answered = PLUGINS.iter().any(|plugin| plugin.answer(facts, ask, name, page));
-    if is_answered && ask == Ask::Config {
+    if is_answered && ask.wants_config() {
         learned::write(facts, name, page);
     }
     is_answered

@@ -4,7 +4,7 @@
 //! at the next white space. A name is compared with what the board has and is never a path. One deviation from
 //! munin-node: a node whose name has capitals lists its plugins all the same.
 
-use super::{Ask, Facts, Guest, answer, is_ours, names};
+use super::{Ask, Facts, Guest, answer, is_ours, names, spool};
 use crate::export::Page;
 
 /// What to do with the connection after a line.
@@ -14,6 +14,8 @@ pub enum Next {
     Close,
     /// A plugin of somebody else, by its place in the list, has to be run before anything is said.
     Guest(usize, Ask),
+    /// Everything since this moment, which is told plugin by plugin: see [`spool`].
+    Spool(u64),
 }
 
 /// What one client has negotiated.
@@ -35,7 +37,7 @@ impl Session {
 
     /// Whether a line asks what there is.
     pub fn is_about_names(line: &[u8]) -> bool {
-        after(line, b"list").is_some() || after(line, b"nodes").is_some()
+        [&b"list"[..], b"nodes", b"cap"].iter().any(|command| after(line, command).is_some())
     }
 
     /// What a line gets that is longer than anything that could mean something.
@@ -53,7 +55,8 @@ impl Session {
             let has = |wanted: &[u8]| words.split(|byte| *byte == b' ').any(|word| word == wanted);
             self.multigraph = has(b"multigraph");
             self.dirty |= has(b"dirtyconfig");
-            page.text("cap multigraph dirtyconfig\n");
+            let spool = if spool::is_offered(facts, host) { " spool" } else { "" };
+            page.put(format_args!("cap multigraph dirtyconfig{spool}\n"));
         } else if let Some(rest) = after(line, b"list") {
             self.list(rest, host, facts, page);
         } else if after(line, b"nodes").is_some() {
@@ -62,6 +65,10 @@ impl Session {
             return reply(facts, if self.dirty { Ask::Dirty } else { Ask::Config }, name, page);
         } else if let Some(name) = after(line, b"fetch") {
             return reply(facts, Ask::Fetch, name, page);
+        } else if let Some(since) = line.strip_prefix(b"spoolfetch").and_then(spool::since)
+            && spool::is_offered(facts, host)
+        {
+            return Next::Spool(since);
         } else if after(line, b"version").is_some() {
             page.put(format_args!("munins node on {host} version: watchd {}\n", env!("CARGO_PKG_VERSION")));
         } else {
@@ -133,7 +140,12 @@ fn reply(facts: &Facts<'_>, ask: Ask, rest: &[u8], page: &mut Page) -> Next {
     // Old readings are not told as new ones.
     let is_fresh = facts.snapshot.header.is_fresh(facts.now);
     let ask = if ask == Ask::Dirty && !is_fresh { Ask::Config } else { ask };
-    if !answer(facts, ask, name, page) {
+    // A master that takes values with the configuration understands their time as well.
+    if ask == Ask::Dirty && facts.snapshot.header.has_spool() && is_ours(facts, name) {
+        let mut text = Page::new(Page::LIMIT);
+        answer(facts, ask, name, &mut text);
+        spool::with_times(facts, text.bytes(), page);
+    } else if !answer(facts, ask, name, page) {
         page.text("# Unknown service\n");
     } else if ask == Ask::Fetch && !is_fresh {
         page.truncate(start);
