@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Home, net, until};
+use harness::{Home, net, past, until};
 use serde_json::Value;
 use watchd::model::{Outcome, ServiceState, Severity};
 
@@ -125,6 +125,49 @@ fn a_history_that_comes_late_is_told_all_the_same() {
     until("no history", || (net::get(http, "/api/history").0 == 503).then_some(()));
     std::fs::remove_dir(&obstacle).expect("it is empty");
     until("a history", || (net::get(http, "/api/history?metric=load.one").0 == 200).then_some(()));
+}
+
+#[test]
+fn what_is_usual_stands_beside_what_was() {
+    let http = net::free_port();
+    let home = Home::new("usual", &format!("[watchd]\ncycle = \"1s\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n"));
+    past::write(&home.scratch.path("state"), 21);
+    let _daemon = home.start();
+    until("a history", || (net::get(http, "/api/history?metric=load.five").0 == 200).then_some(()));
+    let schema = schema();
+    for (question, step) in [("since=6h", 900), ("since=7d&points=100", 7200), ("since=2y&points=40", 2_419_200)] {
+        let (_, body) = net::get(http, &format!("/api/history?metric=load.five&{question}"));
+        let document: Value = serde_json::from_str(&body).expect("it is JSON");
+        let mut found = Vec::new();
+        faults(&schema, &schema["$defs"]["/api/history"], &document, question, &mut found);
+        assert!(found.is_empty(), "{}\n{body}", found.join("\n"));
+        assert_eq!(document["usual"]["step"], step, "{question}");
+        let usual = document["usual"]["points"].as_array().expect("points");
+        assert!(!usual.is_empty() && usual.len() <= 500, "{}", usual.len());
+        let numbers = |point: &Value| -> Vec<f64> {
+            point.as_array().expect("a point").iter().map(|number| number.as_f64().expect("a number")).collect()
+        };
+        for point in usual.iter().map(numbers) {
+            assert!(point[1] <= point[2] && point[2] <= point[3] && point[3] < 5.0, "{point:?}");
+        }
+        // Nine of ten points were usual, for nothing else was ever played.
+        let points = document["points"].as_array().expect("points");
+        let is_usual = |point: &&Value| {
+            let point = numbers(point);
+            let there = usual.iter().map(numbers).rfind(|usual| usual[0] <= point[0]);
+            there.is_none_or(|usual| usual[1] <= point[2] && point[2] <= usual[3])
+        };
+        let within = points.iter().filter(is_usual).count();
+        assert!(within * 10 >= points.len() * 9, "{question}: {within} of {}", points.len());
+    }
+    assert!(!net::get(http, "/api/history?metric=load.fifteen&since=6h").1.contains("usual"), "it is not learned");
+    let (code, picture) = net::get(http, "/graph/load.five.svg?since=7d");
+    assert!(code == 200 && picture.contains("class=\"u\"") && picture.contains("; usual then "), "{picture}");
+    let (code, csv) = home.ask(&["history", "load.five", "--since", "7d", "--csv"]);
+    let mut lines = csv.lines();
+    assert_eq!((code, lines.next()), (0, Some("ts,mean,min,max,expected,low,high")));
+    assert!(lines.all(|line| line.split(',').filter(|field| !field.is_empty()).count() == 7), "{csv}");
+    assert!(home.ask(&["history", "load.five", "--json"]).1.contains("\"usual\":"));
 }
 
 #[test]

@@ -438,8 +438,7 @@ fn spec(shown: &Shown, (munin, http): (TcpListener, TcpListener), empty: PathBuf
         guest_line: None,
         settings: watchd::model::Settings::default(),
         board: std::fs::File::open(&shown.path).expect("the board opens"),
-        history: None,
-        journal: None,
+        past: watchd::door::Past::default(),
         user: Some((65534, 65534)),
         empty_dir: Some(empty),
         parent: nix::unistd::getpid().as_raw(),
@@ -455,8 +454,8 @@ fn a_door_of_its_own_has_nothing_left_to_lose() {
     let is_root = nix::unistd::geteuid().is_root();
     let ((munin, munin_address), (http, http_address)) = (listener(), listener());
     let mut spec = spec(&shown, (munin, http), empty);
-    spec.history = Some(past(&shown.path.with_file_name("history")));
-    spec.journal = Some(journal(&shown.path.with_file_name("events")));
+    spec.past.history = Some(past(&shown.path.with_file_name("history")));
+    spec.past.journal = Some(journal(&shown.path.with_file_name("events")));
     let pid = fork::split(move || watchd::door::run(spec)).expect("a door starts");
     let found = Found { munin: munin_address, http: http_address };
     let result = std::panic::catch_unwind(|| {

@@ -21,8 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("files", &["model", "sys"]),
     ("agent", &["model", "config", "store", "classes"]),
     ("supervisor", &["model", "config", "sys"]),
-    ("export", &["model", "config", "store", "classes", "agent", "supervisor"]),
-    ("door", &["model", "sys", "store", "export"]),
+    ("export", &["model", "config", "store", "classes", "agent", "supervisor", "learn"]),
+    ("door", &["model", "sys", "store", "export", "learn"]),
     (
         "engine",
         &[

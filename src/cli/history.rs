@@ -5,16 +5,18 @@ use std::process::ExitCode;
 
 use super::given::Given;
 use super::grid::{self, Cell, Column, Side, Tone};
-use super::learned::Bands;
 use super::plot::{self, Plot};
 use super::quantity::{age, plain};
 use super::status::paint;
 use crate::config::nearest;
-use crate::export::history::{Amount, Found, POINTS, Query, Refusal, Short, Stretch, measure, seconds, write};
+use crate::export::history::{Amount, Found, POINTS, Past, Query, Refusal, Short, Stretch, measure, seconds, write};
+use crate::export::usual::{Lessons, Usual};
 use crate::export::{Page, Stamp};
+use crate::learn::book::Book;
 use crate::model::Places;
 use crate::store::history::{HistoryReader, Point, Span};
-use crate::sys::{clock, stderr, terminal};
+use crate::sys::clock::{self, Civil};
+use crate::sys::{stderr, terminal};
 
 const NO_HISTORY: u8 = 3;
 
@@ -100,9 +102,11 @@ fn advise(history: &HistoryReader, query: &Query, refusal: &Refusal) -> String {
 
 fn tell(places: &Places, history: &HistoryReader, query: &Query, given: &Given) -> Result<(), Refusal> {
     let now_s = clock::now().wall.as_secs();
+    let book = Book::open_for_reading(&places.learned()).ok();
+    let lessons = Lessons { book: book.as_ref(), week_second: Civil::week_second_at };
     if given.has("json") {
         let mut page = Page::new(Page::LIMIT);
-        write(history, query, now_s, &mut page)?;
+        write(&Past { history, lessons, now_s }, query, &mut page)?;
         super::say(&String::from_utf8_lossy(page.bytes()));
         return Ok(());
     }
@@ -111,11 +115,11 @@ fn tell(places: &Places, history: &HistoryReader, query: &Query, given: &Given) 
         return Ok(());
     }
     let found = query.find(history)?;
-    let bands = Bands::open(places, &found.metric, &String::from_utf8_lossy(&found.object));
+    let usual = lessons.of(&found.metric, &found.object);
     let text = if given.has("csv") {
-        csv(history, &found, (query.span(now_s), now_s), bands.as_ref())?
+        csv(history, &found, (query.span(now_s), now_s), usual.as_ref())?
     } else {
-        draw(history, &found, (query.span(now_s), now_s), bands.as_ref())?
+        draw(history, &found, (query.span(now_s), now_s), usual.as_ref())?
     };
     super::say(&text);
     Ok(())
@@ -143,25 +147,27 @@ fn list(history: &HistoryReader, given: &Given) -> Result<String, Refusal> {
     Ok(grid::table(COLUMNS, &rows, usize::MAX, paint()))
 }
 
-/// Everything there is of the stretch, as fine as it is there; beside it what is usual then, when that was learned.
+/// Everything there is of the stretch, as fine as it is there; beside it what is usual at that time of the week, when that was learned.
 fn csv(
     history: &HistoryReader,
     found: &Found,
     (span, now_s): (Span, u64),
-    bands: Option<&Bands>,
+    usual: Option<&Usual>,
 ) -> Result<String, Refusal> {
     let mut text =
-        String::from(if bands.is_some() { "ts,mean,min,max,expected,low,high\n" } else { "ts,mean,min,max\n" });
+        String::from(if usual.is_some() { "ts,mean,min,max,expected,low,high\n" } else { "ts,mean,min,max\n" });
     let span = Span { points: u32::MAX, ..span };
-    history.read(found.place, span, now_s, &mut |Point { at, min, mean, max }| {
+    let mut points = Vec::new();
+    let step = history.read(found.place, span, now_s, &mut |point| points.push(point))?;
+    for Point { at, min, mean, max } in points {
         let stamp = Stamp(at.saturating_mul(1000));
         text.push_str(&format!("{stamp},{},{},{}", Short(mean), Short(min), Short(max)));
-        text.push_str(&match bands.map(|bands| bands.at(at)) {
-            Some(Some(band)) => format!(",{:.4},{:.4},{:.4}\n", band.expected, band.low.max(0.0), band.high),
+        text.push_str(&match usual.map(|usual| usual.over(at, step)) {
+            Some(Some(range)) => format!(",{},{},{}\n", Short(range.expected), Short(range.low), Short(range.high)),
             Some(None) => ",,,\n".to_owned(),
             None => "\n".to_owned(),
         });
-    })?;
+    }
     Ok(text)
 }
 
@@ -169,7 +175,7 @@ fn draw(
     history: &HistoryReader,
     found: &Found,
     (span, now_s): (Span, u64),
-    bands: Option<&Bands>,
+    usual: Option<&Usual>,
 ) -> Result<String, Refusal> {
     let (width, height) = terminal::size().unwrap_or(USUAL);
     let columns = u32::try_from(plot::columns(width)).unwrap_or(POINTS).min(POINTS);
@@ -192,15 +198,9 @@ fn draw(
             format!("newest {}, least {}, mean {}, most {}", show(last.mean), show(least), show(mean), show(most))
         },
     );
-    let usual = bands.and_then(|bands| bands.at(now_s)).map_or_else(String::new, |band| {
-        format!("; usual now {} to {}", show(narrow(band.low.max(0.0))), show(narrow(band.high)))
-    });
+    let usual = usual
+        .and_then(|usual| usual.over(now_s, 1))
+        .map_or_else(String::new, |range| format!("; usual now {} to {}", show(range.low), show(range.high)));
     let each = age(std::time::Duration::from_secs(stretch.step));
     Ok(format!("{title}, {back} in steps of {each}\n{numbers}{usual}\n{}", plot.draw()))
-}
-
-/// What 32 bits keep of it.
-#[allow(clippy::cast_possible_truncation)]
-fn narrow(value: f64) -> f32 {
-    value as f32
 }

@@ -1,11 +1,8 @@
-//! What was learned about a quantity, for `why` and `history`.
+//! What was learned about a quantity, for `why`.
 
-use crate::learn::book::{Book, key};
-use crate::learn::{Band, Settings};
-use crate::model::{Finding, Places, class_prefix};
+use crate::model::{Finding, class_prefix};
 use crate::store::board::text;
 use crate::store::{LearnedRow, Snapshot};
-use crate::sys::clock::Civil;
 
 use super::quantity::plain;
 
@@ -57,35 +54,6 @@ pub fn tell((row, finding): (&LearnedRow, Option<Finding>)) -> String {
 /// Four digits are more than is known.
 fn short(value: f32) -> String {
     if value.abs() >= 1000.0 { format!("{value:.0}") } else { format!("{value:.3}") }
-}
-
-/// What is usual at any time, as far as it is known now.
-pub struct Bands {
-    book: Book,
-    key: u64,
-}
-
-/// A band is shown when it has been learned for so long, whatever the policy says of alarms.
-const SHOWN_S: u32 = 14 * 86_400;
-
-impl Bands {
-    /// Of a metric and an object, empty for the host; none when nothing is known of it.
-    pub fn open(places: &Places, metric: &str, object: &str) -> Option<Self> {
-        let book = Book::open_for_reading(&places.learned()).ok()?;
-        let name = if object.is_empty() { metric.to_owned() } else { format!("{metric}:{object}") };
-        let bands = Self { book, key: key(&name) };
-        (0..7).any(|day| bands.of_week(day * 86_400 + 43_200).is_some()).then_some(bands)
-    }
-
-    /// At a moment in seconds since 1970.
-    pub fn at(&self, wall_s: u64) -> Option<Band> {
-        self.of_week(Civil::local(std::time::Duration::from_secs(wall_s)).week_second())
-    }
-
-    fn of_week(&self, week_s: u32) -> Option<Band> {
-        let settings = Settings { learning_s: SHOWN_S, ..Settings::default() };
-        self.book.band(self.key, week_s, &settings).ok().flatten()
-    }
 }
 
 #[cfg(test)]

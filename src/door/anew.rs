@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DoorSpec, run};
+use super::{DoorSpec, Past, run};
 use crate::export::munin::Guest;
 use crate::model::{Network, Settings};
 use crate::sys::{anew, fork, stderr};
@@ -24,6 +24,7 @@ struct Letter {
     board: i32,
     history: Option<i32>,
     journal: Option<i32>,
+    learned: Option<i32>,
     line: Option<i32>,
     munin_patterns: Vec<String>,
     munin_allow: Vec<Network>,
@@ -52,8 +53,9 @@ pub fn become_door(spec: DoorSpec) -> ! {
         munin_unix: spec.munin_unix.as_ref().map(number),
         guest_line: spec.guest_line.as_ref().map(|line| line.as_fd().as_raw_fd()),
         board: number(&spec.board),
-        history: spec.history.as_ref().map(number),
-        journal: spec.journal.as_ref().map(number),
+        history: spec.past.history.as_ref().map(number),
+        journal: spec.past.journal.as_ref().map(number),
+        learned: spec.past.learned.as_ref().map(number),
         line: spec.line.as_ref().map(number),
         munin_patterns: spec.munin_patterns,
         munin_allow: spec.munin_allow,
@@ -66,7 +68,7 @@ pub fn become_door(spec: DoorSpec) -> ! {
     };
     let kept = lent(&spec.munin).chain(lent(&spec.http)).chain([spec.board.as_fd()]);
     let kept = kept.chain(spec.munin_unix.iter().map(AsFd::as_fd)).chain(spec.guest_line.iter().map(AsFd::as_fd));
-    let kept = kept.chain(spec.history.iter().map(AsFd::as_fd)).chain(spec.journal.iter().map(AsFd::as_fd));
+    let kept = kept.chain(spec.past.files().map(AsFd::as_fd));
     let kept: Vec<_> = kept.chain(spec.line.iter().map(AsFd::as_fd)).collect();
     let error = match postcard::to_stdvec(&letter) {
         Ok(bytes) => anew::begin(NAME, &bytes, &kept),
@@ -101,8 +103,7 @@ fn understand(bytes: &[u8]) -> Option<DoorSpec> {
         munin_unix: some(letter.munin_unix)?,
         guest_line: some(letter.guest_line)?,
         board: anew::take(letter.board)?.into(),
-        history: some(letter.history)?,
-        journal: some(letter.journal)?,
+        past: Past { history: some(letter.history)?, journal: some(letter.journal)?, learned: some(letter.learned)? },
         line: some(letter.line)?,
         munin_patterns: letter.munin_patterns,
         munin_allow: letter.munin_allow,

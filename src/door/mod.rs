@@ -36,6 +36,7 @@ use crate::sys::{clock, drop, fork, landlock, memory, seccomp, stderr};
 
 pub use anew::{NAME, become_door, run_anew};
 pub use front::{Answers, Front, SLOTS};
+pub use source::Past;
 
 /// What the door is given.
 pub struct DoorSpec {
@@ -58,9 +59,8 @@ pub struct DoorSpec {
     pub http: Vec<TcpListener>,
     /// Opened for reading alone.
     pub board: File,
-    /// The same, when there is one; and what happened.
-    pub history: Option<File>,
-    pub journal: Option<File>,
+    /// What was.
+    pub past: Past,
     /// Uid and gid to become, when we are root.
     pub user: Option<(u32, u32)>,
     /// An empty directory to be shut in, when we are root.
@@ -71,8 +71,8 @@ pub struct DoorSpec {
     pub line: Option<UnixStream>,
 }
 
-/// Descriptors beside the listeners and slots: standard ones, epoll, board, history, journal, both lines, the Unix socket, and one to refuse with.
-const RESERVE: usize = 11;
+/// Descriptors beside the listeners and slots: standard ones, epoll, board, history, journal, what was learned, both lines, the Unix socket, and one to refuse with.
+const RESERVE: usize = 12;
 
 /// What it may have of memory of its own. It needs less than 1 MiB: the rest is what bounds a door that somebody has taken over.
 const MEMORY: u64 = 64 << 20;
@@ -109,17 +109,19 @@ pub fn confine(spec: DoorSpec) -> std::io::Result<Front> {
 /// Everything of `confine` but the list of system calls, which would hide whether the other walls hold.
 pub fn give_up(spec: DoorSpec) -> std::io::Result<Front> {
     drop::forget_signals()?;
+    // The zone of the clock on the wall stands in a file, which it will not be able to open.
+    let _ = clock::Civil::local(clock::now().wall);
     if !drop::is_read_only(&spec.board)? {
         return Err(std::io::Error::other("the board was opened for writing"));
     }
     let reader = Reader::of(spec.board).map_err(std::io::Error::other)?;
-    for past in spec.history.iter().chain(&spec.journal) {
+    for past in spec.past.files() {
         if !drop::is_read_only(past)? {
-            return Err(std::io::Error::other("the history or the journal was opened for writing"));
+            return Err(std::io::Error::other("the history, the journal or what was learned was opened for writing"));
         }
     }
     let listeners = spec.munin.iter().chain(&spec.http).map(AsFd::as_fd);
-    let past = spec.history.iter().chain(&spec.journal).map(AsFd::as_fd);
+    let past = spec.past.files().map(AsFd::as_fd);
     let lines = spec.line.iter().map(AsFd::as_fd).chain(spec.guest_line.iter().map(AsFd::as_fd));
     let listeners = listeners.chain(spec.munin_unix.iter().map(AsFd::as_fd));
     let kept = listeners.chain(past).chain(lines).chain([reader.source()]);
@@ -134,7 +136,7 @@ pub fn give_up(spec: DoorSpec) -> std::io::Result<Front> {
     };
     drop::privileges(bounds, spec.parent)?;
     let mut answers = Answers::new(reader, spec.host_name, spec.munin_allow);
-    answers.show_past(spec.history, spec.journal);
+    answers.show_past(spec.past);
     answers.admit_also(&spec.munin_patterns);
     answers.take_in(guests::Guests::new(spec.guests, spec.guest_line, clock::now().mono), spec.settings);
     let mut front = Front::new(spec.munin, spec.http, answers)?;

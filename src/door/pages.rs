@@ -2,6 +2,7 @@
 
 use super::http::{Answer, Request};
 use crate::export::assets::{self, ASSETS};
+use crate::export::usual::Lessons;
 use crate::export::{Page, events, history, html, json, openmetrics, why};
 use crate::model::Now;
 use crate::store::history::HistoryReader;
@@ -13,10 +14,16 @@ pub struct Known<'a> {
     pub snapshot: &'a Snapshot,
     pub history: Option<&'a HistoryReader>,
     pub journal: Option<&'a JournalReader>,
+    pub lessons: Lessons<'a>,
     pub now: Now,
 }
 
 impl Known<'_> {
+    fn history(&self) -> Result<history::Past<'_>, history::Refusal> {
+        let history = self.history.ok_or(history::Refusal::NoHistory)?;
+        Ok(history::Past { history, lessons: self.lessons, now_s: self.now.wall.as_secs() })
+    }
+
     fn past(&self) -> events::Past<'_> {
         events::Past { snapshot: self.snapshot, journal: self.journal }
     }
@@ -90,10 +97,7 @@ fn after(query: &[u8]) -> Option<u64> {
 
 /// Tells what was.
 fn past(request: &Request<'_>, known: &Known<'_>, page: &mut Page) -> Answer {
-    let told = history::Query::parse(request.query).and_then(|query| {
-        let history = known.history.ok_or(history::Refusal::NoHistory)?;
-        history::write(history, &query, known.now.wall.as_secs(), page)
-    });
+    let told = history::Query::parse(request.query).and_then(|query| history::write(&known.history()?, &query, page));
     match told {
         Ok(()) => JSON,
         Err(refusal) => refuse_past(&refusal, page),
@@ -109,8 +113,7 @@ fn pictured(path: &[u8]) -> Option<&str> {
 fn graph(metric: &str, request: &Request<'_>, known: &Known<'_>, page: &mut Page) -> Answer {
     let told = history::Query::parse(request.query).and_then(|query| {
         let query = history::Query { metric: Some(metric.to_owned()), ..query };
-        let history = known.history.ok_or(history::Refusal::NoHistory)?;
-        history::picture(history, &query, known.now.wall.as_secs(), page)
+        history::picture(&known.history()?, &query, page)
     });
     let more = &[("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")];
     match told {

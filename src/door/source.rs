@@ -4,11 +4,14 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::export::usual::Lessons;
 use crate::export::{Page, munin};
+use crate::learn::book::Book;
 use crate::model::{Network, Now, Regex, Settings};
 use crate::store::history::HistoryReader;
 use crate::store::journal::JournalReader;
 use crate::store::{BoardError, Reader, Snapshot};
+use crate::sys::clock::Civil;
 use crate::sys::memory;
 
 use super::guests::Guests;
@@ -17,6 +20,22 @@ use super::{http, pages};
 /// A page that is larger than this is given back to the system after the answer.
 pub const PAGE_KEPT: usize = 32 << 10;
 
+/// What was, as far as there is any of it: files opened for reading alone.
+#[derive(Default)]
+pub struct Past {
+    pub history: Option<File>,
+    pub journal: Option<File>,
+    /// The learner's book.
+    pub learned: Option<File>,
+}
+
+impl Past {
+    /// All there are.
+    pub fn files(&self) -> impl Iterator<Item = &File> {
+        [&self.history, &self.journal, &self.learned].into_iter().flatten()
+    }
+}
+
 /// The board and everything that decides how it is told.
 pub struct Answers {
     reader: Reader,
@@ -24,6 +43,7 @@ pub struct Answers {
     snapshot: Snapshot,
     history: Option<HistoryReader>,
     journal: Option<JournalReader>,
+    book: Option<Book>,
     host: String,
     allow: Vec<Network>,
     patterns: Vec<Regex>,
@@ -43,6 +63,7 @@ impl Answers {
             snapshot: Snapshot::default(),
             history: None,
             journal: None,
+            book: None,
             host,
             allow,
             patterns: Vec::new(),
@@ -69,9 +90,10 @@ impl Answers {
     }
 
     /// Tells what was as well, from files opened for reading.
-    pub fn show_past(&mut self, history: Option<File>, journal: Option<File>) {
-        self.history = history.map(HistoryReader::of);
-        self.journal = journal.map(JournalReader::of);
+    pub fn show_past(&mut self, past: Past) {
+        self.history = past.history.map(HistoryReader::of);
+        self.journal = past.journal.map(JournalReader::of);
+        self.book = past.learned.map(Book::new);
     }
 
     /// Whether a master at this address may ask.
@@ -148,6 +170,7 @@ impl Answers {
                     snapshot: &self.snapshot,
                     history: self.history.as_ref(),
                     journal: self.journal.as_ref(),
+                    lessons: Lessons { book: self.book.as_ref(), week_second: Civil::week_second_at },
                     now,
                 };
                 pages::answer(request, &known, &mut self.body)

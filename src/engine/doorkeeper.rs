@@ -86,16 +86,23 @@ pub struct Doorkeeper {
     leaving: heapless::Vec<(i32, Duration), LEAVING>,
 }
 
-/// What the door may tell of the past, as far as it could be opened: history and journal.
+/// What the door may tell of the past, as far as it could be opened.
 #[derive(Clone, Copy, Default)]
 pub struct Past<'a> {
     pub history: Option<&'a File>,
     pub journal: Option<&'a File>,
+    pub learned: Option<&'a File>,
 }
 
 impl Past<'_> {
     fn count(&self) -> usize {
-        usize::from(self.history.is_some()) + usize::from(self.journal.is_some())
+        [self.history, self.journal, self.learned].iter().flatten().count()
+    }
+
+    /// Each opened once more, for reading alone; without one of them everything else is served.
+    fn reopened(&self) -> door::Past {
+        let again = |file: Option<&File>| file.and_then(|file| files::reopen_for_reading(file).ok());
+        door::Past { history: again(self.history), journal: again(self.journal), learned: again(self.learned) }
     }
 }
 
@@ -253,9 +260,7 @@ impl Doorkeeper {
             guest_line,
             settings: self.wanted.settings.clone(),
             board: board.reopen()?,
-            // Without them everything else is served.
-            history: past.history.and_then(|file| files::reopen_for_reading(file).ok()),
-            journal: past.journal.and_then(|file| files::reopen_for_reading(file).ok()),
+            past: past.reopened(),
             user: self.wanted.account,
             empty_dir: self.wanted.empty_dir.clone(),
             parent: nix::unistd::getpid().as_raw(),

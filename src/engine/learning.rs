@@ -138,6 +138,11 @@ impl Learning {
         self.is_whole = [false; GROUPS];
     }
 
+    /// The book, for the door to read.
+    pub fn file(&self) -> Option<&std::fs::File> {
+        self.book.as_ref().map(Book::file)
+    }
+
     /// Takes one cycle's readings, and what `measured` gives for a measure of the policy; and judges the groups whose minute is over.
     pub fn record(
         &mut self,

@@ -118,7 +118,8 @@ impl Core {
 
     /// Starts the door when it is due.
     pub(super) fn open_door(&mut self) {
-        let past = Past { history: self.chronicle.file(), journal: self.notes.journal() };
+        let past =
+            Past { history: self.chronicle.file(), journal: self.notes.journal(), learned: self.learning.file() };
         let (guests, poller, mono) = (&mut self.guests, &self.poller, self.now.mono);
         let line = |kitchen: &Kitchen| guests.open(kitchen, poller, mono);
         match self.door.start((self.publisher.board(), past), line, mono) {

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! {"schema":1,"metric":"load.one","object":"","unit":"count","per_second":false,"from":1767222300,"to":1767225900,"step":10,
-//!  "points":[[1767222300,0.1,0.1,0.1],[1767222310,0.12,0.12,0.12]]}
+//!  "points":[[1767222300,0.1,0.1,0.1],[1767222310,0.12,0.12,0.12]],"usual":{"step":900,"points":[[1767222000,0.05,0.2,0.4]]}}
 //! ```
 //!
 //! A point is [seconds since 1970, min, mean, max] of one step; where nothing was measured there is none. Counters are told as
-//! their growth per second.
+//! their growth per second. `usual` is there when the series has been learned: [seconds, low, expected, high], see `usual.rs`.
 
 use std::fmt;
 
 use watchd_probes::{Kind, MetricId, Unit};
 
+use super::usual::{Lessons, Usual};
 use super::{Page, svg};
+use crate::learn::Range;
 use crate::store::history::{HistoryReader, Place, Point, Span};
 
 /// The most points of one answer, and how many when nobody says.
@@ -180,6 +182,14 @@ impl Stretch {
     }
 }
 
+/// Where answers come from.
+#[derive(Clone, Copy)]
+pub struct Past<'a> {
+    pub history: &'a HistoryReader,
+    pub lessons: Lessons<'a>,
+    pub now_s: u64,
+}
+
 /// The scale of a picture: from 0, unless all that moves is far above it.
 pub fn range(points: &[Point]) -> (f32, f32) {
     let low = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
@@ -236,20 +246,22 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Draws what is asked about, `points` of the question aside.
-pub fn picture(history: &HistoryReader, query: &Query, now_s: u64, page: &mut Page) -> Result<(), Refusal> {
-    let found = query.find(history)?;
-    let span = Span { points: svg::points(query.width), ..query.span(now_s) };
-    svg::write(&found, &Stretch::read(history, &found, span, now_s)?, query.width, page);
+pub fn picture(past: &Past<'_>, query: &Query, page: &mut Page) -> Result<(), Refusal> {
+    let found = query.find(past.history)?;
+    let span = Span { points: svg::points(query.width), ..query.span(past.now_s) };
+    let stretch = Stretch::read(past.history, &found, span, past.now_s)?;
+    let usual = past.lessons.of(&found.metric, &found.object);
+    svg::write(&svg::Picture { found: &found, stretch: &stretch, usual: usual.as_ref(), width: query.width }, page);
     Ok(())
 }
 
 /// Answers a question.
-pub fn write(history: &HistoryReader, query: &Query, now_s: u64, page: &mut Page) -> Result<(), Refusal> {
+pub fn write(past: &Past<'_>, query: &Query, page: &mut Page) -> Result<(), Refusal> {
     if query.metric.is_none() {
-        return list(history, page);
+        return list(past.history, page);
     }
-    let found = query.find(history)?;
-    let span = query.span(now_s);
+    let found = query.find(past.history)?;
+    let span = query.span(past.now_s);
     page.put(format_args!(
         "{{\"schema\":1,{},\"from\":{},\"to\":{},\"points\":[",
         Series(&found.metric, &found.object),
@@ -257,12 +269,26 @@ pub fn write(history: &HistoryReader, query: &Query, now_s: u64, page: &mut Page
         span.to
     ));
     let mut comma = "";
-    let step = history.read(found.place, span, now_s, &mut |Point { at, min, mean, max }| {
+    let step = past.history.read(found.place, span, past.now_s, &mut |Point { at, min, mean, max }| {
         page.put(format_args!("{comma}[{at},{},{},{}]", Short(min), Short(mean), Short(max)));
         comma = ",";
     })?;
-    page.put(format_args!("],\"step\":{step}}}\n"));
+    page.put(format_args!("],\"step\":{step}"));
+    if let Some(usual) = past.lessons.of(&found.metric, &found.object) {
+        write_usual(&usual, span, step, page);
+    }
+    page.text("}\n");
     Ok(())
+}
+
+fn write_usual(usual: &Usual, span: Span, step: u64, page: &mut Page) {
+    page.text(",\"usual\":{\"points\":[");
+    let mut comma = "";
+    let step = usual.each(span, step, &mut |at, Range { low, expected, high }| {
+        page.put(format_args!("{comma}[{at},{},{},{}]", Short(low), Short(expected), Short(high)));
+        comma = ",";
+    });
+    page.put(format_args!("],\"step\":{step}}}"));
 }
 
 /// Which series there are.

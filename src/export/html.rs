@@ -130,7 +130,7 @@ fn write_tile(name: &str, value: fmt::Arguments<'_>, page: &mut Page) {
 }
 
 fn write_services(snapshot: &Snapshot, now: Now, page: &mut Page) {
-    page.text("<section id=\"services\"><h2>Services</h2>\n");
+    page.text("<section id=\"services\" aria-label=\"Services\"><h2>Services</h2>\n");
     if snapshot.services.is_empty() {
         page.text(
             "<p class=\"empty\">No service is watched yet. <code>watchd discover</code> proposes some.</p></section>\n",
@@ -184,7 +184,7 @@ fn write_disks(readings: Readings<'_>, page: &mut Page) {
         }
         if !is_begun {
             page.text(
-                "<section id=\"disks\"><h2>Disks</h2>\n<table><thead><tr><th scope=\"col\">Mounted at\
+                "<section id=\"disks\" aria-label=\"Disks\"><h2>Disks</h2>\n<table><thead><tr><th scope=\"col\">Mounted at\
                  <th scope=\"col\" class=\"bar\">Full<th scope=\"col\" class=\"n\">Free<th scope=\"col\" class=\"n\">Of\
                  <th scope=\"col\" class=\"n\">Inodes<th scope=\"col\">Forecast<th scope=\"col\" class=\"why\">Device</tr></thead><tbody>\n",
             );
@@ -208,7 +208,9 @@ fn write_disk(readings: Readings<'_>, object: ObjectId, space: Space, page: &mut
     }
     match space.used_pct {
         Some(used) => page.put(format_args!(
-            "<td class=\"bar\"><meter min=\"0\" max=\"100\" low=\"80\" high=\"90\" optimum=\"0\" value=\"{used:.0}\"></meter> {used:.0} %"
+            "<td class=\"bar\"><meter min=\"0\" max=\"100\" low=\"80\" high=\"90\" optimum=\"0\" value=\"{used:.0}\" \
+             aria-label=\"{} full\"></meter> {used:.0} %",
+            Escaped(view.part(object, 0))
         )),
         None => page.text("<td class=\"bar\">"),
     }
@@ -235,7 +237,7 @@ fn write_promises(snapshot: &Snapshot, now: Now, page: &mut Page) {
         return;
     }
     page.text(
-        "<section id=\"promises\"><h2>Promises</h2>\n<table><thead><tr><th scope=\"col\">Promise<th scope=\"col\">Type\
+        "<section id=\"promises\" aria-label=\"Promises\"><h2>Promises</h2>\n<table><thead><tr><th scope=\"col\">Promise<th scope=\"col\">Type\
          <th scope=\"col\">Outcome<th scope=\"col\" class=\"n\">Since</tr></thead><tbody>\n",
     );
     for promise in rows() {
@@ -251,7 +253,7 @@ fn write_promises(snapshot: &Snapshot, now: Now, page: &mut Page) {
 }
 
 fn write_classes(snapshot: &Snapshot, page: &mut Page) {
-    page.text("<section id=\"classes\"><h2>Classes</h2>\n<ul class=\"chips\">\n");
+    page.text("<section id=\"classes\" aria-label=\"Classes\"><h2>Classes</h2>\n<ul class=\"chips\">\n");
     for class in snapshot.classes.iter().filter(|class| class.is_on()) {
         let kind = class.kind().map_or("", |kind| kind.word());
         page.put(format_args!(
@@ -264,7 +266,7 @@ fn write_classes(snapshot: &Snapshot, page: &mut Page) {
 
 fn write_events(snapshot: &Snapshot, now: Now, page: &mut Page) {
     page.text(
-        "<section id=\"events\"><h2>Events</h2>\n<table><thead><tr><th scope=\"col\" class=\"n\">When<th scope=\"col\">About\
+        "<section id=\"events\" aria-label=\"Events\"><h2>Events</h2>\n<table><thead><tr><th scope=\"col\" class=\"n\">When<th scope=\"col\">About\
          <th scope=\"col\">What</tr></thead><tbody>\n",
     );
     for event in snapshot.events.iter().rev().take(EVENTS_SHOWN) {
@@ -289,14 +291,24 @@ fn write_foot(header: &Header, page: &mut Page) {
         "<footer><h2>The same elsewhere</h2><ul><li><a href=\"/metrics\">/metrics</a> for Prometheus<li><a href=\"/api/status\">/api/status</a>, \
          <a href=\"/api/history\">/api/history</a>, <a href=\"/api/events\">/api/events</a> and \
          <a href=\"/api/classes\">/api/classes</a> as JSON<li><a href=\"/healthz\">/healthz</a> for probes\
-         <li><code>watchd status</code>, <code>watchd why NAME</code> and <code>watchd events</code> in a terminal</ul>\n",
+         <li><a href=\"/graph/load.one.svg?since=7d\">/graph/METRIC.svg</a> for mails and wikis\
+         <li><code>watchd top</code>, <code>status</code>, <code>why NAME</code>, <code>history METRIC</code> and <code>events</code> in a terminal",
     );
+    if let Some(address) = node(text(&header.listening)) {
+        page.put(format_args!("<li>a Munin node on <code>{}</code>", Escaped(address.as_bytes())));
+    }
+    page.text("</ul>\n");
     page.put(format_args!(
         "<p>watchd {} · process {} · listens on {}</p></footer>\n",
         Escaped(text(&header.version).as_bytes()),
         header.pid,
         Escaped(text(&header.listening).as_bytes()),
     ));
+}
+
+/// Where the Munin node is, of `munin 127.0.0.1:4949, http 127.0.0.1:4950`.
+fn node(listening: &str) -> Option<&str> {
+    listening.split(", ").find_map(|one| one.strip_prefix("munin "))
 }
 
 fn ms(millis: u64) -> Duration {

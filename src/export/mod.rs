@@ -16,6 +16,7 @@ mod number;
 pub mod openmetrics;
 mod page;
 pub mod svg;
+pub mod usual;
 pub mod verdict;
 pub mod why;
 

@@ -1,4 +1,5 @@
-//! A stretch of history as SVG: the mean as a line, min to max as a band behind it, gaps as gaps. For `/graph/METRIC.svg`, mails and wikis.
+//! A stretch of history as SVG: the mean as a line, min to max as a band behind it, what is usual behind both, gaps as gaps. For
+//! `/graph/METRIC.svg`, mails and wikis.
 //!
 //! The picture needs nothing from elsewhere, follows the reader's dark or light scheme, and tells the same in words (`<title>`, `<desc>`).
 //! Times are UTC.
@@ -6,7 +7,9 @@
 use std::fmt;
 
 use super::history::{Amount, Found, Stretch, range};
+use super::usual::Usual;
 use super::{Page, Stamp};
+use crate::learn::Range;
 use crate::store::history::Point;
 
 /// How wide a picture may be, and is when nobody says.
@@ -26,6 +29,15 @@ pub fn points(width: u32) -> u32 {
 
 /// The look of every picture.
 pub const STYLE: &str = include_str!("svg.css");
+
+/// What is drawn, and how wide.
+pub struct Picture<'a> {
+    pub found: &'a Found,
+    pub stretch: &'a Stretch,
+    /// Where it was learned.
+    pub usual: Option<&'a Usual>,
+    pub width: u32,
+}
 
 /// Where values and times fall.
 struct Frame<'a> {
@@ -55,13 +67,8 @@ impl Frame<'_> {
 }
 
 /// Draws one series as a document of its own.
-pub fn write(found: &Found, stretch: &Stretch, width: u32, page: &mut Page) {
-    page.text("<svg xmlns=\"http://www.w3.org/2000/svg\"");
-    fill(found, stretch, width, &format!("<style>{STYLE}</style>"), page);
-    page.text("\n");
-}
-
-fn fill(found: &Found, stretch: &Stretch, width: u32, style: &str, page: &mut Page) {
+pub fn write(picture: &Picture<'_>, page: &mut Page) {
+    let Picture { found, stretch, usual, width } = *picture;
     let (low, high) = range(&stretch.points);
     let width = f32::from(u16::try_from(width).unwrap_or(u16::MAX));
     let frame = Frame { stretch, width, height: (width * 0.3).clamp(90.0, 260.0), low, high };
@@ -70,18 +77,39 @@ fn fill(found: &Found, stretch: &Stretch, width: u32, style: &str, page: &mut Pa
     let gap = if object.is_empty() { "" } else { " " };
     let name = format!("{}{gap}{object}", found.metric);
     page.put(format_args!(
-        " width=\"{w:.0}\" height=\"{h:.0}\" viewBox=\"0 0 {w:.0} {h:.0}\" role=\"img\">\
-         <title>{}</title><desc>{}</desc>{style}<rect class=\"p\" width=\"100%\" height=\"100%\"/>",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w:.0}\" height=\"{h:.0}\" viewBox=\"0 0 {w:.0} {h:.0}\" \
+         role=\"img\"><title>{}</title><desc>{}</desc><style>{STYLE}</style><rect class=\"p\" width=\"100%\" height=\"100%\"/>",
         Escaped(&name),
-        Words { found, stretch },
+        Words { found, stretch, usual },
     ));
+    if let Some(usual) = usual {
+        draw_usual(&frame, usual, page);
+    }
     page.put(format_args!("<text class=\"t\" x=\"{LEFT}\" y=\"16\">{}</text>", Escaped(&name)));
     rules(&frame, found, page);
     times(&frame, page);
     for run in runs(&stretch.points, stretch.step) {
         draw(&frame, run, page);
     }
-    page.text("</svg>");
+    page.text("</svg>\n");
+}
+
+/// Where values are usual, from the middle of each step to that of the next, in one piece from where it is known first.
+fn draw_usual(frame: &Frame<'_>, usual: &Usual, page: &mut Page) {
+    let stretch = frame.stretch;
+    let mut ranges: Vec<(u64, Range)> = Vec::new();
+    let step = usual.each(stretch.span, stretch.step, &mut |at, range| ranges.push((at, range)));
+    let place = |at: u64| frame.x(at + step / 2);
+    for run in ranges.chunk_by(|one, next| next.0 - one.0 <= step) {
+        let there = run.iter().map(|(at, range)| (*at, range.high));
+        let back = run.iter().rev().map(|(at, range)| (*at, range.low));
+        page.text("<path class=\"u\" d=\"");
+        for (number, (at, value)) in there.chain(back).enumerate() {
+            let letter = if number == 0 { 'M' } else { 'L' };
+            page.put(format_args!("{letter}{:.1} {:.1}", place(at), frame.y(value)));
+        }
+        page.text("Z\"/>");
+    }
 }
 
 /// Lines at the bottom, in the middle and at the top, with their values.
@@ -140,6 +168,7 @@ fn draw(frame: &Frame<'_>, run: &[Point], page: &mut Page) {
 struct Words<'a> {
     found: &'a Found,
     stretch: &'a Stretch,
+    usual: Option<&'a Usual>,
 }
 
 impl fmt::Display for Words<'_> {
@@ -149,7 +178,11 @@ impl fmt::Display for Words<'_> {
         let points = self.stretch.points.iter();
         let least = points.clone().map(|point| point.min).fold(f32::INFINITY, f32::min);
         let most = points.map(|point| point.max).fold(0.0, f32::max);
-        write!(out, "newest {}, least {}, most {}", amount(last.mean), amount(least), amount(most))
+        write!(out, "newest {}, least {}, most {}", amount(last.mean), amount(least), amount(most))?;
+        match self.usual.and_then(|usual| usual.over(last.at, self.stretch.step)) {
+            Some(Range { low, high, .. }) => write!(out, "; usual then {} to {}", amount(low), amount(high)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -186,7 +219,8 @@ mod tests {
         let span = Span { from: 86_400, to: 86_400 + 3600, points: 100 };
         let found = Found { metric: "load.one".to_owned(), object: object.as_bytes().to_vec(), place: place() };
         let mut page = Page::new(Page::LIMIT);
-        write(&found, &Stretch { span, step: 60, points }, width, &mut page);
+        let stretch = Stretch { span, step: 60, points };
+        write(&Picture { found: &found, stretch: &stretch, usual: None, width }, &mut page);
         String::from_utf8(page.bytes().to_vec()).expect("it is text")
     }
 
@@ -218,6 +252,31 @@ mod tests {
         assert!(text.contains("newest 2.00, least 1.00, most 4.00") && text.contains(">00:00<"), "{text}");
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
         assert!(text.len() < 2600, "{}", text.len());
+    }
+
+    #[test]
+    fn what_is_usual_is_drawn_behind_the_values_for_as_long_as_it_is_known() {
+        use crate::export::usual::{Lessons, tests as learned};
+        let scratch = Scratch::new();
+        let book = learned::book(&scratch);
+        let usual = Lessons { book: Some(&book), week_second: learned::week_second }.of("load.one", b"");
+        let found = Found { metric: "load.one".to_owned(), object: Vec::new(), place: place() };
+        let mut texts = Vec::new();
+        for from in [learned::BEGIN + 86_400, learned::BEGIN - 43_200] {
+            let span = Span { from, to: from + 86_400, points: 100 };
+            let points = (0..24).map(|hour| Point { at: from + hour * 3600, min: 15.0, mean: 20.0, max: 30.0 });
+            let stretch = Stretch { span, step: 3600, points: points.collect() };
+            let mut page = Page::new(Page::LIMIT);
+            write(&Picture { found: &found, stretch: &stretch, usual: usual.as_ref(), width: 640 }, &mut page);
+            let text = String::from_utf8(page.bytes().to_vec()).expect("it is text");
+            assert_eq!(text.matches("class=\"u\"").count(), 1, "{text}");
+            assert!(text.find("class=\"u\"") < text.find("class=\"b\""), "it stands behind: {text}");
+            assert!(text.contains("; usual then "), "{text}");
+            let path = text.split("class=\"u\" d=\"M").nth(1).and_then(|rest| rest.split('Z').next()).expect("a path");
+            texts.push((path.matches('L').count() + 1, path.split(' ').next().map(str::to_owned)));
+        }
+        assert_eq!(texts[0].0, 2 * 25, "from the first hour to the last, there and back");
+        assert_eq!(texts[1].0, 2 * 13, "half of that day it was not followed yet");
     }
 
     #[test]

@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use super::block::{Block, HOURS};
-use super::profile::{Band, Pulse};
+use super::profile::Pulse;
 use super::season::Place;
-use super::{Judgement, Sample, Settings};
+use super::{Judgement, Sample, Settings, Week};
 use crate::model::{QUANTITIES, is_begun};
 
 /// Quantities side by side.
@@ -112,18 +112,16 @@ impl Book {
         if !is_book(&file)? {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no book of the learner"));
         }
-        let mut book = Self::new(file);
-        book.take_up()?;
-        Ok(book)
+        Ok(Self::new(file))
     }
 
-    /// The open file.
+    /// A book to look into; who stands where is looked up each time, for its writer may change that.
+    pub fn new(file: File) -> Self {
+        Self { file, keys: [0; QUANTITIES], serials: [0; GROUPS], groups: 0 }
+    }
+
     pub fn file(&self) -> &File {
         &self.file
-    }
-
-    fn new(file: File) -> Self {
-        Self { file, keys: [0; QUANTITIES], serials: [0; GROUPS], groups: 0 }
     }
 
     /// Reads which quantity stands where; gives how many groups are lost.
@@ -236,16 +234,36 @@ impl Book {
         Ok(Read { is_damaged })
     }
 
-    /// What would be usual for a quantity at some time of the week, as far as is known now; none while it is being learned.
-    pub fn band(&self, key: u64, week_s: u32, settings: &Settings) -> io::Result<Option<Band>> {
-        let Some(number) = self.keys.iter().position(|known| *known == key) else { return Ok(None) };
-        let (group, column) = (number / GROUP, number % GROUP);
-        let place = Place::of(week_s);
-        let (Some(sheet), Some(block)) = (self.newest(group)?, self.block(group, place.quarter / 4)?) else {
-            return Ok(None);
-        };
-        let moment = block.moment(place, column);
-        Ok(sheet.rows.get(column).and_then(|row| row.pulse.band(&moment, settings)))
+    /// What is usual for a quantity over the week, as far as is known now; none while it is being learned.
+    pub fn week(&self, key: u64, settings: &Settings) -> io::Result<Option<Week>> {
+        let Some((group, column, pulse)) = self.pulse(key)? else { return Ok(None) };
+        let mut week = Week::new(pulse.since());
+        for hour in 0..HOURS {
+            // An hour that is damaged, or written just now, is not known.
+            let Some(block) = self.block(group, hour)? else { continue };
+            for place in Place::of_hour(hour) {
+                if let Some(band) = pulse.band(&block.moment(place, column), settings) {
+                    week.put(place, band);
+                }
+            }
+        }
+        Ok(week.is_known().then_some(week))
+    }
+
+    /// Where a quantity stands, and its pulse.
+    fn pulse(&self, key: u64) -> io::Result<Option<(usize, usize, Pulse)>> {
+        for group in 0..GROUPS {
+            let sheet = match self.newest(group) {
+                Ok(sheet) => sheet,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let Some(sheet) = sheet else { continue };
+            if let Some((column, row)) = sheet.rows.iter().enumerate().find(|(_, row)| row.key == key) {
+                return Ok(Some((group, column, row.pulse.clone())));
+            }
+        }
+        Ok(None)
     }
 
     /// The newer of the sheets that are whole.
@@ -401,12 +419,23 @@ mod tests {
         assert_eq!(damage, Damage::default());
         let [one, five] = keys();
         assert_eq!(again.adopt(&[five, key("new"), one]).expect("there is room").as_slice(), [1, 2, 0]);
-        let band = again.band(five, week(half), &settings()).expect("it is read").expect("it is known");
-        assert!((band.expected - value(half, 1)).abs() < 150.0, "{band:?}");
-        assert!(band.least <= band.low && band.low < band.expected && band.high <= band.most, "{band:?}");
-        assert!(again.band(key("new"), week(half), &settings()).expect("it is read").is_none());
+        let usual = again.week(five, &settings()).expect("it is read").expect("it is known");
+        let now = usual.over(week(half), 900).expect("it is known");
+        assert!((f64::from(now.expected) - value(half, 1)).abs() < 150.0, "{now:?}");
+        assert!(now.low < now.expected && now.expected < now.high, "{now:?}");
+        assert_eq!(usual.since(), u64::try_from(BEGIN).expect("it is after 1970"));
+        assert!(again.week(key("new"), &settings()).expect("it is read").is_none());
         let looked = Book::open_for_reading(&path).expect("it opens");
-        assert_eq!(looked.band(five, week(half), &settings()).expect("it is read"), Some(band));
+        let looked = looked.week(five, &settings()).expect("it is read").expect("it is known");
+        for week_s in (0..7 * 86_400).step_by(900) {
+            assert_eq!(looked.over(week_s, 900), usual.over(week_s, 900), "{week_s}");
+        }
+        // Each hour is found in its own block: values differ from hour to hour by 20, and by chance from 0 to 100.
+        for hour in 0..24_u32 {
+            let found = usual.over(hour * 3600, 3600).expect("it is known").expected;
+            let expect = 200.0 + 20.0 * hour as f32 + 50.0;
+            assert!((found - expect).abs() < 60.0, "{hour}: {found}, not {expect}");
+        }
         assert!(std::fs::metadata(&path).expect("it is there").len() <= 8192 * 8 + 4096);
     }
 
@@ -433,7 +462,7 @@ mod tests {
         file.write_all_at(b"torn", start(0) + 100).expect("it can be written");
         let (mut book, damage) = Book::open(&path).expect("it opens");
         assert_eq!(damage, Damage::default(), "the other sheet is whole");
-        assert!(book.band(key("load.one"), week(to), &settings()).expect("it is read").is_some());
+        assert!(book.week(key("load.one"), &settings()).expect("it is read").is_some());
         file.write_all_at(b"torn", block_start(0, 0) + 100).expect("it can be written");
         let mut seen = Vec::new();
         let read = book.observe(

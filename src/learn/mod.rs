@@ -29,6 +29,8 @@
 //! **On disk** (`book`) a profile lies in two parts: its pulse (where it stands, and the tails) beside those of seven other quantities,
 //! its season cut into hours of the day. A minute reads and writes one of each; in memory are about 100 bytes for each quantity.
 //!
+//! **Of the past** a `Week` tells what is usual at each quarter of an hour, by what is known now.
+//!
 //! **Left out**: how quantities move together, holidays, rhythms longer than a week. `cargo bench --bench learner` measures the rest.
 
 mod block;
@@ -40,7 +42,9 @@ pub mod replay;
 mod season;
 mod steady;
 mod tail;
+mod week;
 
 pub use detector::{Detector, Level};
 pub use judgement::{Judgement, Sample, Settings};
 pub use profile::{Band, PROFILE_BYTES, Profile};
+pub use week::{Range, Week};

@@ -310,6 +310,11 @@ impl Pulse {
             .then(|| self.around(&usual, self.step_s, settings))
     }
 
+    /// Since when it is followed, as far as that is known: a gap of more than 18 hours counts as 18.
+    pub fn since(&self) -> i64 {
+        self.last_at.saturating_sub(i64::from(self.age_s))
+    }
+
     /// The spread that cannot be undercut, for a value (a distance from the base).
     fn smallest(&self, value: f32) -> f32 {
         let grain = if self.grain < f32::MAX { self.grain * 0.35 } else { 0.0 };
@@ -456,6 +461,6 @@ fn wanted(dt: f32, memory: f32, apart_s: f32) -> f32 {
 
 /// What 32 bits keep of it; never infinite.
 #[allow(clippy::cast_possible_truncation)]
-fn narrow(value: f64) -> f32 {
+pub(super) fn narrow(value: f64) -> f32 {
     value.clamp(-1e30, 1e30) as f32
 }

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Seconds of a week.
 pub const WEEK: u32 = 7 * 86_400;
-const QUARTER: u32 = 900;
+pub const QUARTER: u32 = 900;
 const CELLS: usize = 672;
 const QUARTERS: usize = 96;
 const HOURS: usize = 48;
@@ -103,6 +103,11 @@ impl Place {
         let hour = weekend * 24 + (quarter % 96) / 4;
         let index = |number: u32| usize::try_from(number).unwrap_or_default();
         Self { cell: index(quarter), quarter: index(quarter % 96), hour: index(hour) }
+    }
+
+    /// The 28 quarters of an hour of the day, of all days.
+    pub fn of_hour(hour: usize) -> impl Iterator<Item = Self> {
+        (0..WEEK).step_by(QUARTER as usize).map(Self::of).filter(move |place| place.quarter / 4 == hour)
     }
 }
 

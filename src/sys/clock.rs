@@ -72,6 +72,11 @@ impl Civil {
         Self::convert(wall, |seconds, parts| unsafe { libc::localtime_r(seconds, parts) })
     }
 
+    /// Seconds since Monday 00:00 where the host is, of a moment in seconds since 1970.
+    pub fn week_second_at(wall_s: u64) -> u32 {
+        Self::local(Duration::from_secs(wall_s)).week_second()
+    }
+
     /// In universal time.
     pub fn utc(wall: Duration) -> Self {
         // SAFETY: as above.

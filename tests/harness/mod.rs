@@ -6,8 +6,10 @@
 // Each test crate uses its own part of this.
 #![allow(dead_code, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod crowd;
 pub mod look;
 pub mod net;
+pub mod past;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::chromium::Chromium;
 use super::{Told, find};
-use crate::harness::skip;
+use crate::harness::{past, skip};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -32,6 +32,14 @@ const CONTRAST: &str = r##"(() => {
 const TOO_WIDE: &str = "[...document.querySelectorAll('body *')].filter(e => !e.closest('.skip') && e.getClientRects().length && \
     !(e.closest('thead') && innerWidth < 900) && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.tagName + '.' + e.className)";
 
+/// Each graph has got its answer, and is drawn.
+const ALL_DRAWN: &str =
+    "(([a, b]) => a === b && a > 5)((document.documentElement.dataset.graphs || '0/1').split('/').map(Number))";
+
+/// The newest value of each line lies within its graph.
+const ON_SCALE: &str = "[...document.querySelectorAll('.plot canvas')].every(canvas => { const { scale, newest } = canvas.closest('.plot').dataset; \
+    const [low, high] = scale.split(' ').map(Number); return newest.split(' ').map(Number).every(value => low <= value && value <= high); })";
+
 /// Graphs in which something is drawn: a canvas that is not of one colour.
 const DRAWN: &str = "[...document.querySelectorAll('.plot')].filter(plot => { const c = plot.querySelector('canvas'); if (!c) return false; \
     const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; const s = new Set(); \
@@ -41,6 +49,7 @@ const DRAWN: &str = "[...document.querySelectorAll('.plot')].filter(plot => { co
 fn a_browser_shows_the_host_and_how_it_changes() {
     let Some(program) = find("chromium") else { return skip("there is no chromium") };
     let told = Told::new("browser");
+    past::write(&told.home.scratch.path("state"), 21);
     let mut daemon = told.start();
     let host =
         daemon.snapshot().map(|page| watchd::store::board::text(&page.header.host).to_owned()).unwrap_or_default();
@@ -52,10 +61,7 @@ fn a_browser_shows_the_host_and_how_it_changes() {
     {
         browser.show(&url, size, scheme);
         browser.wait("the page", "document.readyState === 'complete' && document.querySelectorAll('.plot').length > 5");
-        browser.wait(
-            "every graph",
-            "(([a, b]) => a === b && a > 5)((document.documentElement.dataset.graphs || '0/1').split('/').map(Number))",
-        );
+        browser.wait("every graph", ALL_DRAWN);
         let plots = browser.value("document.querySelectorAll('.plot').length");
         browser.wait(&format!("{plots} graphs in {scheme}"), &format!("{DRAWN} === {plots}"));
         let wide = browser.value(TOO_WIDE);
@@ -69,7 +75,29 @@ fn a_browser_shows_the_host_and_how_it_changes() {
         assert_eq!(contrast["bad"], serde_json::json!([]), "{size:?} {scheme}");
         assert!(contrast["seen"].as_u64().is_some_and(|seen| seen > 60), "{contrast}");
         assert_eq!(browser.value("document.querySelector('h1').textContent"), host.as_str());
+        browser.value("document.querySelector('[data-range=\"86400\"]').click()");
+        browser.wait("a day", ALL_DRAWN);
+        // Load, memory and the file system of / were learned.
+        let known = "[...document.querySelectorAll('.plot')].filter(plot => plot.dataset.usual > 90).length";
+        assert!(browser.value(known).as_u64().is_some_and(|known| known >= 3), "{}", browser.value(known));
+        browser.wait("that the newest values are on the scale", ON_SCALE);
+        browser.picture(&format!("{}-{scheme}", size.0));
     }
+    // From an hour to two years, and closer by hand.
+    for range in [3600, 6 * 3600, 86_400, 7 * 86_400, 35 * 86_400, 365 * 86_400, 730 * 86_400] {
+        let button = format!("document.querySelector('[data-range=\"{range}\"]')");
+        browser.value(&format!("{button}.click()"));
+        browser
+            .wait(&format!("{range} s"), &format!("{button}.getAttribute('aria-pressed') === 'true' && {ALL_DRAWN}"));
+    }
+    browser.value("document.querySelector('[aria-label=\"Zoom in\"]').click()");
+    browser.wait(
+        "a closer look",
+        &format!("document.querySelector('[data-range][aria-pressed=true]') === null && {ALL_DRAWN}"),
+    );
+    assert_light(&mut browser, &url);
+    assert_keyboard(&mut browser);
+    assert_heard(&mut browser);
     // What a screen reader and a keyboard have to go by.
     for needed in [
         "document.querySelectorAll('button').length === [...document.querySelectorAll('button')].filter(b => (b.getAttribute('aria-label') || b.textContent).trim()).length",
@@ -118,6 +146,78 @@ fn a_browser_shows_the_host_and_how_it_changes() {
         .filter(|line| !line.contains("ERR_CONNECTION") && !line.contains("ERR_EMPTY_RESPONSE"))
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// All that came over the wire for a page with every graph, as it came: packed.
+fn assert_light(browser: &mut Chromium, url: &str) {
+    browser.ask("Network.setCacheDisabled", &serde_json::json!({"cacheDisabled": true}));
+    let before = browser.told.len();
+    browser.show(url, (1600, 1000), "light");
+    browser.wait("the page", ALL_DRAWN);
+    browser.ask("Network.setCacheDisabled", &serde_json::json!({"cacheDisabled": false}));
+    let told = &browser.told[before..];
+    let path = |id: &serde_json::Value| {
+        let request = told
+            .iter()
+            .find(|told| told["method"] == "Network.requestWillBeSent" && told["params"]["requestId"] == *id);
+        request.and_then(|told| told["params"]["request"]["url"].as_str()).unwrap_or_default().to_owned()
+    };
+    let (mut page, mut past) = (0.0, 0.0);
+    for end in told.iter().filter(|told| told["method"] == "Network.loadingFinished") {
+        let length = end["params"]["encodedDataLength"].as_f64().unwrap_or(0.0);
+        *if path(&end["params"]["requestId"]).contains("/api/history?") { &mut past } else { &mut page } += length;
+    }
+    eprintln!("the page is {page} bytes, what its graphs show {past}");
+    assert!(page > 30_000.0 && page + past < 120_000.0, "{page} and {past}");
+}
+
+/// Tab goes through everything that can be pressed, in the order in which it stands, and shows where it is; Return presses.
+fn assert_keyboard(browser: &mut Chromium) {
+    let key = |kind: &str, key: &str, code: u32, browser: &mut Chromium| {
+        let text = if key == "Enter" && kind == "keyDown" { "\r" } else { "" };
+        let event =
+            serde_json::json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
+        browser.ask("Input.dispatchKeyEvent", &event);
+    };
+    browser.value("window.stops = [], document.activeElement.blur(), scrollTo(0, 0)");
+    let wanted = browser.value("[...document.querySelectorAll('a, button, select')].filter(e => e.getClientRects().length || e.className === 'skip').length");
+    let wanted = wanted.as_u64().expect("a number");
+    for _ in 0..wanted {
+        key("keyDown", "Tab", 9, browser);
+        key("keyUp", "Tab", 9, browser);
+        browser.value("(e => stops.push([e.tagName, e.textContent, getComputedStyle(e).outlineStyle, e.getBoundingClientRect().width > 0, [...document.querySelectorAll('a, button, select')].indexOf(e)]))(document.activeElement)");
+    }
+    let stops = browser.value("stops");
+    let stops = stops.as_array().expect("a list");
+    assert_eq!(stops[0][1], "Skip to the services");
+    let places: Vec<i64> = stops.iter().filter_map(|stop| stop[4].as_i64()).collect();
+    assert!(places.windows(2).all(|two| two[0] < two[1]) && places[0] == 0, "{stops:?}");
+    assert!(stops.iter().all(|stop| stop[2] != "none" && stop[3] == true), "{stops:?}");
+    browser.value("document.querySelector('[data-id=moody] button').focus()");
+    key("keyDown", "Enter", 13, browser);
+    key("keyUp", "Enter", 13, browser);
+    browser.wait("what a key opens", "document.querySelectorAll('tr.more li').length > 0 && document.activeElement.getAttribute('aria-expanded') === 'true'");
+    key("keyDown", "Enter", 13, browser);
+    key("keyUp", "Enter", 13, browser);
+    browser.wait("what a key closes", "document.querySelectorAll('tr.more').length === 0");
+}
+
+/// What a screen reader is told: each thing that can be pressed or that is a picture has a name, and the parts of the page are parts.
+fn assert_heard(browser: &mut Chromium) {
+    let tree = browser.ask("Accessibility.getFullAXTree", &serde_json::json!({}));
+    let nodes = tree["nodes"].as_array().expect("nodes");
+    let of = |node: &serde_json::Value, what: &str| node[what]["value"].as_str().unwrap_or_default().to_owned();
+    let heard: Vec<(String, String)> =
+        nodes.iter().filter(|node| node["ignored"] == false).map(|node| (of(node, "role"), of(node, "name"))).collect();
+    let count = |role: &str| heard.iter().filter(|(other, _)| other == role).count();
+    assert_eq!((count("main"), count("banner"), count("contentinfo")), (1, 1, 1));
+    for role in ["button", "link", "combobox", "img", "image", "meter", "region"] {
+        let silent = heard.iter().filter(|(other, name)| other == role && name.trim().is_empty()).count();
+        assert_eq!(silent, 0, "{role} without a name");
+    }
+    assert!(count("region") >= 5 && count("heading") > count("region"), "{heard:?}");
+    assert!(count("columnheader") >= 10 && count("rowheader") >= 4, "tables have heads");
+    assert_eq!(count("status"), 1);
 }
 
 #[test]

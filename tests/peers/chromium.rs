@@ -116,10 +116,35 @@ impl Chromium {
         self.ask("Page.navigate", &json!({"url": url}));
     }
 
+    /// For people to look at: the whole page as it is now, where `WATCHD_PICTURES` names a directory.
+    pub fn picture(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("WATCHD_PICTURES") else { return };
+        let params = json!({"format": "webp", "quality": 80, "captureBeyondViewport": true});
+        let answer = self.ask("Page.captureScreenshot", &params);
+        let data = decode(answer["data"].as_str().expect("a picture"));
+        std::fs::write(std::path::Path::new(&folder).join(format!("{name}.webp")), data).expect("it can be written");
+    }
+
     /// Everything it said about a method.
     pub fn about(&self, method: &str) -> Vec<&Value> {
         self.told.iter().filter(|told| told["method"] == method).map(|told| &told["params"]).collect()
     }
+}
+
+/// Base64.
+fn decode(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for letter in text.bytes().filter_map(|letter| LETTERS.iter().position(|other| *other == letter)) {
+        bits = bits << 6 | u32::try_from(letter).expect("it is below 64");
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).expect("it is a byte"));
+        }
+    }
+    bytes
 }
 
 impl Drop for Chromium {

@@ -17,7 +17,7 @@ const DISKS: usize = 4;
 const HOST: &[&str] = &["load.one", "cpu.user", "cpu.iowait", "memory.available"];
 
 pub fn write(readings: Readings<'_>, page: &mut Page) {
-    page.text("<section id=\"graphs\"><h2>History</h2>\n<noscript>");
+    page.text("<section id=\"graphs\" aria-label=\"History\"><h2>History</h2>\n<noscript>");
     for metric in HOST {
         picture((metric, b""), page);
     }

@@ -314,13 +314,13 @@
   const colour = key => getComputedStyle(document.documentElement).getPropertyValue(key).trim();
   const span_ = () => view.from ? [view.from, view.to] : [Math.floor(Date.now() / 1000 + skew) - view.range, Math.floor(Date.now() / 1000 + skew)];
   const question = ([metric, object], [from, to], points) => `/api/history?metric=${encodeURIComponent(metric)}&object=${encodeURIComponent(object)}&from=${from}&to=${to}&points=${points}`;
-  // A point in the middle of its step; a gap is a null.
+  // A point in the middle of its step, the newest no later than now, or it would not be on the scale; a gap is a null.
   const columns = answer => {
     const rows = [[], [], [], []], step = answer.step;
     let last = null;
     for (const [at, min, mean, max] of answer.points) {
       if (last !== null && at - last > step * 1.5) { rows[0].push(last + step); rows[1].push(null); rows[2].push(null); rows[3].push(null); }
-      rows[0].push(at + step / 2); rows[1].push(min); rows[2].push(mean); rows[3].push(max);
+      rows[0].push(Math.min(at + step / 2, answer.to)); rows[1].push(min); rows[2].push(mean); rows[3].push(max);
       last = at;
     }
     return rows;
@@ -337,7 +337,10 @@
     const scale = values => factor === 1 ? values : values.map(value => value === null ? null : value * factor);
     const tables = sets.map(set => single ? [set[0], scale(set[1]), scale(set[3]), scale(set[2])] : [set[0], scale(set[2])]);
     const series = [{}], bands = [];
-    const usual = single && status?.learned?.find(row => row.ready && row.metric === name(...graph.series[0]));
+    // What is usual at those times of the week, by what is known now: from the middle of each step to that of the next.
+    const known = (single && answers[0].usual) || { points: [] };
+    const usual = known.points.map(([at, low, expected, high]) => [at, at + known.step / 2, low * factor, high * factor]);
+    const usualAt = moment => usual.findLast(([at]) => at <= moment && moment < at + known.step);
     graph.series.forEach((_, place) => {
       const stroke = colour(`--g${place}`);
       if (single) {
@@ -349,7 +352,12 @@
     const data = tables.length === 1 ? tables[0] : uPlot.join(tables);
     const lines = graph.series.map((_, place) => single ? 3 : place + 1);
     const newest = column => { for (let at = data[column].length - 1; at >= 0; at--) if (data[column][at] != null) return data[column][at]; return null; };
-    const legend = at => plot.keys.forEach((key, place) => say(key, `${graph.series[place][2]} ${short(at == null ? newest(lines[place]) : data[lines[place]][at], unit)}`.trim()));
+    const legend = at => {
+      plot.keys.forEach((key, place) => say(key, `${graph.series[place][2]} ${short(at == null ? newest(lines[place]) : data[lines[place]][at], unit)}`.trim()));
+      const there = at == null ? usual.at(-1) : usualAt(data[0][at]);
+      say(plot.usual, there ? `usual ${short(there[2], unit)} to ${short(there[3], unit)}` : "");
+      plot.usual.hidden = !there;
+    };
     plot.u?.destroy();
     plot.u = null;
     plot.box.replaceChildren();
@@ -359,17 +367,36 @@
     plot.u = new uPlot({
       width: Math.max(200, plot.box.clientWidth), height: 150, legend: { show: false }, series, bands, padding: [8, 18, 0, 0],
       cursor: { sync: { key: "watchd" }, y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
-      scales: { x: { min: from, max: to }, y: { range: (u, low, high) => low == null ? [0, 1] : low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .005), high + (high - low) * .2 + high * .005] : [0, high > 0 ? high * 1.08 : 1] } },
+      scales: { x: { min: from, max: to }, y: { range: (u, low, high) => {
+        if (low == null) return [0, 1];
+        // What is usual is shown as far as it leaves room for what was.
+        if (usual.length) {
+          const room = (high - low || high * .02) * .7, least = Math.min(...usual.map(one => one[2])), most = Math.max(...usual.map(one => one[3]));
+          [low, high] = [Math.min(low, Math.max(least, low - room)), Math.max(high, Math.min(most, high + room))];
+        }
+        return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .005), high + (high - low) * .2 + high * .005] : [0, high > 0 ? high * 1.08 : 1];
+      } } },
       axes: [{ ...axis, size: 24, space: 64, values: (u, ticks) => ticks.map(at => moment(at, to - from)) }, { ...axis, size: 52, space: 34, ...(unit === "bytes" ? { incrs: POWERS } : {}), values: (u, ticks) => ticks.map(tick => short(tick, unit)) }],
       hooks: {
-        // What is usual at this time of the week, behind everything: it holds for now, so it stands in the newest tenth alone.
+        // What is usual stands behind everything.
         drawClear: [u => {
-          if (!usual) return;
-          const { left, top, width, height } = u.bbox, low = u.valToPos(usual.low * factor, "y", true), high = u.valToPos(usual.high * factor, "y", true);
-          const from = Math.max(top, Math.min(high, low)), to = Math.min(top + height, Math.max(high, low));
-          u.ctx.fillStyle = colour("--learned");
-          u.ctx.fillRect(left + width * .9, from, width * .1, Math.max(0, to - from));
+          const { ctx } = u, { left, top, width, height } = u.bbox;
+          const run = points => {
+            ctx.beginPath();
+            for (const [, x, , high] of points) ctx.lineTo(u.valToPos(x, "x", true), u.valToPos(high, "y", true));
+            for (const [, x, low] of points.toReversed()) ctx.lineTo(u.valToPos(x, "x", true), u.valToPos(low, "y", true));
+            ctx.fill();
+          };
+          ctx.save();
+          ctx.beginPath();
+          ctx.rect(left, top, width, height);
+          ctx.clip();
+          ctx.fillStyle = colour("--learned");
+          let first = 0;
+          usual.forEach(([at], place) => { if (place === usual.length - 1 || usual[place + 1][0] - at > known.step) { run(usual.slice(first, place + 1)); first = place + 1; } });
+          ctx.restore();
         }],
+        draw: [u => { plot.box.dataset.scale = `${u.scales.y.min} ${u.scales.y.max}`; }],
         setCursor: [u => legend(u.cursor.idx)],
         setSelect: [u => {
           if (u.select.width < 8) return;
@@ -381,10 +408,11 @@
     }, data, plot.box);
     plot.u.over.addEventListener("dblclick", () => choose(view.range));
     legend(null);
-    say(plot.usual, usual ? `usual now ${short(usual.low * factor, unit)} to ${short(usual.high * factor, unit)}` : "");
-    plot.usual.hidden = !usual;
     const words = graph.series.map((_, place) => { const all = data[lines[place]].filter(value => value != null); return `${graph.series[place][2] || graph.title}: newest ${short(newest(lines[place]), unit)}, least ${short(all.reduce((a, b) => Math.min(a, b), Infinity), unit)}, most ${short(all.reduce((a, b) => Math.max(a, b), -Infinity), unit)}`; });
+    if (usual.length) words.push(plot.usual.textContent);
     plot.box.setAttribute("aria-label", `${graph.title}. ${words.join("; ")}`);
+    plot.box.dataset.usual = usual.length;
+    plot.box.dataset.newest = lines.map(newest).filter(value => value != null).join(" ");
     drawn++;
   };
   const POWERS = Array.from({ length: 52 }, (_, place) => 2 ** place);
@@ -392,11 +420,12 @@
   const redraw = () => {
     const mine = ++round, stretch = span_();
     drawn = 0;
+    document.documentElement.dataset.graphs = `0/${plots.length}`;
     for (const plot of plots) {
       const points = Math.min(500, Math.max(60, Math.floor(plot.box.clientWidth / 2) || 200));
-      Promise.all(plot.graph.series.map(one => ask(question(one, stretch, points)))).then(answers => { plot.answers = answers; if (mine === round) draw(plot, answers); }, fault => {
-        plot.box.replaceChildren(make("p", { class: "none" }, fault.message));
-      }).finally(() => { document.documentElement.dataset.graphs = `${drawn}/${plots.length}`; });
+      Promise.all(plot.graph.series.map(one => ask(question(one, stretch, points)))).then(answers => { if (mine === round) { plot.answers = answers; draw(plot, answers); } }, fault => {
+        if (mine === round) plot.box.replaceChildren(make("p", { class: "none" }, fault.message));
+      }).finally(() => { if (mine === round) document.documentElement.dataset.graphs = `${drawn}/${plots.length}`; });
     }
   };
   const mark = () => document.querySelectorAll("#graphs [data-range]").forEach(button => button.setAttribute("aria-pressed", !view.from && Number(button.dataset.range) === view.range));
@@ -410,7 +439,7 @@
   };
   const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
   const figure = (place, graph, removable) => {
-    const plot = { graph, keys: graph.series.map((_, n) => make("span", { class: `key c${n}` })), usual: make("span", { class: "key l", hidden: true }), box: make("div", { class: "plot", role: "img", "aria-label": graph.title }) };
+    const plot = { graph, keys: graph.series.map((_, n) => make("span", { class: `key c${n}` })), usual: make("span", { class: "key l", hidden: true, title: "what is usual at that hour of the week, by what is known now" }), box: make("div", { class: "plot", role: "img", "aria-label": graph.title }) };
     const caption = make("figcaption", {}, make("b", {}, graph.title), ...plot.keys, plot.usual);
     const whole = make("figure", {}, caption, plot.box);
     if (removable) caption.append(make("button", { "aria-label": `Remove ${graph.title}`, onclick: () => { whole.remove(); plots = plots.filter(other => other !== plot); } }, "×"));
