@@ -320,6 +320,47 @@ fn clients_that_do_not_read_or_reset_do_no_harm() {
     });
 }
 
+#[test]
+fn who_reads_a_long_page_does_not_go_for_those_who_do_not() {
+    with_front("patient", Network::LOOPBACK.to_vec(), |found| {
+        let size = |path: &str| converse(found.http, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).len();
+        let mut pages = ["/", "/metrics", "/api/status"].map(|path| (size(path), path));
+        pages.sort_unstable();
+        let [_, (_, theirs), (length, ours)] = pages;
+        // Many times what the kernel takes, so that a part of the longest page has to wait; it is read when all others have come.
+        let many = 2_000_000 / length;
+        let mut patient = from(found.http, Ipv4Addr::new(127, 0, 0, 7));
+        let request = |path: &str, last: &str| format!("GET {path} HTTP/1.1\r\n{last}\r\n");
+        let requests = request(ours, "").repeat(many) + &request(ours, "Connection: close\r\n");
+        patient.write_all(requests.as_bytes()).expect("they are short");
+        let crowd: Vec<TcpStream> = (0..60)
+            .map(|_| {
+                let mut stream = from(found.http, Ipv4Addr::new(127, 0, 0, 66));
+                let _ = stream.write_all(request(theirs, "").repeat(100).as_bytes());
+                stream
+            })
+            .collect();
+        assert_serves(found);
+        let answers = read_all(&mut patient);
+        assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), many + 1, "it was not thrown out");
+        drop(crowd);
+    });
+}
+
+/// A connection from one of the many addresses of loopback.
+fn from(address: SocketAddr, source: Ipv4Addr) -> TcpStream {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+    use std::os::fd::AsRawFd;
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let source = SockaddrIn::from(std::net::SocketAddrV4::new(source, 0));
+    bind(socket.as_raw_fd(), &source).expect("loopback has many addresses");
+    let there = SockaddrIn::from(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, address.port()));
+    connect(socket.as_raw_fd(), &there).expect("the door listens");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream
+}
+
 /// Closing resets.
 fn reset_on_close() -> nix::libc::linger {
     nix::libc::linger { l_onoff: 1, l_linger: 0 }

@@ -148,7 +148,6 @@ impl Front {
         self.events = events;
         self.expire(now);
         self.go_on(now);
-        self.relieve();
         self.rest(now);
         Ok(())
     }
@@ -282,9 +281,13 @@ impl Front {
             Ok(Fate::Stays) => self.poller.modify(client.fd(), ready.token, after).is_ok(),
             Ok(Fate::Leaves) | Err(_) => false,
         };
+        let waits = client.waiting() > 0;
         self.page.clear();
         if !keeps {
             self.dismiss(place);
+        } else if waits {
+            // Not once a turn: in one turn every slot may ask for the longest page and read none of it.
+            self.relieve();
         }
     }
 
@@ -343,18 +346,30 @@ impl Front {
         }
     }
 
-    /// While answers that wait take too much memory, the largest goes. A single one may be as large as a page.
+    /// While answers that wait take too much memory, somebody goes. A single one may be as large as a page.
     fn relieve(&mut self) {
         loop {
-            let holders =
-                || self.slots.iter().enumerate().filter_map(|(place, slot)| Some((slot.client.as_ref()?, place)));
-            let waiting = holders().map(|(client, _)| client.waiting());
-            if waiting.clone().sum::<usize>() <= WAITING || waiting.filter(|waiting| *waiting > 0).count() < 2 {
+            let waiting = || self.clients_iter().map(Client::waiting).filter(|waiting| *waiting > 0);
+            if waiting().sum::<usize>() <= WAITING || waiting().count() < 2 {
                 return;
             }
-            let Some((_, place)) = holders().map(|(client, place)| (client.waiting(), place)).max() else { return };
+            let Some(place) = self.least_welcome() else { return };
             self.dismiss(place);
         }
+    }
+
+    /// Of the address for which most bytes wait, the oldest connection that has some: who reads, however much it is, does not go
+    /// for those who do not.
+    fn least_welcome(&self) -> Option<usize> {
+        let clients = self.slots.iter().enumerate().filter_map(|(place, slot)| Some((slot.client.as_ref()?, place)));
+        let mut holders: Vec<_> = clients
+            .filter(|(client, _)| client.waiting() > 0)
+            .map(|(client, place)| (client.group(), client.born(), place, client.waiting()))
+            .collect();
+        holders.sort_unstable();
+        let crowds = holders.chunk_by(|one, other| one.0 == other.0);
+        let heaviest = crowds.max_by_key(|crowd| crowd.iter().map(|(.., waiting)| waiting).sum::<usize>())?;
+        heaviest.first().map(|(_, _, place, _)| *place)
     }
 
     /// Gives memory back a second after the last client has left.
