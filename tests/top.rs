@@ -98,6 +98,10 @@ fn the_terminal_shows_the_host_and_is_left_as_it_was() {
     let mut seat = Seat::new(&home, &["top"], (80, 24));
     seat.see(&["cpu", "memory", "load", "SERVICE", "\x1b[7m>\x1b[0m \x1b[1mweb", "? help"]);
     assert!(seat.is_raw());
+    // A cycle later the head is another one; what did not change is not drawn again.
+    let first = seat.drawn.len();
+    seat.see(&["\x1b[1;1H"]);
+    assert!(!seat.drawn[first..].contains("? help") && !seat.drawn[first..].contains('\n'), "{}", &seat.drawn[first..]);
     // Keys that come together all count: down, then why.
     seat.press("\x1b[B\r");
     seat.see(&["db is ready", "is a child of watchd", "goes back"]);
@@ -107,8 +111,10 @@ fn the_terminal_shows_the_host_and_is_left_as_it_was() {
     seat.see(&["Nothing can be changed from here"]);
     seat.press("qs");
     seat.see(&["s order: state"]);
+    seat.press("\x0c");
+    seat.see(&["SERVICE", "s order: state"]);
     // Frames draw over each other: the screen is cleared line by line, and nothing scrolls.
-    assert!(!seat.drawn.contains("\x1b[2J"));
+    assert!(!seat.drawn.contains("\x1b[2J") && !seat.drawn.contains('\n'));
     seat.press("q");
     assert_eq!(seat.end(), 0);
 

@@ -195,6 +195,7 @@ pub fn help() -> String {
         ("k, up", "the one before"),
         ("enter", "why it is as it is, and what happened to it"),
         ("s", "another order of services: policy, state, cpu, memory, name"),
+        ("^L", "draws the screen anew when something else has written on it"),
         ("?", "this"),
         ("q, ^C", "ends this, and nothing else: the daemon does not notice"),
     ];

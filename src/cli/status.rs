@@ -183,7 +183,7 @@ fn watch_until_quit(places: &Places, reader: &Reader, names: &[String], live: &L
         if shown.is_none_or(|(before, at)| before != state || now.saturating_sub(at) >= REDRAW) {
             if let Ok(look) = Look::take(reader) {
                 health = look.health(names);
-                live.show(&draw(&look, names, size.0, paint()), "q quits", size.1);
+                live.show(&draw(&look, names, size.0, paint()), "q quits", size);
             }
             shown = Some((state, now));
         }

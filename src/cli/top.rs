@@ -121,7 +121,7 @@ fn show(
             let past = past(places, look.now.wall.as_secs());
             let page = dashboard::draw(&Shown { view, past: &past, height: room, ids: &ids, selected });
             let footer = format!("q quits  j k select  enter why  s order: {}  ? help", choice.order.word());
-            live.show(&page, &super::grid::cut(&footer, width), height);
+            live.show(&page, &super::grid::cut(&footer, width), (width, height));
         }
         Page::Why | Page::Help => {
             let page = match (choice.page, &choice.id) {
@@ -130,7 +130,7 @@ fn show(
             };
             choice.first = choice.first.min(page.lines().count().saturating_sub(room));
             let lines: Vec<_> = page.lines().skip(choice.first).collect();
-            live.show(&lines.join("\n"), &super::grid::cut("q goes back  j k scroll", width), height);
+            live.show(&lines.join("\n"), &super::grid::cut("q goes back  j k scroll", width), (width, height));
         }
     }
     ids
