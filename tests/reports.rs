@@ -171,7 +171,8 @@ fn the_watchdog_of_the_watchdog_has_a_file_to_look_at() {
 fn what_a_pass_from_cron_tells_waits_for_the_digest_of_the_daemon() {
     let home = Home::new("digest-pass", "[watchd]\ncycle = \"100ms\"\n");
     let _daemon = home.start();
-    let other = home.scratch.write("other.toml", &DIGEST.replace("if = \"one\"", "if = \"any\""));
+    let policy = DIGEST.replace("if = \"one\"", "if = \"any\"").replace('@', &home.scratch.dir.display().to_string());
+    let other = home.scratch.write("other.toml", &policy);
     let mut pass = std::process::Command::new(harness::binary());
     pass.args(["agent", "--once", "--config"]).arg(other);
     pass.arg("--run-dir").arg(home.scratch.path("run")).arg("--state-dir").arg(home.scratch.path("state"));
