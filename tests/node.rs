@@ -244,6 +244,10 @@ fn a_master_may_ask_for_all_that_it_missed() {
     ] {
         assert_eq!(net::munin(port, line), UNKNOWN, "{line}");
     }
+    let door = |daemon: &mut harness::Daemon<'_>| {
+        daemon.wait_for("the door", |snapshot| Some(snapshot.header.door_pid).filter(|pid| *pid != 0))
+    };
+    let before = door(&mut daemon);
     let crowd: Vec<_> = (0..100)
         .map(|_| {
             let mut stream = connect(port);
@@ -253,6 +257,7 @@ fn a_master_may_ask_for_all_that_it_missed() {
         .collect();
     assert_eq!(net::munin(port, "nodes"), NODES);
     drop(crowd);
+    assert_eq!(door(&mut daemon), before, "it turned all the time:\n{}", daemon.said());
     let mut half = connect(port);
     half.write_all(b"spoolfetch 0").expect("it takes a line");
     half.shutdown(Shutdown::Write).expect("it can be closed");

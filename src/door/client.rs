@@ -97,6 +97,8 @@ pub struct Desk<'a> {
     pub now: Now,
     /// Bytes left in the common store for long heads.
     pub spare: usize,
+    /// Pieces of spools that may still be made in this turn.
+    pub spools: &'a mut u32,
 }
 
 /// Rounds of reading before others have their turn.
@@ -202,7 +204,7 @@ impl Client {
                 return Ok(Fate::Stays);
             }
             if self.spool.is_some() {
-                continue;
+                return Ok(Fate::Stays);
             }
             if self.is_over() {
                 return Ok(Fate::Leaves);
@@ -310,7 +312,8 @@ impl Client {
 
     /// Goes on with an answer that is told plugin by plugin.
     fn tell_spool(&mut self, desk: &mut Desk<'_>) {
-        let Some(spool) = self.spool.as_mut().filter(|_| self.waits.is_none()) else { return };
+        let Some(spool) = self.spool.as_mut().filter(|_| self.waits.is_none() && *desk.spools > 0) else { return };
+        *desk.spools -= 1;
         while self.waits.is_none() && desk.page.len() < BATCH {
             match spool.step(desk.answers, desk.now, desk.page) {
                 Step::More => {}

@@ -28,6 +28,9 @@ const BURST: usize = 64;
 const EXTRA: usize = 64 << 10;
 const WAITING: usize = 256 << 10;
 
+/// Pieces of spools made in one turn, all clients together: each may take milliseconds, and everybody else waits meanwhile.
+const SPOOLS: u32 = 1;
+
 /// A listener that the system gives no descriptor for rests so long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,6 +77,8 @@ pub struct Front {
     slots: Vec<Slot>,
     answers: Answers,
     page: Page,
+    /// Pieces of spools that may still be made in this turn.
+    spools: u32,
     quiet_since: Option<Duration>,
     line: Option<UnixStream>,
     /// Nobody is let in any more, and who is there may stay until then.
@@ -104,6 +109,7 @@ impl Front {
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             answers,
             page: Page::new(Page::LIMIT),
+            spools: SPOOLS,
             quiet_since: Some(clock::now().mono),
             line: None,
             leaves_at: None,
@@ -135,6 +141,7 @@ impl Front {
     pub fn turn(&mut self) -> io::Result<()> {
         let timeout = self.timeout(clock::now());
         self.poller.wait(&mut self.events, timeout)?;
+        self.spools = SPOOLS;
         let now = clock::now();
         let events = std::mem::take(&mut self.events);
         for ready in events.iter() {
@@ -250,7 +257,8 @@ impl Front {
         let Some(place) = self.slots.iter().position(|slot| slot.client.is_none()) else { return };
         let talk = if service == Service::Munin { Talk::Munin(Session::default()) } else { Talk::Http };
         let mut client = Box::new(Client::new(stream, peer, talk, now));
-        let mut desk = Desk { answers: &mut self.answers, page: &mut self.page, now, spare: 0 };
+        let (answers, page, spools) = (&mut self.answers, &mut self.page, &mut self.spools);
+        let mut desk = Desk { answers, page, now, spare: 0, spools };
         if !matches!(client.greet(&mut desk), Ok(Fate::Stays)) {
             return;
         }
@@ -273,7 +281,8 @@ impl Front {
         }
         let before = client.interest();
         let spare = spare + client.extra();
-        let mut desk = Desk { answers: &mut self.answers, page: &mut self.page, now, spare };
+        let (answers, page, spools) = (&mut self.answers, &mut self.page, &mut self.spools);
+        let mut desk = Desk { answers, page, now, spare, spools };
         let fate = client.serve(&mut desk);
         let after = client.interest();
         let keeps = match fate {
