@@ -175,6 +175,28 @@ fn an_order_is_heard_where_no_descriptor_is_left_and_waiting_clients_turn_no_loo
 }
 
 #[test]
+fn a_logger_that_reads_nothing_holds_up_neither_the_start_nor_the_loop() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let home = Home::new("logger", &one_service("settle = \"100ms\"").replace("1s", "100ms"));
+    home.scratch.program("stamp.c", "stamp");
+    let pipe = home.scratch.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe can be made");
+    let flags = nix::libc::O_NONBLOCK;
+    let logger = fs::File::options().read(true).write(true).custom_flags(flags).open(&pipe).expect("it opens");
+    while nix::unistd::write(&logger, &[b'x'; 4096]).is_ok() {}
+    let args = [Path::new("-c"), Path::new("exec \"$@\" >$0 2>&1"), &pipe];
+    let mut daemon = home.spawn_as(below(Path::new("sh"), &args, &home));
+    let pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+    daemon.wait_for("another process", |snapshot| {
+        let row = snapshot.service("web")?;
+        (row.state() == ServiceState::Ready && row.pid != pid).then_some(())
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_end(), 0);
+}
+
+#[test]
 fn the_last_of_many_changes_counts() {
     let home = Home::new("changes", &one_service("settle = \"100ms\""));
     home.scratch.program("stamp.c", "stamp");

@@ -230,7 +230,7 @@ impl Core {
         text += &format!("  state     {}\n", self.places.state_dir.display());
         text += "  look      watchd status, watchd events, watchd why NAME\n";
         // Nobody may read it.
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+        let _ = crate::sys::stderr::write_out(text.as_bytes());
     }
 }
 

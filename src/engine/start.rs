@@ -41,9 +41,10 @@ pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
     if let Some(powers) = loaded.policy.daemon.powers
         && let Err(error) = capabilities::keep(powers)
     {
-        stderr::say(format_args!(
-            "watchd: warning: cannot give up the capabilities that the config does not need: {error}"
-        ));
+        let _ = stderr::write(
+            format!("watchd: warning: cannot give up the capabilities that the config does not need: {error}\n")
+                .as_bytes(),
+        );
     }
     memory::trim_text();
     let mut core = Core::new(places, loaded, (lock, manner), left)?;
@@ -59,7 +60,8 @@ pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
 pub(super) fn load(places: &Places, manner: &Manner) -> Result<Loaded, Failure> {
     let mut loaded = read_config(places)?;
     for warning in &loaded.warnings {
-        stderr::say(format_args!("watchd: warning: {warning}"));
+        // A logger that reads nothing must not keep us from starting.
+        let _ = stderr::write(format!("watchd: warning: {warning}\n").as_bytes());
     }
     manner.adapt(&mut loaded.policy);
     reap::become_subreaper().map_err(|error| system("become the reaper of our children", &error))?;

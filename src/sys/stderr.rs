@@ -11,12 +11,20 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Writes a line of at most a page if it can be taken at once; a pipe or terminal that is full takes nothing.
 pub fn write(line: &[u8]) -> io::Result<()> {
-    let mut stderr = io::stderr();
-    let ready = poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO)?;
+    at_once(&mut io::stderr(), line)
+}
+
+/// The same to standard output, for what the daemon has to say there.
+pub fn write_out(lines: &[u8]) -> io::Result<()> {
+    at_once(&mut io::stdout(), lines)
+}
+
+fn at_once<W: Write + AsFd>(out: &mut W, bytes: &[u8]) -> io::Result<()> {
+    let ready = poll(&mut [PollFd::new(out.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO)?;
     if ready == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    stderr.write_all(line)
+    out.write_all(bytes)
 }
 
 /// Says a line of words to whoever started us. Words that a full disk or a closed pipe does not take are lost, not a reason to end.
