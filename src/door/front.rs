@@ -145,6 +145,7 @@ impl Front {
         let now = clock::now();
         let events = std::mem::take(&mut self.events);
         for ready in events.iter() {
+            memory::trim_grown();
             match usize::try_from(ready.token.wrapping_sub(LISTENERS)) {
                 _ if ready.token == LINE => self.hear_keeper(now),
                 Ok(place) if ready.token >= LISTENERS => self.accept(place, now),

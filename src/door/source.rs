@@ -163,7 +163,7 @@ impl Answers {
         let board = self.refresh();
         self.body.clear();
         // Every part of the work has text of its own; all parts together are what the peak would be.
-        memory::trim_text();
+        memory::trim_grown();
         let answer = match board {
             Ok(()) => {
                 let known = pages::Known {
@@ -177,7 +177,7 @@ impl Answers {
             }
             Err(error) => pages::trouble(&error, &mut self.body),
         };
-        memory::trim_text();
+        memory::trim_grown();
         http::send(&answer, request, &mut self.body, page);
         self.body.shrink(PAGE_KEPT);
     }

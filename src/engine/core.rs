@@ -101,7 +101,6 @@ pub struct Core {
     pub(super) cycle: Duration,
     /// How late the second cycle is, for the phase of all others.
     splay: Duration,
-    pub(super) memory: Memory,
     signals: Signals,
     notifier: Notifier,
     next_cycle: Duration,
@@ -186,6 +185,7 @@ impl Core {
         memory::trim_text();
         let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), cgroups: cgroups.as_ref() };
         let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
+        memory::keep_text(policy.daemon.memory == Memory::Keep);
         let mut core = Self {
             places: places.clone(),
             manner,
@@ -225,7 +225,6 @@ impl Core {
             alive: Alive::new(policy.daemon.alive.as_deref()),
             cycle: policy.daemon.cycle,
             splay: policy.daemon.splay,
-            memory: policy.daemon.memory,
             signals,
             notifier: Notifier::from_environment(),
             next_cycle: now.mono,
@@ -305,8 +304,10 @@ impl Core {
         self.notes.turn(self.now);
         for ready in events.iter() {
             self.on_ready(ready);
+            memory::trim_grown();
         }
         self.on_deadlines();
+        memory::trim_grown();
         let is_cycle = self.manner.is_daemon() && self.next_cycle <= self.now.mono;
         if is_cycle {
             self.look();
@@ -432,6 +433,7 @@ impl Core {
         self.retry_state();
         self.aim_service_probe();
         self.sight.look(self.now);
+        memory::trim_grown();
         self.chronicle.record(self.sight.readings(), self.now, &mut self.notes);
         self.look_ahead();
         self.learn();
@@ -444,7 +446,7 @@ impl Core {
         self.measure_services();
         self.tell_weather();
         self.ask_for_stall();
-        self.give_back_text(true);
+        memory::trim_grown();
         if self.manner.is_daemon() {
             self.alive.beat(self.now.wall, &mut self.notes);
         }
@@ -511,13 +513,6 @@ impl Core {
         self.next_cycle = self.next_cycle.min(self.now.mono + self.cycle);
     }
 
-    /// Gives back the text of one part of a cycle before the next: the peak counts, not only what stays.
-    fn give_back_text(&self, is_cycle: bool) {
-        if is_cycle && self.memory == Memory::Trim {
-            memory::trim_text();
-        }
-    }
-
     /// Judges, acts, publishes, and gives back what the turn needed.
     pub(super) fn finish_turn(&mut self, is_cycle: bool) {
         // What would begin now would be lost with this program.
@@ -531,11 +526,16 @@ impl Core {
                 self.judge(is_cycle);
                 self.start_upkeep();
             }
-            self.give_back_text(is_cycle);
+            memory::trim_grown();
             self.publish(is_cycle);
         }
         self.publisher.beat(self.now, clock::now());
-        self.give_back_text(is_cycle);
+        // What stays is what is there between two cycles.
+        if is_cycle {
+            memory::trim_text();
+        } else {
+            memory::trim_grown();
+        }
         if self.stopping == Stopping::Waiting && self.services.is_quiet() {
             self.stopping = Stopping::Now;
         }

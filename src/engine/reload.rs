@@ -10,10 +10,11 @@ use super::judgement::{Judgement, with_conditions};
 use super::reader::{Answer, Loaded, Reading};
 use super::start::{Failure, empty_dir, system};
 use super::tokens::Token;
+use crate::config::Memory;
 use crate::model::{EventKind, Now, Places};
 use crate::sys::cgroup::Cgroups;
 use crate::sys::epoll::Interest;
-use crate::sys::{accounts, capabilities, files};
+use crate::sys::{accounts, capabilities, files, memory};
 
 impl Core {
     /// Starts to read the config again. When that goes on already it is done once more afterwards: what is being read now may
@@ -64,7 +65,7 @@ impl Core {
             Answer::Refused(faults) => self.refuse(&faults),
             Answer::Failed(cause) => self.refuse(&[cause]),
         }
-        crate::sys::memory::trim_heap();
+        memory::trim_heap();
         if std::mem::take(&mut self.reads_again) {
             self.reload();
         }
@@ -119,7 +120,7 @@ impl Core {
             let text = format!("cannot open the control socket to its group: {error}");
             self.notes.add(EventKind::Trouble, "", &text);
         }
-        self.memory = policy.daemon.memory;
+        memory::keep_text(policy.daemon.memory == Memory::Keep);
         self.cgroups = policy.daemon.cgroup.then(|| Cgroups::find(&self.places.state_dir)).flatten();
         self.bring_cycle_forward();
         self.next_forecast = self.now.mono;

@@ -16,6 +16,7 @@ use crate::model::{Ending, Identity, Launch, Now, Pattern};
 use crate::supervisor::{Pidfile, Process, Reach, Rival, Text, parse_pidfile, text};
 use crate::sys::accounts;
 use crate::sys::cgroup::Cgroups;
+use crate::sys::memory;
 use crate::sys::pidfd::Pidfd;
 use crate::sys::spawn::{self, Held, Output, Plan, Report};
 
@@ -72,6 +73,7 @@ impl Hands for SystemHands<'_> {
     type Held = Held;
 
     fn hold(&mut self, launch: &Launch, id: Option<&str>) -> Result<(Held, Identity), Text> {
+        memory::trim_grown();
         let say = |fault: spawn::Fault| text(format_args!("{fault}"));
         let mut plan = Plan::prepare(launch, Output::Policy).map_err(say)?;
         if let (Some(cgroups), Some(id)) = (self.cgroups, id)

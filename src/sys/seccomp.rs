@@ -31,6 +31,8 @@ const PLAIN: &[libc::c_long] = &[
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
+    // How many pages have come in since memory was given back.
+    libc::SYS_getrusage,
     // Hash maps, which regular expressions are compiled with.
     libc::SYS_getrandom,
     // Locks of the C library, and its way to end a process.
