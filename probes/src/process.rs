@@ -1,8 +1,9 @@
 //! All processes at once: how many there are in which state, their threads, their priorities.
 //!
 //! Every process costs a file (10 µs), and a second one for what it has locked in memory. So the whole table is gone through at
-//! a pace, in slices of a few milliseconds per turn, and what the last complete pass counted is repeated in between. Before the
-//! first complete pass nothing is known. Counts are of processes; kernel threads are contained in all of them.
+//! a pace, every 5 s at the most (locked memory: every minute), in slices of a few milliseconds per turn, and what the last complete
+//! pass counted is repeated in between. Before the first complete pass nothing is known. Counts are of processes; kernel threads are
+//! contained in all of them.
 
 mod find;
 mod stat;
@@ -80,11 +81,13 @@ impl Probe for Process {
 
 /// What a pass adds up.
 trait Tally: Default + Copy {
+    /// However short the turns are, a pass begins no more often than this.
+    const EVERY: Duration;
+
     fn take(&mut self, proc: BorrowedFd<'_>, pid: i32);
 }
 
 /// A walk over all processes that is spread over turns and repeated at a pace.
-#[derive(Default)]
 struct Pass<T> {
     walk: Walk,
     pace: Pace,
@@ -92,6 +95,13 @@ struct Pass<T> {
     running: T,
     spent: Duration,
     last: Option<T>,
+}
+
+impl<T: Tally> Default for Pass<T> {
+    fn default() -> Self {
+        let (running, spent) = (T::default(), Duration::ZERO);
+        Self { walk: Walk::default(), pace: Pace::at_most_every(T::EVERY), running, spent, last: None }
+    }
 }
 
 impl<T: Tally> Pass<T> {
@@ -137,6 +147,8 @@ struct Counts {
 }
 
 impl Tally for Counts {
+    const EVERY: Duration = Duration::from_secs(5);
+
     fn take(&mut self, proc: BorrowedFd<'_>, pid: i32) {
         // One that ended since the directory was read is not counted.
         let Some(stat) = Stat::read_at(proc, pid) else { return };
@@ -168,6 +180,9 @@ impl Counts {
 struct Locked(u64);
 
 impl Tally for Locked {
+    // Nothing but a graph shows it, and no graph is drawn more often.
+    const EVERY: Duration = Duration::from_secs(60);
+
     fn take(&mut self, proc: BorrowedFd<'_>, pid: i32) {
         let mut text = [0; 4096];
         let path = Path::new("").number(pid).text(b"/status");

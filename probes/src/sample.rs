@@ -311,17 +311,23 @@ impl<'a> View<'a> {
 
     /// One part of an object's text: 0 is its name. Empty when there is none.
     pub fn part(&self, object: ObjectId, place: usize) -> &'a [u8] {
+        if place == 0 && object == ObjectId::HOST {
+            return &[];
+        }
         self.parts(object).nth(place).unwrap_or(&[])
     }
 
     /// All parts of an object's text.
     pub fn parts(&self, object: ObjectId) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let text = self
-            .objects
+        self.whole(object).split(|byte| *byte == 0)
+    }
+
+    /// An object's text with all its parts, NUL between two: of equal objects it is equal.
+    pub fn whole(&self, object: ObjectId) -> &'a [u8] {
+        self.objects
             .get(usize::from(object.0))
             .and_then(|object| self.text.get(object.start as usize..)?.get(..usize::from(object.len)))
-            .unwrap_or(&[]);
-        text.split(|byte| *byte == 0)
+            .unwrap_or(&[])
     }
 }
 

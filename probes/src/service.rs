@@ -37,6 +37,8 @@ const ALL: [MetricId; 9] = [CPU, RSS, PROCESSES, THREADS, FDS, AGE, BLOCKED, STO
 pub struct Service {
     watched: Vec<Watched>,
     pace: Pace,
+    /// The files are the kernel's own; a recorded tree's directories have sizes that say nothing.
+    is_kernels: Option<bool>,
 }
 
 /// One service and the processes it was last seen to have.
@@ -125,9 +127,10 @@ impl Probe for Service {
         if is_due {
             self.pace.took(look.now, crate::pace::stopwatch().saturating_sub(start));
         }
+        let is_kernels = *self.is_kernels.get_or_insert_with(|| is_kernels(look));
         for watched in self.watched.iter().filter(|watched| !watched.name.is_empty()) {
             let Some(service) = out.object(&[&watched.name]) else { continue };
-            give(Use::of(look, watched), service, out);
+            give(Use::of(look, watched, is_kernels), service, out);
         }
         Ok(())
     }
@@ -150,13 +153,13 @@ struct Use {
 
 impl Use {
     /// None without a root, and when the root is not the process it was.
-    fn of(look: &mut Look<'_>, watched: &Watched) -> Option<Self> {
+    fn of(look: &mut Look<'_>, watched: &Watched, is_kernels: bool) -> Option<Self> {
         let root = watched.root?;
         let mut sum = Self { fds: Some(0), ..Self::default() };
         for member in &watched.members {
             let found = stat(look, member.pid).ok().filter(|stat| member.is(stat));
             match found {
-                Some(stat) => sum.add(look, &stat),
+                Some(stat) => sum.add(look, &stat, is_kernels),
                 None if *member == root => return None,
                 None => {}
             }
@@ -166,7 +169,7 @@ impl Use {
         (sum.processes > 0).then_some(sum)
     }
 
-    fn add(&mut self, look: &Look<'_>, stat: &Stat) {
+    fn add(&mut self, look: &Look<'_>, stat: &Stat, is_kernels: bool) {
         self.ticks += stat.cpu_ticks();
         self.rss_pages += stat.rss_pages;
         self.processes += 1;
@@ -175,7 +178,7 @@ impl Use {
         self.stopped += u64::from(matches!(stat.state, b'T' | b't'));
         self.zombies += u64::from(stat.is_zombie());
         if !stat.is_zombie() {
-            self.fds = self.fds.zip(count_fds(look, stat.pid)).map(|(sum, fds)| sum + fds);
+            self.fds = self.fds.zip(count_fds(look, stat.pid, is_kernels)).map(|(sum, fds)| sum + fds);
         }
     }
 }
@@ -199,16 +202,24 @@ fn give(used: Option<Use>, service: ObjectId, out: &mut Sink<'_>) {
     out.put(service, ZOMBIES, Value::Int(used.zombies));
 }
 
-/// Since 6.2 the size of the directory is the number of descriptors; before, its entries are counted.
-fn count_fds(look: &Look<'_>, pid: i32) -> Option<u64> {
+/// Whether /proc is made by a kernel.
+fn is_kernels(look: &Look<'_>) -> bool {
+    let proc = look.host.open_dir("proc");
+    proc.is_ok_and(|dir| rustix::fs::fstatfs(&dir).is_ok_and(|fs| fs.f_type == rustix::fs::PROC_SUPER_MAGIC))
+}
+
+/// Since 6.2 the size of the kernel's directory is the number of descriptors; before, its entries are counted.
+fn count_fds(look: &Look<'_>, pid: i32, is_kernels: bool) -> Option<u64> {
     let path = crate::path::Path::new("proc/").number(pid).text(b"/fd");
+    if is_kernels {
+        let found = rustix::fs::statat(look.host.root(), path.bytes(), rustix::fs::AtFlags::empty()).ok()?;
+        if found.st_size > 0 {
+            return u64::try_from(found.st_size).ok();
+        }
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = rustix::fs::openat(look.host.root(), path.bytes(), flags, rustix::fs::Mode::empty()).ok()?;
-    let is_proc = rustix::fs::fstatfs(&dir).is_ok_and(|fs| fs.f_type == rustix::fs::PROC_SUPER_MAGIC);
-    match rustix::fs::fstat(&dir).ok()?.st_size {
-        size if is_proc && size > 0 => u64::try_from(size).ok(),
-        _ => count_entries(&dir),
-    }
+    count_entries(&dir)
 }
 
 fn count_entries(dir: &std::os::fd::OwnedFd) -> Option<u64> {

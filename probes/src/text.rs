@@ -23,19 +23,25 @@ impl<'a> Fields<'a> {
 
     /// What has not been taken yet, without leading blanks.
     pub fn rest(&self) -> &'a [u8] {
-        self.0.trim_ascii_start()
+        let start = self.0.iter().position(|byte| !is_blank(*byte)).unwrap_or(self.0.len());
+        self.0.get(start..).unwrap_or_default()
     }
+}
+
+/// Nearly every byte of a kernel text is above the blank, and is told by one comparison.
+fn is_blank(byte: u8) -> bool {
+    byte <= b' ' && byte.is_ascii_whitespace()
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let text = self.0.trim_ascii_start();
+        let text = self.rest();
         if text.is_empty() {
             return None;
         }
-        let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+        let end = text.iter().position(|byte| is_blank(*byte)).unwrap_or(text.len());
         let (word, rest) = text.split_at(end);
         self.0 = rest;
         Some(word)

@@ -170,11 +170,11 @@ impl Core {
 
     fn fill_classes(&mut self) {
         let agent = &self.judgement.agent;
-        let (services, now) = (&self.services, self.now);
+        let services = &self.services;
         let (rows, notes) = (&mut self.publisher.classes, &mut self.notes);
         let mut count = 0;
         self.judgement.classes.each(
-            &|service| services.facts(now).nth(service).map(|fact| fact.id),
+            &|service| services.specs().nth(service).map(|spec| spec.id.as_str()),
             &|promise| agent.promises().get(promise).map(|promise| -> Prefix<'_> { promise.prefix() }),
             &mut |class| {
                 let row = ClassRow {

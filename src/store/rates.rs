@@ -71,7 +71,7 @@ impl Rates {
 /// The same reading one sample earlier: usually at the same place, else looked for by name.
 fn predecessor<'a>(old: &View<'_>, before: &'a [Row], new: &View<'_>, (place, row): (usize, &Row)) -> Option<&'a Row> {
     let same =
-        |earlier: &&Row| earlier.metric() == row.metric() && old.parts(earlier.object()).eq(new.parts(row.object()));
+        |earlier: &&Row| earlier.metric() == row.metric() && old.whole(earlier.object()) == new.whole(row.object());
     before.get(place).filter(same).or_else(|| before.iter().find(same))
 }
 
