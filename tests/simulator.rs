@@ -4,16 +4,17 @@
 //! Daemons die, start late, fork away, write their pidfiles late or wrongly; pids come again as strangers; forks fail;
 //! /proc cannot be read; the wall clock jumps; people start, stop and pause; watchd is killed between any two of its steps,
 //! also in the middle of a write. Daemons get ready late or never, fall sick and recover; services need each other.
-//! `WATCHD_SEED=n` replays one world.
+//! `WATCHD_SEED=n` replays one world; `.ci/run simulator` plays a million hours of a service, optimised.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use watchd::engine::hands::{Hands, Lost};
@@ -31,14 +32,18 @@ use watchd::supervisor::{
 const HOURS: u64 = 40;
 /// How long a start may be under way when another supervisor brings the service back as well.
 const CROSSING: Duration = Duration::from_secs(5);
-/// Worlds of one run; with six services each, some 10,000 service-hours.
-const WORLDS: u64 = 42;
+/// Services of one world.
+const SERVICES: u64 = 6;
+/// How long all worlds of one run last together, in hours of one service, where `WATCHD_HOURS` does not say.
+const SERVICE_HOURS: u64 = 10_000;
 /// Few pids, so that they come again soon.
 const PIDS: i32 = 400;
 const OWN_PID: i32 = 7;
 const LIMIT: Limit = Limit { count: 5, window: Duration::from_secs(600) };
 const MAY_LAST: Duration = Duration::from_secs(120);
-const WATCHDOG: Duration = Duration::from_secs(60);
+/// Most of what happens in a world is that all is well. So three of four are quiet: checks and signs of life are so much rarer, while
+/// what goes wrong is as frequent as in the others.
+const QUIET: u32 = 6;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ms(millis: u64) -> Duration {
@@ -109,20 +114,21 @@ enum Happening {
 }
 
 struct World {
+    tempo: u32,
     random: u64,
     mono: Duration,
     wall: Duration,
-    procs: HashMap<i32, Proc>,
+    procs: BTreeMap<i32, Proc>,
     next_pid: i32,
-    pidfiles: HashMap<usize, (Vec<u8>, Duration)>,
+    pidfiles: BTreeMap<usize, (Vec<u8>, Duration)>,
     agenda: BTreeMap<(Duration, u64), Happening>,
     sequence: u64,
-    grips: HashMap<u64, (Identity, u64)>,
+    grips: BTreeMap<u64, (Identity, u64)>,
     next_grip: u64,
     /// Grips that report nothing any more.
-    muted: HashSet<u64>,
+    muted: BTreeSet<u64>,
     /// How those ended that were nobody's children here, and when.
-    obituaries: HashMap<i32, (Identity, Ending, Duration)>,
+    obituaries: BTreeMap<i32, (Identity, Ending, Duration)>,
     doubt: bool,
     forks_fail: bool,
     /// How many steps watchd still has to live.
@@ -321,7 +327,9 @@ impl World {
     }
 
     fn run(&mut self, identity: Identity) {
-        let Some(proc) = self.live(identity).cloned() else { return };
+        let Some(proc) = self.live(identity).cloned() else {
+            return;
+        };
         match proc.role {
             Role::Daemon => {
                 if self.chance(3) {
@@ -415,7 +423,8 @@ impl World {
         }
         if kind == EventKind::ServiceUnhealthy && what.starts_with("no sign of life") {
             let service = service.expect("it is about one of them");
-            assert!(self.mono - self.models[service].last_word >= WATCHDOG, "service {service} was not silent");
+            let silent = self.mono - self.models[service].last_word;
+            assert!(silent >= watchdog(self.tempo), "service {service} was not silent");
             self.silences += 1;
         }
         self.fights += u64::from(kind == EventKind::ServiceFight);
@@ -750,7 +759,9 @@ impl Hands for SimHands {
         let mut world = self.0.borrow_mut();
         let (identity, _) = world.grips[grip];
         let late = ms(world.draw(2000));
-        let Some(proc) = world.live(identity).cloned() else { return Ok(()) };
+        let Some(proc) = world.live(identity).cloned() else {
+            return Ok(());
+        };
         assert_ne!(proc.role, Role::Stranger, "a stranger was hit");
         match signal {
             9 => world.kill(identity, Ending::Signal(9)),
@@ -836,16 +847,21 @@ impl Blob for Disk {
     }
 }
 
-fn care(service: usize) -> Care {
+/// How long a service may be silent; it speaks three times as often.
+fn watchdog(tempo: u32) -> Duration {
+    ms(60_000) * tempo
+}
+
+fn care(service: usize, tempo: u32) -> Care {
     let names = |services: &[usize]| services.iter().map(|service| format!("s{service}")).collect();
     let target = Target::Unix(format!("/{service}"));
     let ready = Readiness { target: target.clone(), within: ms(30_000) };
-    let check = Check { target, every: ms(60_000), timeout: ms(2000), fails: 2, passes: 1 };
+    let check = Check { target, every: ms(60_000) * tempo, timeout: ms(2000), fails: 2, passes: 1 };
     let checks = if has_checks(service) { vec![check] } else { Vec::new() };
     let ready = has_ready(service).then_some(ready);
     let told = Readiness { target: Target::Notify, within: ms(120_000) };
     let ready = if speaks(service) { Some(told) } else { ready };
-    let watchdog = speaks(service).then_some(WATCHDOG);
+    let watchdog = speaks(service).then_some(watchdog(tempo));
     let bound = Bound { what: Quantity::Rss, max: 100, lasts: MAY_LAST, deed: Deed::Restart };
     let bounds = if service.is_multiple_of(2) { vec![bound] } else { Vec::new() };
     let (needs, after) = (names(needs(service)), names(after(service)));
@@ -853,7 +869,7 @@ fn care(service: usize) -> Care {
     Care { ready, checks, watchdog, bounds, needs, after, on_pressure, ..Care::default() }
 }
 
-fn specs(slow: bool) -> Vec<ServiceSpec> {
+fn specs(slow: bool, tempo: u32) -> Vec<ServiceSpec> {
     let launch = |word: &str, service: usize| {
         let command = Command::Exec(vec![word.to_owned(), service.to_string()]);
         Launch::new(command)
@@ -875,7 +891,7 @@ fn specs(slow: bool) -> Vec<ServiceSpec> {
             settle: ms(if slow { 1500 } else { 1000 }),
             timeout: TIMEOUT,
             on_exit: OnExit::Leave,
-            care: care(service),
+            care: care(service, tempo),
         })
         .collect()
 }
@@ -883,6 +899,7 @@ fn specs(slow: bool) -> Vec<ServiceSpec> {
 type Sim = Services<u64, Disk>;
 
 struct Run {
+    tempo: u32,
     world: Rc<RefCell<World>>,
     disk: Disk,
     services: Option<Sim>,
@@ -921,19 +938,21 @@ impl Run {
             keeper: None,
             high_since: None,
         };
+        let tempo = if seed.is_multiple_of(4) { 1 } else { QUIET };
         let mut world = World {
+            tempo,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             mono,
             wall: ms(1_700_000_000_000),
-            procs: HashMap::new(),
+            procs: BTreeMap::new(),
             next_pid: 10,
-            pidfiles: HashMap::new(),
+            pidfiles: BTreeMap::new(),
             agenda: BTreeMap::new(),
             sequence: 0,
-            grips: HashMap::new(),
+            grips: BTreeMap::new(),
             next_grip: 0,
-            muted: HashSet::new(),
-            obituaries: HashMap::new(),
+            muted: BTreeSet::new(),
+            obituaries: BTreeMap::new(),
             doubt: false,
             forks_fail: false,
             steps,
@@ -961,6 +980,7 @@ impl Run {
         let world = Rc::new(RefCell::new(world));
         let is_loud = std::env::var_os("WATCHD_SEED").is_some();
         Self {
+            tempo,
             world,
             disk,
             services: None,
@@ -1000,7 +1020,9 @@ impl Run {
 
     /// Whatever was asked is answered in its own time, or never.
     fn take_asks(&mut self) {
-        let Some(services) = &mut self.services else { return };
+        let Some(services) = &mut self.services else {
+            return;
+        };
         while let Some(ask) = services.next_ask() {
             assert!(services.target(ask).is_some(), "a check that the policy has");
             let mut world = self.world.borrow_mut();
@@ -1075,11 +1097,14 @@ impl Run {
         let (service, notice) = {
             let mut world = self.world.borrow_mut();
             let (now, silent) = (world.mono, world.chance(2));
-            let Some(proc) = world.live(identity).filter(|proc| !proc.no_exec) else { return };
+            let Some(proc) = world.live(identity).filter(|proc| !proc.no_exec) else {
+                return;
+            };
             let is_ready = proc.ready_at <= now && !proc.has_said_ready;
             proc.has_said_ready |= is_ready;
             let (service, is_sick) = (proc.service, proc.sick || silent);
-            world.later(ms(20_000), Happening::Speak(identity));
+            let wait = watchdog(world.tempo) / 3;
+            world.later(wait, Happening::Speak(identity));
             if is_sick && !is_ready {
                 return;
             }
@@ -1119,7 +1144,7 @@ impl Run {
             let ledger = Ledger::new(self.disk.clone(), [b'1'; 40]).expect("the ledger can be read");
             let mut turn = Turn { hands: &mut hands, now, note: &mut note };
             let guards: Vec<bool> = self.world.borrow().models.iter().map(|model| model.guard).collect();
-            let policy = specs(self.slow).into_iter().zip(guards).collect();
+            let policy = specs(self.slow, self.tempo).into_iter().zip(guards).collect();
             let services = Services::new(policy, Some(ledger), 5, &mut turn);
             begun = Some(services);
         }));
@@ -1182,7 +1207,8 @@ impl Run {
             _ => {
                 self.slow = !self.slow;
                 let guards: Vec<bool> = self.world.borrow().models.iter().map(|model| model.guard).collect();
-                let mut policy: Vec<(ServiceSpec, bool)> = specs(self.slow).into_iter().zip(guards).collect();
+                let mut policy: Vec<(ServiceSpec, bool)> =
+                    specs(self.slow, self.tempo).into_iter().zip(guards).collect();
                 self.act(|services, turn| {
                     let left_out = policy.remove(service);
                     services.apply(policy.clone(), turn);
@@ -1261,7 +1287,9 @@ impl Run {
                     world.grips.iter().filter(|(grip, (identity, _))| gone(*identity) && !world.muted.contains(grip));
                 reports.map(|(_, (_, token))| *token).min()
             };
-            let (Some(token), true) = (token, self.services.is_some()) else { break };
+            let (Some(token), true) = (token, self.services.is_some()) else {
+                break;
+            };
             self.act(|services, turn| services.on_pidfd(token, turn));
         }
         if self.services.is_some() {
@@ -1274,9 +1302,11 @@ impl Run {
     fn check(&mut self) {
         let now = self.now();
         let mut world = self.world.borrow_mut();
-        let Some(services) = &self.services else { return };
+        let Some(services) = &self.services else {
+            return;
+        };
         let doubt = world.doubt;
-        let forks_fail = world.forks_fail;
+        let (forks_fail, tempo) = (world.forks_fail, world.tempo);
         let longest = LIMIT.window + TIMEOUT * 4 + ms(120_000);
         let states: Vec<ServiceState> = services.facts(now).map(|fact| fact.state).collect();
         for (service, fact) in services.facts(now).enumerate() {
@@ -1314,7 +1344,7 @@ impl Run {
             model.lost_since = model.lost_since.max(revived.map_or(ms(0), Identity::born).min(now.mono));
             for (since, longest, what) in [
                 (model.free_since, longest, "stays down"),
-                (model.ill_since, longest + ms(240_000), "stays ill"),
+                (model.ill_since, longest + ms(240_000) * tempo, "stays ill"),
                 (model.lost_since, ms(300_000), "goes on without what it needs"),
             ] {
                 let (span, state, reason) = (now.mono - since, fact.state, fact.reason);
@@ -1357,24 +1387,60 @@ fn play(seed: u64) -> [u64; 10] {
     ]
 }
 
-#[test]
-fn services_keep_their_promises_in_any_world() {
-    let given = std::env::var("WATCHD_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = given.map_or(1..=WORLDS, |seed: u64| seed..=seed);
-    let mut sum = [0; 10];
-    for seed in seeds {
-        let outcome = catch_unwind(|| play(seed));
-        match outcome {
-            Ok(counts) => sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
-            Err(cause) => {
-                eprintln!("replay with WATCHD_SEED={seed}");
-                resume_unwind(cause);
+fn given(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+/// Plays the worlds of these seeds, as many at a time as there are processors. Each is one thread's alone and the same each time.
+fn play_all(seeds: &std::ops::RangeInclusive<u64>) -> [u64; 10] {
+    let next = AtomicU64::new(*seeds.start());
+    let work = || {
+        let mut sum = [0; 10];
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed > *seeds.end() {
+                return sum;
+            }
+            match catch_unwind(|| play(seed)) {
+                Ok(counts) => sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count),
+                Err(cause) => {
+                    eprintln!("replay with WATCHD_SEED={seed}");
+                    // The others may finish what they play.
+                    next.store(seeds.end() + 1, Ordering::Relaxed);
+                    resume_unwind(cause);
+                }
             }
         }
-    }
+    };
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut sum = [0; 10];
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let counts = match thread.join() {
+                Ok(counts) => counts,
+                Err(cause) => resume_unwind(cause),
+            };
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+    });
+    sum
+}
+
+/// `WATCHD_SEED` replays one world and tells its story; `WATCHD_HOURS` says how many hours of one service are played, and
+/// `WATCHD_FIRST_SEED` where the seeds begin.
+#[test]
+fn services_keep_their_promises_in_any_world() {
+    let replayed = given("WATCHD_SEED");
+    let worlds = given("WATCHD_HOURS").unwrap_or(SERVICE_HOURS).div_ceil(HOURS * SERVICES).max(1);
+    let first = given("WATCHD_FIRST_SEED").unwrap_or(1);
+    let seeds = replayed.map_or(first..=first + worlds - 1, |seed| seed..=seed);
+    println!("worlds of the seeds {} to {}", seeds.start(), seeds.end());
+    let hours = (seeds.end() - seeds.start() + 1) * HOURS * SERVICES;
+    let sum = play_all(&seeds);
     let [starts, crashes, ills, lates, losses, silences, excesses, fights, peaces, presses] = sum;
-    println!("{starts} starts, {crashes} crashes of watchd, {ills} ill, {lates} late, {losses} without what they need");
-    println!("{silences} fell silent, {excesses} used too much, {presses} gave their memory back");
-    println!("{fights} fights, {peaces} ended");
-    assert!(given.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
+    println!("{hours} hours of a service, {starts} starts, {crashes} crashes of watchd");
+    println!("{ills} ill, {lates} late, {losses} without what they need, {silences} fell silent");
+    println!("{excesses} used too much, {presses} gave their memory back, {fights} fights, {peaces} ended");
+    assert!(replayed.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }
