@@ -73,7 +73,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_checked(&mut self, asked: Asked, verdict: &Verdict, turn: &mut Turn<'_>) {
+    pub(super) fn hear_check(&mut self, asked: Asked, verdict: &Verdict, turn: &mut Turn<'_>) {
         let Phase::Alive { daemon, settled } = self.phase else { return };
         if self.pause.is_some() {
             return;

@@ -66,7 +66,7 @@ impl Machine {
         self.wish == Wish::Up && self.guard && self.pause.is_none() && !self.leaving && !self.is_kept()
     }
 
-    pub(super) fn on_bond(&mut self, bond: Bond, turn: &mut Turn<'_>) {
+    pub(super) fn heed_bond(&mut self, bond: Bond, turn: &mut Turn<'_>) {
         self.bond = bond;
         if self.bond == Bond::Free && matches!(self.phase, Phase::Down { .. }) && self.yields() {
             self.reason = text(format_args!("what it waited for is there"));

@@ -77,7 +77,7 @@ impl Machine {
         self.excess.high(spec).fold(pressed, |over, bound| over | 1 << bound.what.byte())
     }
 
-    pub(super) fn on_measured(&mut self, figures: &Figures, turn: &mut Turn<'_>) {
+    pub(super) fn weigh(&mut self, figures: &Figures, turn: &mut Turn<'_>) {
         let Phase::Alive { daemon, settled: true } = self.phase else { return };
         if self.pause.is_some() {
             return;

@@ -139,7 +139,7 @@ impl Machine {
     }
 
     /// The other has ended.
-    pub(super) fn on_rival_gone(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn outlive_rival(&mut self, turn: &mut Turn<'_>) {
         if self.rival().is_some() {
             self.end_fight("the other has ended", turn);
             if let Phase::Down { .. } = self.phase {

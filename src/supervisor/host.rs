@@ -19,7 +19,7 @@ impl Machine {
         self.obstacle.as_ref()
     }
 
-    pub(super) fn on_weather(&mut self, obstacle: Option<Text>, turn: &mut Turn<'_>) {
+    pub(super) fn heed_host(&mut self, obstacle: Option<Text>, turn: &mut Turn<'_>) {
         self.obstacle = obstacle;
         let Some(since) = self.held.filter(|_| self.obstacle.is_none()) else { return };
         self.held = None;

@@ -12,7 +12,7 @@ use super::budget::Budget;
 use super::excess::Excess;
 use super::fight::Contest;
 use super::health::Health;
-use super::{Action, Actions, Bond, Event, Reach, Sighting, Text, text};
+use super::{Action, Actions, Bond, Event, Reach, Text, text};
 
 /// A process that is known to be the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,43 +172,14 @@ impl Machine {
         let before = self.state(spec);
         let mut turn = Turn { now, spec, out: Actions::new() };
         match event {
-            Event::Tick => self.on_time(&mut turn),
-            Event::Cycle => self.on_cycle(&mut turn),
-            Event::Seen(Sighting::Found { identity, born, rival }) => {
-                let own = self.last.is_some_and(|last| last.own && last.identity == identity);
-                self.on_found(Daemon { identity, born, own }, rival.map(|rival| *rival), &mut turn);
+            Event::Tick => self.pass_time(&mut turn),
+            Event::Cycle => {
+                self.pass_time(&mut turn);
+                self.take(Event::Cycle, &mut turn);
             }
-            Event::Seen(Sighting::NotFound(why)) => self.on_absence(why, false, &mut turn),
-            Event::Seen(Sighting::Stranger(why)) => self.on_absence(why, true, &mut turn),
-            Event::Seen(Sighting::CannotTell(why)) => self.on_doubt(why, &mut turn),
-            Event::Spawned(identity) => self.on_spawned(identity, &mut turn),
-            Event::SpawnFailed(why) => self.on_spawn_failed(why, &mut turn),
-            Event::Died { identity, ending, trouble } => self.on_death(identity, ending, trouble, &mut turn),
-            Event::Explained(identity, ending) => self.on_explained(identity, ending, &mut turn),
-            Event::CommandStarted(identity) => self.on_command_started(identity),
-            Event::CommandFailed(why) => self.on_command_over(None, Some(why), &mut turn),
-            Event::CommandEnded { identity, ending, trouble } => {
-                if self.command().is_some_and(|(_, command)| command == identity) {
-                    self.on_command_over(ending, trouble, &mut turn);
-                }
-            }
-            Event::Control(verb) => self.on_order(verb, &mut turn),
-            Event::Guard(holds) => self.on_guard(holds, &mut turn),
-            Event::ConfigChanged => self.on_config(&mut turn),
-            Event::Checked(asked, verdict) => self.on_checked(asked, &verdict, &mut turn),
-            Event::Bond(bond) => self.on_bond(bond, &mut turn),
-            Event::Weather(obstacle) => self.on_weather(obstacle, &mut turn),
-            Event::RivalGone => self.on_rival_gone(&mut turn),
-            Event::Measured(figures) => self.on_measured(&figures, &mut turn),
-            Event::Pressed(held) => self.on_pressed(held, &mut turn),
-            Event::Told(word) => self.on_told(word, &mut turn),
-            Event::Moved { identity, born } => self.on_moved(identity, born, &mut turn),
-            Event::Leave => self.leaving = true,
-            Event::Return => {
-                self.leaving = false;
-                self.pursue(&mut turn);
-            }
-            Event::Depart(why) => self.on_depart(why, &mut turn),
+            // One that came too late.
+            Event::CommandEnded { identity, .. } if self.command().is_none_or(|(_, command)| command != identity) => {}
+            event => self.take(event, &mut turn),
         }
         if self.state(spec) != before {
             self.since = now;
@@ -216,50 +187,61 @@ impl Machine {
         turn.out
     }
 
-    fn on_time(&mut self, turn: &mut Turn<'_>) {
+    fn pass_time(&mut self, turn: &mut Turn<'_>) {
         if self.pause.is_some_and(|until| until <= turn.now) {
             self.resume("its pause has ended", turn);
         }
-        match self.phase {
-            Phase::Unsure { next, gap } if next <= turn.now => {
-                self.phase = Phase::Unsure { next: turn.after(gap), gap: (gap * 2).min(Self::LONGEST_GAP) };
-                turn.push(Action::Look);
-            }
-            Phase::Down { wait } if wait <= turn.now => self.pursue(turn),
-            Phase::Commanding { until, .. } if until <= turn.now => self.overdue_start(turn),
-            Phase::Seeking { next, gap, until, failed } if next <= turn.now => {
-                let gap = (gap * 2).min(Self::LONGEST_SEEKING_GAP);
-                self.phase = Phase::Seeking { next: turn.after(gap), gap, until, failed };
-                turn.push(Action::Look);
-            }
-            Phase::Alive { daemon, settled } => self.attend(daemon, settled, turn),
-            Phase::Unwinding { until, .. } if until <= turn.now => self.overdue_stop(turn),
-            Phase::Signalling { next, .. } if next <= turn.now => self.signal(turn),
-            _ => {}
-        }
+        self.take(Event::Tick, turn);
     }
 
-    /// Once a cycle a service that is down may have been started by someone else.
-    fn on_cycle(&mut self, turn: &mut Turn<'_>) {
-        self.on_time(turn);
-        self.outlive(turn);
-        if matches!(self.phase, Phase::Down { .. }) && !turn.is_child() {
+    pub(super) fn look_again(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Unsure { next, gap } = self.phase else { return };
+        if next <= turn.now {
+            self.phase = Phase::Unsure { next: turn.after(gap), gap: (gap * 2).min(Self::LONGEST_GAP) };
             turn.push(Action::Look);
         }
     }
 
-    fn on_guard(&mut self, holds: bool, turn: &mut Turn<'_>) {
+    pub(super) fn rise(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.phase, Phase::Down { wait } if wait <= turn.now) {
+            self.pursue(turn);
+        }
+    }
+
+    pub(super) fn attend_it(&mut self, turn: &mut Turn<'_>) {
+        if let Phase::Alive { daemon, settled } = self.phase {
+            self.attend(daemon, settled, turn);
+        }
+    }
+
+    /// Once a cycle a service that is down may have been started by someone else.
+    pub(super) fn look_around(&mut self, turn: &mut Turn<'_>) {
+        if !turn.is_child() {
+            turn.push(Action::Look);
+        }
+    }
+
+    pub(super) fn heed_guard(&mut self, holds: bool, turn: &mut Turn<'_>) {
         self.guard = holds;
         self.yield_to_loss(turn);
         self.pursue(turn);
     }
 
-    fn on_config(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn refit(&mut self, turn: &mut Turn<'_>) {
         self.budget = Budget::recall(self.budget.full(), turn.now, turn.spec.limit);
         if let Phase::Down { wait } = self.phase {
             self.phase = Phase::Down { wait: wait.min(turn.after(turn.spec.backoff.1.max(turn.spec.limit.window))) };
         }
         self.health.refit(turn.now, turn.spec, self.random);
+        self.pursue(turn);
+    }
+
+    pub(super) fn leave(&mut self, _: &mut Turn<'_>) {
+        self.leaving = true;
+    }
+
+    pub(super) fn come_back(&mut self, turn: &mut Turn<'_>) {
+        self.leaving = false;
         self.pursue(turn);
     }
 

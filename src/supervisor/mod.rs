@@ -27,6 +27,7 @@ mod recall;
 mod recognise;
 mod starting;
 mod stopping;
+mod table;
 mod text;
 mod told;
 

@@ -4,76 +4,96 @@ use std::time::Duration;
 
 use crate::model::{EventKind, Wish};
 
+use super::Action;
 use super::budget::Budget;
 use super::machine::{Machine, Phase, Turn};
 use super::text::{Span, Text, text};
-use super::{Action, Verb};
 
 impl Machine {
-    pub(super) fn on_order(&mut self, verb: Verb, turn: &mut Turn<'_>) {
-        if matches!(verb, Verb::Start | Verb::Stop | Verb::Restart | Verb::Reset) {
-            self.end_fight("ended by an order", turn);
-        }
-        match verb {
-            Verb::Start => self.order_start(turn),
-            Verb::Stop => {
-                let again = self.wish == Wish::Stopped && turn.is_child() && matches!(self.phase, Phase::Down { .. });
-                (self.wish, self.ailment) = (Wish::Stopped, None);
-                self.unpause(turn);
-                if !again {
-                    self.wind_down(&text(format_args!("stopped on request")), turn);
-                }
-            }
-            Verb::Restart => {
-                (self.wish, self.ailment) = (Wish::Up, None);
-                self.unpause(turn);
-                match self.phase {
-                    Phase::Alive { daemon, .. } => {
-                        self.reason = text(format_args!("restarted on request"));
-                        self.halt(daemon, turn);
-                    }
-                    Phase::Unsure { .. } => self.halting = true,
-                    _ => self.order_start(turn),
-                }
-            }
-            Verb::Reset => {
-                (self.budget, self.level, self.strikes, self.earliest) = (Budget::default(), 0, 0, Duration::ZERO);
-                self.hurry(turn);
-            }
-            Verb::Pause(span) => {
-                let news = self.pause.is_none();
-                self.pause = Some(span.map_or(Duration::MAX, |span| turn.after(span)));
-                if news {
-                    let what = match span {
-                        Some(span) => text(format_args!("left alone for {}", Span(span))),
-                        None => text(format_args!("left alone until resumed")),
-                    };
-                    turn.note(EventKind::ServicePaused, &what);
-                }
-            }
-            Verb::Resume => self.resume("resumed on request", turn),
-        }
-    }
-
-    fn order_start(&mut self, turn: &mut Turn<'_>) {
+    /// It shall run. Says whether that is news.
+    fn wish_up(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.end_fight("ended by an order", turn);
         let news = self.wish == Wish::Stopped || self.pause.is_some();
         (self.wish, self.ailment) = (Wish::Up, None);
         self.unpause(turn);
-        match self.phase {
-            Phase::Down { .. } => {
-                self.free = true;
-                if news {
-                    self.reason = text(format_args!("started on request"));
-                }
-                self.hurry(turn);
-            }
-            Phase::Commanding { .. } | Phase::Seeking { .. } => {
-                self.free |= self.halting;
-                self.halting = false;
-            }
-            Phase::Unsure { .. } => self.earliest = Duration::ZERO,
-            Phase::Alive { .. } => self.yield_to_loss(turn),
-            _ => {}
+        news
+    }
+
+    /// Nothing has to be done for it.
+    pub(super) fn want_up(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+    }
+
+    pub(super) fn start_found(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+        self.earliest = Duration::ZERO;
+    }
+
+    pub(super) fn start_down(&mut self, turn: &mut Turn<'_>) {
+        if self.wish_up(turn) {
+            self.reason = text(format_args!("started on request"));
+        }
+        self.free = true;
+        self.hurry(turn);
+    }
+
+    /// It is being started, perhaps to be ended as soon as it is there: not any more.
+    pub(super) fn start_instead(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+        self.free |= self.halting;
+        self.halting = false;
+    }
+
+    pub(super) fn start_alive(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+        self.yield_to_loss(turn);
+    }
+
+    /// Whatever is found has to end, and comes back then.
+    pub(super) fn restart_found(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+        self.halting = true;
+    }
+
+    pub(super) fn restart_down(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+        self.free = true;
+        self.hurry(turn);
+    }
+
+    pub(super) fn restart_alive(&mut self, turn: &mut Turn<'_>) {
+        self.wish_up(turn);
+        if let Phase::Alive { daemon, .. } = self.phase {
+            self.reason = text(format_args!("restarted on request"));
+            self.halt(daemon, turn);
+        }
+    }
+
+    pub(super) fn stop(&mut self, turn: &mut Turn<'_>) {
+        self.end_fight("ended by an order", turn);
+        let again = self.wish == Wish::Stopped && turn.is_child() && matches!(self.phase, Phase::Down { .. });
+        (self.wish, self.ailment) = (Wish::Stopped, None);
+        self.unpause(turn);
+        if !again {
+            self.wind_down(&text(format_args!("stopped on request")), turn);
+        }
+    }
+
+    pub(super) fn reset(&mut self, turn: &mut Turn<'_>) {
+        self.end_fight("ended by an order", turn);
+        (self.budget, self.level, self.strikes, self.earliest) = (Budget::default(), 0, 0, Duration::ZERO);
+        self.hurry(turn);
+    }
+
+    pub(super) fn leave_alone(&mut self, span: Option<Duration>, turn: &mut Turn<'_>) {
+        let news = self.pause.is_none();
+        self.pause = Some(span.map_or(Duration::MAX, |span| turn.after(span)));
+        if news {
+            let what = match span {
+                Some(span) => text(format_args!("left alone for {}", Span(span))),
+                None => text(format_args!("left alone until resumed")),
+            };
+            turn.note(EventKind::ServicePaused, &what);
         }
     }
 
@@ -126,10 +146,8 @@ impl Machine {
     }
 
     /// The wish stays, so that it comes back with watchd or with its place in the policy.
-    pub(super) fn on_depart(&mut self, why: &str, turn: &mut Turn<'_>) {
-        if !matches!(self.phase, Phase::Down { .. }) {
-            self.ailment = None;
-            self.wind_down(&text(format_args!("{why}")), turn);
-        }
+    pub(super) fn depart(&mut self, why: &str, turn: &mut Turn<'_>) {
+        self.ailment = None;
+        self.wind_down(&text(format_args!("{why}")), turn);
     }
 }

@@ -73,7 +73,7 @@ impl Machine {
         self.pressed.is_some_and(|last| now.saturating_sub(last) < TOLD)
     }
 
-    pub(super) fn on_pressed(&mut self, held: u64, turn: &mut Turn<'_>) {
+    pub(super) fn give_way(&mut self, held: u64, turn: &mut Turn<'_>) {
         let Phase::Alive { daemon, .. } = self.phase else { return };
         if !self.may_give_way(turn.now, turn.spec) {
             return;

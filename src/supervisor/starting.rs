@@ -13,6 +13,9 @@ use super::machine::{Daemon, Machine, Phase, Turn};
 use super::text::{Span, Text, text};
 use super::{Action, Bond, Rival};
 
+/// Which process ended, how, and why it never got as far as its program.
+type Death = (Identity, Option<Ending>, Option<Text>);
+
 /// How a process came to be known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -145,20 +148,12 @@ impl Machine {
         self.random ^= self.random << 17;
     }
 
-    pub(super) fn on_spawned(&mut self, identity: Identity, turn: &mut Turn<'_>) {
+    pub(super) fn spawned(&mut self, identity: Identity, turn: &mut Turn<'_>) {
         let daemon = Daemon { identity, born: turn.now, own: true };
-        if self.phase == Phase::Spawning {
-            if self.halting { self.halt(daemon, turn) } else { self.alive(daemon, Origin::Started, turn) }
-        }
+        if self.halting { self.halt(daemon, turn) } else { self.alive(daemon, Origin::Started, turn) }
     }
 
-    pub(super) fn on_spawn_failed(&mut self, why: Text, turn: &mut Turn<'_>) {
-        if self.phase == Phase::Spawning {
-            self.fail(why, turn);
-        }
-    }
-
-    fn fail(&mut self, why: Text, turn: &mut Turn<'_>) {
+    pub(super) fn fail(&mut self, why: Text, turn: &mut Turn<'_>) {
         self.reason = why;
         turn.note(EventKind::ServiceFailed, &self.reason.clone());
         self.fall(None, turn);
@@ -193,62 +188,76 @@ impl Machine {
         turn.note(EventKind::ServiceReady, &self.reason.clone());
     }
 
-    pub(super) fn on_found(&mut self, daemon: Daemon, rival: Option<Rival>, turn: &mut Turn<'_>) {
-        let ours = match self.phase {
-            Phase::Seeking { .. } => true,
-            Phase::Unsure { .. } | Phase::Down { .. } | Phase::Checking => false,
-            _ => return,
-        };
-        self.reason = text(format_args!("runs as process {}", daemon.identity.pid));
+    fn recognised(&self, identity: Identity, born: Duration) -> Daemon {
+        let own = self.last.is_some_and(|last| last.own && last.identity == identity);
+        Daemon { identity, born, own }
+    }
+
+    /// It was there, or somebody else has started it.
+    pub(super) fn meet(&mut self, identity: Identity, born: Duration, rival: Option<Box<Rival>>, turn: &mut Turn<'_>) {
+        let daemon = self.recognised(identity, born);
+        self.reason = text(format_args!("runs as process {}", identity.pid));
         if self.halting {
             return self.halt(daemon, turn);
         }
-        if !ours {
-            self.started = true;
-            if self.wish == Wish::Stopped {
-                self.reason = text(format_args!("runs as process {}, started by someone else", daemon.identity.pid));
-            }
-            turn.note(EventKind::ServiceAdopted, &self.reason.clone());
+        self.started = true;
+        if self.wish == Wish::Stopped {
+            self.reason = text(format_args!("runs as process {}, started by someone else", identity.pid));
         }
-        self.count_return(ours, rival, turn);
-        self.alive(daemon, if ours { Origin::Started } else { Origin::Met }, turn);
+        turn.note(EventKind::ServiceAdopted, &self.reason.clone());
+        self.count_return(false, rival.map(|rival| *rival), turn);
+        self.alive(daemon, Origin::Met, turn);
     }
 
-    /// It does not run, for this reason; a stranger in its place is worth saying.
-    pub(super) fn on_absence(&mut self, why: Text, is_stranger: bool, turn: &mut Turn<'_>) {
-        match self.phase {
-            Phase::Checking => {
-                if is_stranger {
-                    self.reason = why;
-                }
-                self.phase = Phase::Down { wait: turn.now };
-                self.launch(turn);
-            }
-            Phase::Seeking { until, failed, .. } => {
-                if until > turn.now {
-                    if !failed {
-                        self.reason = why;
-                    }
-                } else if self.halting || self.wish == Wish::Stopped {
-                    self.ended(turn);
-                } else if failed {
-                    self.fail(self.reason.clone(), turn);
-                } else {
-                    let late = Span(turn.now.saturating_sub(self.attempt));
-                    self.fail(text(format_args!("not there {late} after its start: {why}")), turn);
-                }
-            }
-            Phase::Unsure { .. } => {
-                self.last = None;
-                if self.halting {
-                    return self.ended(turn);
-                }
-                self.reason = why;
-                self.phase = Phase::Down { wait: std::mem::take(&mut self.earliest).max(turn.now) };
-                self.pursue_after_look(turn);
-            }
-            _ => {}
+    /// It is what was started.
+    pub(super) fn find(&mut self, identity: Identity, born: Duration, rival: Option<Box<Rival>>, turn: &mut Turn<'_>) {
+        let daemon = self.recognised(identity, born);
+        self.reason = text(format_args!("runs as process {}", identity.pid));
+        if self.halting {
+            return self.halt(daemon, turn);
         }
+        self.count_return(true, rival.map(|rival| *rival), turn);
+        self.alive(daemon, Origin::Started, turn);
+    }
+
+    /// The last look before a start saw nothing of it.
+    pub(super) fn start_unseen(&mut self, _: Text, turn: &mut Turn<'_>) {
+        self.phase = Phase::Down { wait: turn.now };
+        self.launch(turn);
+    }
+
+    /// The same, but for a stranger in its place, which is worth saying.
+    pub(super) fn start_beside(&mut self, why: Text, turn: &mut Turn<'_>) {
+        self.reason = why.clone();
+        self.start_unseen(why, turn);
+    }
+
+    /// What was started is not there, or not yet.
+    pub(super) fn miss_started(&mut self, why: Text, turn: &mut Turn<'_>) {
+        let Phase::Seeking { until, failed, .. } = self.phase else { return };
+        if until > turn.now {
+            if !failed {
+                self.reason = why;
+            }
+        } else if self.halting || self.wish == Wish::Stopped {
+            self.ended(turn);
+        } else if failed {
+            self.fail(self.reason.clone(), turn);
+        } else {
+            let late = Span(turn.now.saturating_sub(self.attempt));
+            self.fail(text(format_args!("not there {late} after its start: {why}")), turn);
+        }
+    }
+
+    /// By now it is known that it does not run.
+    pub(super) fn miss(&mut self, why: Text, turn: &mut Turn<'_>) {
+        self.last = None;
+        if self.halting {
+            return self.ended(turn);
+        }
+        self.reason = why;
+        self.phase = Phase::Down { wait: std::mem::take(&mut self.earliest).max(turn.now) };
+        self.pursue_after_look(turn);
     }
 
     /// As `pursue`, without asking for the look that was just had.
@@ -264,30 +273,48 @@ impl Machine {
         if self.can_afford(turn) { self.launch(turn) } else { self.strike(turn) }
     }
 
-    pub(super) fn on_doubt(&mut self, why: Text, turn: &mut Turn<'_>) {
-        match self.phase {
-            Phase::Seeking { until, .. } if until > turn.now => self.reason = why,
-            Phase::Checking | Phase::Seeking { .. } => {
-                self.reason = why;
-                self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap: Self::LONGEST_SEEKING_GAP };
-                turn.note(EventKind::ServiceUnknown, &self.reason.clone());
-            }
-            Phase::Unsure { .. } if self.reason != why => {
-                self.reason = why;
-                turn.note(EventKind::ServiceUnknown, &self.reason.clone());
-            }
-            _ => {}
+    pub(super) fn doubt_again(&mut self, why: Text, turn: &mut Turn<'_>) {
+        if self.reason != why {
+            self.reason = why;
+            turn.note(EventKind::ServiceUnknown, &self.reason.clone());
         }
     }
 
-    pub(super) fn on_command_started(&mut self, identity: Identity) {
-        if let Phase::Commanding { command, .. } | Phase::Unwinding { command, .. } = &mut self.phase {
+    pub(super) fn doubt(&mut self, why: Text, turn: &mut Turn<'_>) {
+        self.reason = why;
+        self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap: Self::LONGEST_SEEKING_GAP };
+        turn.note(EventKind::ServiceUnknown, &self.reason.clone());
+    }
+
+    pub(super) fn doubt_started(&mut self, why: Text, turn: &mut Turn<'_>) {
+        if matches!(self.phase, Phase::Seeking { until, .. } if until > turn.now) {
+            self.reason = why;
+        } else {
+            self.doubt(why, turn);
+        }
+    }
+
+    pub(super) fn look_for_it(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Seeking { next, gap, until, failed } = self.phase else { return };
+        if next <= turn.now {
+            let gap = (gap * 2).min(Self::LONGEST_SEEKING_GAP);
+            self.phase = Phase::Seeking { next: turn.after(gap), gap, until, failed };
+            turn.push(Action::Look);
+        }
+    }
+
+    pub(super) fn know_start(&mut self, identity: Identity, _: &mut Turn<'_>) {
+        if let Phase::Commanding { command, .. } = &mut self.phase {
             *command = Some(identity);
         }
     }
 
-    pub(super) fn overdue_start(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Commanding { command, .. } = self.phase else { return };
+    /// The start command takes too long.
+    pub(super) fn end_start_command(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Commanding { command, until, .. } = self.phase else { return };
+        if until > turn.now {
+            return;
+        }
         self.reason = text(format_args!(
             "start command did not end within {}; a program that stays in the foreground needs run",
             Span(turn.spec.timeout)
@@ -296,41 +323,54 @@ impl Machine {
         turn.push(Action::KillCommand);
     }
 
-    /// A start or stop command has ended, or could not be started (`trouble`).
-    pub(super) fn on_command_over(&mut self, ending: Option<Ending>, trouble: Option<Text>, turn: &mut Turn<'_>) {
+    /// The start command has ended, or could not be started (`trouble`).
+    pub(super) fn start_over(&mut self, ending: Option<Ending>, trouble: Option<Text>, turn: &mut Turn<'_>) {
+        let Phase::Commanding { overdue, .. } = self.phase else { return };
         let failed = trouble.is_some() || ending.is_some_and(|ending| !ending.is_success());
+        if let Some(trouble) = trouble {
+            self.reason = trouble;
+        } else if let Some(ending) = ending.filter(|_| failed && !overdue) {
+            self.reason = text(format_args!("start command: {ending}"));
+        }
+        let failed = failed || overdue;
+        // What a killed command has left on its way may still turn up.
+        let late = turn.spec.settle.saturating_add(Self::LATE_BIRTH);
+        let grace = if self.halting { late } else { Duration::ZERO };
+        let until =
+            if failed { turn.after(grace) } else { turn.after(turn.spec.settle.saturating_add(turn.spec.timeout)) };
+        self.phase = Phase::Seeking { next: turn.after(Self::FIRST_GAP), gap: Self::FIRST_GAP, until, failed };
+        turn.push(Action::Look);
+    }
+
+    pub(super) fn die(&mut self, death: Death, turn: &mut Turn<'_>) {
+        let ending = death.1;
+        let Some(lived) = self.bury(death, turn) else { return };
+        turn.note(EventKind::ServiceDied, &self.reason.clone());
+        self.count_death(ending, lived, turn);
+        self.fall(Some(lived), turn);
+    }
+
+    /// It ended while its stop command is being run, or was.
+    pub(super) fn die_in_stop(&mut self, death: Death, turn: &mut Turn<'_>) {
+        if self.bury(death, turn).is_none() {
+            return;
+        }
         match self.phase {
-            Phase::Commanding { overdue, .. } => {
-                if let Some(trouble) = trouble {
-                    self.reason = trouble;
-                } else if let Some(ending) = ending.filter(|_| failed && !overdue) {
-                    self.reason = text(format_args!("start command: {ending}"));
-                }
-                let failed = failed || overdue;
-                // What a killed command has left on its way may still turn up.
-                let late = turn.spec.settle.saturating_add(Self::LATE_BIRTH);
-                let grace = if self.halting { late } else { Duration::ZERO };
-                let until = if failed {
-                    turn.after(grace)
-                } else {
-                    turn.after(turn.spec.settle.saturating_add(turn.spec.timeout))
-                };
-                self.phase = Phase::Seeking { next: turn.after(Self::FIRST_GAP), gap: Self::FIRST_GAP, until, failed };
-                turn.push(Action::Look);
-            }
-            Phase::Unwinding { .. } => self.on_stop_command_over(trouble, turn),
+            Phase::Unwinding { command: None, .. } => self.after_stop_command(None, turn),
+            Phase::Unwinding { command, until, .. } => self.phase = Phase::Unwinding { daemon: None, command, until },
             _ => {}
         }
     }
 
-    pub(super) fn on_death(
-        &mut self,
-        identity: Identity,
-        ending: Option<Ending>,
-        trouble: Option<Text>,
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(daemon) = self.daemon().filter(|daemon| daemon.identity == identity) else { return };
+    pub(super) fn die_at_last(&mut self, death: Death, turn: &mut Turn<'_>) {
+        if self.bury(death, turn).is_some() {
+            self.ended(turn);
+        }
+    }
+
+    /// The process that ended is the one we know: says why it did, and gives how long it lived.
+    fn bury(&mut self, (identity, ending, trouble): Death, turn: &Turn<'_>) -> Option<Duration> {
+        let daemon = self.daemon().filter(|daemon| daemon.identity == identity)?;
         self.last = None;
         let lived = turn.now.saturating_sub(daemon.born);
         self.riddle = (trouble.is_none() && ending.is_none()).then_some((identity, lived));
@@ -344,21 +384,11 @@ impl Machine {
             (None, Some(ending)) => text(format_args!("{ending} after {}", Span(lived))),
             (None, None) => unexplained(lived),
         };
-        match self.phase {
-            Phase::Alive { .. } => {
-                turn.note(EventKind::ServiceDied, &self.reason.clone());
-                self.count_death(ending, lived, turn);
-                self.fall(Some(lived), turn);
-            }
-            Phase::Unwinding { command: None, .. } => self.after_stop_command(None, turn),
-            Phase::Unwinding { command, until, .. } => self.phase = Phase::Unwinding { daemon: None, command, until },
-            Phase::Signalling { .. } => self.ended(turn),
-            _ => {}
-        }
+        Some(lived)
     }
 
     /// The kernel has said, after the fact, how a process ended that was not our child.
-    pub(super) fn on_explained(&mut self, identity: Identity, ending: Ending, turn: &mut Turn<'_>) {
+    pub(super) fn explain(&mut self, identity: Identity, ending: Ending, turn: &mut Turn<'_>) {
         let Some((_, lived)) = self.riddle.take_if(|(dead, _)| *dead == identity) else { return };
         self.count_ending(ending);
         let what = text(format_args!("{ending} after {}", Span(lived)));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Ailment, Errand, EventKind, ServiceSpec, StopStep, Wish};
+use crate::model::{Ailment, Ending, Errand, EventKind, Identity, ServiceSpec, StopStep, Wish};
 
 use super::Action;
 use super::machine::{Daemon, Machine, Phase, Turn};
@@ -66,8 +66,24 @@ impl Machine {
         self.phase = Phase::Signalling { daemon, step, next };
     }
 
-    pub(super) fn overdue_stop(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Unwinding { daemon, command, .. } = self.phase else { return };
+    pub(super) fn signal_again(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.phase, Phase::Signalling { next, .. } if next <= turn.now) {
+            self.signal(turn);
+        }
+    }
+
+    pub(super) fn know_stop(&mut self, identity: Identity, _: &mut Turn<'_>) {
+        if let Phase::Unwinding { command, .. } = &mut self.phase {
+            *command = Some(identity);
+        }
+    }
+
+    /// The stop command, or the process after it, takes too long.
+    pub(super) fn end_stop_command(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Unwinding { daemon, command, until } = self.phase else { return };
+        if until > turn.now {
+            return;
+        }
         let until = turn.after(LAST_WAIT);
         if command.is_some() {
             self.reason = text(format_args!("stop command did not end within {}", Span(turn.spec.timeout)));
@@ -79,7 +95,7 @@ impl Machine {
     }
 
     /// The stop command is over. Its deadline still stands for the process, which may take longer than its command.
-    pub(super) fn on_stop_command_over(&mut self, trouble: Option<Text>, turn: &mut Turn<'_>) {
+    pub(super) fn stop_over(&mut self, _: Option<Ending>, trouble: Option<Text>, turn: &mut Turn<'_>) {
         let Phase::Unwinding { daemon, until, .. } = self.phase else { return };
         let failed = trouble.is_some();
         if let Some(trouble) = trouble {

@@ -17,7 +17,7 @@ use super::text::{Span, Text, text};
 const LATE: Duration = Duration::from_secs(5);
 
 impl Machine {
-    pub(super) fn on_told(&mut self, word: Word, turn: &mut Turn<'_>) {
+    pub(super) fn hear_word(&mut self, word: Word, turn: &mut Turn<'_>) {
         let Phase::Alive { daemon, settled } = self.phase else { return };
         self.heard = true;
         match word {
@@ -54,7 +54,7 @@ impl Machine {
     }
 
     /// It goes on as another process, one of its own making.
-    pub(super) fn on_moved(&mut self, identity: Identity, born: Duration, turn: &mut Turn<'_>) {
+    pub(super) fn follow(&mut self, identity: Identity, born: Duration, turn: &mut Turn<'_>) {
         let Phase::Alive { daemon, settled } = self.phase else { return };
         if daemon.identity == identity {
             return;
