@@ -72,6 +72,8 @@ struct World {
     buffer: Buffer,
     cgroups: Option<Cgroups>,
     services: Option<Services<Grip>>,
+    /// How far the wall clock was set back.
+    set_back: Duration,
     notes: Vec<(EventKind, String)>,
 }
 
@@ -84,6 +86,7 @@ impl World {
             buffer: Buffer::default(),
             cgroups: None,
             services: None,
+            set_back: Duration::ZERO,
             notes: Vec::new(),
         }
     }
@@ -101,7 +104,8 @@ impl World {
     }
 
     fn with(&mut self, deed: impl FnOnce(Option<&mut Services<Grip>>, &mut Turn<'_, SystemHands<'_>>)) {
-        let now = clock::now();
+        let mut now = clock::now();
+        now.wall -= self.set_back;
         let mut watch = Waits(&self.poller);
         let mut hands = SystemHands {
             watch: &mut watch,
@@ -239,6 +243,43 @@ fn another_watchd_adopts_all_and_starts_none_twice() {
         let fact = services.facts(turn.now).find(|fact| fact.id == "child").expect("it is in the policy");
         assert_eq!((fact.restarts, fact.budget_left), (1, 99));
     });
+    world.stop(&["child", "daemon"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_an_hour_starts_nothing_twice_and_holds_nothing_up() {
+    let mut world = World::new("clock");
+    let pidfile = world.place.path("daemon.pid");
+    let specs = || vec![spec("child", Form::Run(shell("exec sleep 1000"))), daemon("daemon", &pidfile)];
+    world.begin(specs());
+    world.until_state("child", ServiceState::Ready);
+    world.until_state("daemon", ServiceState::Ready);
+    // The pidfile and the ledger are now from the future.
+    world.set_back = Duration::from_secs(3600);
+    world.act(|services, turn| services.on_cycle(turn));
+    let pids = [world.pid("child"), world.pid("daemon")];
+    world.begin(specs());
+    for (id, pid) in ["child", "daemon"].into_iter().zip(pids) {
+        world.until_state(id, ServiceState::Ready);
+        assert_eq!(world.pid(id), pid, "{id} is adopted");
+    }
+    world.order(Verb::Pause(Some(ms(300))), "child");
+    world.until_state("child", ServiceState::Ready);
+    for (id, pid) in ["child", "daemon"].into_iter().zip(pids) {
+        kill(pid);
+        world.until(&format!("{id} has another process"), |services| {
+            let fact = services.facts(clock::now()).find(|fact| fact.id == id).expect("it is in the policy");
+            fact.state == ServiceState::Ready && fact.identity.is_some_and(|identity| identity.pid != pid)
+        });
+    }
+    // And the clock is right again: what was written meanwhile is from the past.
+    world.set_back = Duration::ZERO;
+    let pids = [world.pid("child"), world.pid("daemon")];
+    world.begin(specs());
+    for (id, pid) in ["child", "daemon"].into_iter().zip(pids) {
+        world.until_state(id, ServiceState::Ready);
+        assert_eq!(world.pid(id), pid, "{id} is adopted again");
+    }
     world.stop(&["child", "daemon"]);
 }
 

@@ -1258,6 +1258,14 @@ impl Run {
             Some(Happening::Speak(identity)) => self.speak(identity),
             Some(Happening::Weather(is_bad)) => self.weather(is_bad),
             Some(Happening::Stall(more)) => self.stall(more),
+            Some(Happening::WritePidfile(service, bytes)) => {
+                self.world.borrow_mut().happen(Happening::WritePidfile(service, bytes));
+                // The kernel may tell of it, or not.
+                if self.services.is_some() && self.world.borrow_mut().chance(70) {
+                    let name = format!("s{service}");
+                    self.act(|services, turn| services.on_pidfile(&|spec| spec.id == name, turn));
+                }
+            }
             Some(what) => self.world.borrow_mut().happen(what),
             None => {}
         }

@@ -27,6 +27,7 @@ use super::manner::Manner;
 use super::mounts::Mounts;
 use super::notes::Notes;
 use super::outputs::Outputs;
+use super::pidfile_watch::PidfileWatch;
 use super::post::Post;
 use super::publish::{Publisher, millis};
 use super::reader::{Loaded, Reading};
@@ -92,6 +93,7 @@ pub struct Core {
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
     pub(super) config_watch: Option<ConfigWatch>,
+    pub(super) pidfiles: PidfileWatch,
     pub(super) reading: Option<Reading>,
     /// The config was changed while it was read.
     pub(super) reads_again: bool,
@@ -219,6 +221,7 @@ impl Core {
             door,
             control,
             config_watch: None,
+            pidfiles: PidfileWatch::default(),
             reading: None,
             reads_again: false,
             has_more_children: false,
@@ -377,6 +380,7 @@ impl Core {
             Some(Token::Upkeep) => self.on_upkeep(),
             Some(Token::Crowd) => self.advance_crowds(),
             Some(Token::Stall) => self.on_stall(ready),
+            Some(Token::Pidfiles) => self.on_pidfiles(),
             Some(Token::Service(token)) => self.with_services(|services, turn| services.on_pidfd(token, turn)),
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             Some(Token::Check(id)) => self.on_check(id),
@@ -442,6 +446,7 @@ impl Core {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
         }
         self.outputs.look(self.services.specs(), self.now.mono);
+        self.watch_pidfiles();
         self.with_services(|services, turn| services.on_cycle(turn));
         self.measure_services();
         self.tell_weather();

@@ -28,6 +28,7 @@ pub mod mounts;
 pub mod notes;
 pub mod once;
 mod outputs;
+pub mod pidfile_watch;
 pub mod policy;
 mod post;
 pub mod publish;

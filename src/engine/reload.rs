@@ -125,6 +125,7 @@ impl Core {
         self.bring_cycle_forward();
         self.next_forecast = self.now.mono;
         self.watch_config(policy.file.as_deref());
+        self.pidfiles.renew();
         self.notes.add(EventKind::ConfigLoaded, "", policy.file.as_deref().unwrap_or("the embedded default"));
         self.is_stirred = true;
         Ok(())

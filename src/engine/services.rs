@@ -212,6 +212,14 @@ impl<G, B: Blob> Services<G, B> {
         }
     }
 
+    /// The pidfiles of some services were written.
+    pub fn on_pidfile<H: Hands<Grip = G>>(&mut self, is_its: &dyn Fn(&ServiceSpec) -> bool, turn: &mut Turn<'_, H>) {
+        for entry in self.entries.iter_mut().filter(|entry| is_its(&entry.spec)) {
+            entry.drive(Event::Stirred, &mut self.books, turn);
+        }
+        self.bind(turn);
+    }
+
     /// A child has ended and has not been reaped yet: the owner that `sys::reap::drain` asks. Children that are not of
     /// a service are nobody's here.
     pub fn on_child<H: Hands<Grip = G>>(&mut self, pid: i32, ending: Ending, turn: &mut Turn<'_, H>) {

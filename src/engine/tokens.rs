@@ -37,6 +37,8 @@ pub enum Token {
     Stall,
     /// A process that was told to end.
     Crowd,
+    /// inotify on the directories of pidfiles.
+    Pidfiles,
 }
 
 const KIND: u32 = 56;
@@ -62,6 +64,7 @@ impl Token {
             Self::Upkeep => (14, 0),
             Self::Stall => (15, 0),
             Self::Crowd => (16, 0),
+            Self::Pidfiles => (17, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -86,6 +89,7 @@ impl Token {
             14 => Self::Upkeep,
             15 => Self::Stall,
             16 => Self::Crowd,
+            17 => Self::Pidfiles,
             _ => return None,
         })
     }
@@ -109,6 +113,7 @@ mod tests {
             Token::Guests,
             Token::Stall,
             Token::Crowd,
+            Token::Pidfiles,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));
         }

@@ -1,7 +1,7 @@
 //! While it lives: when it counts as ready, what its checks are asked and what follows from their answers.
 //!
 //! A service that is not ready in time, or unhealthy, is ended and started again, but only when the start can be paid at
-//! once: what cannot come back is not ended. Nothing is asked in a pause, and nothing of a service that is being ended.
+//! once and the host lets it: what cannot come back is not ended. Nothing is asked in a pause, and nothing of a service that is being ended.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ impl Machine {
         if self.pause.is_some() {
             return settles;
         }
-        let mends = (self.is_unwell(spec) && self.may_start(spec)).then(|| self.mendable(spec));
+        let mends =
+            (self.is_unwell(spec) && self.may_start(spec)).then(|| self.mendable(spec).max(self.held_until(spec)));
         [settles, self.health.due(settled), mends].into_iter().flatten().min()
     }
 
@@ -65,8 +66,12 @@ impl Machine {
 
     /// Ends what is not well, when it can be started again at once.
     fn mend(&mut self, daemon: Daemon, settled: bool, turn: &mut Turn<'_>) {
-        let is_due = self.is_unwell(turn.spec) && self.may_start(turn.spec) && self.mendable(turn.spec) <= turn.now;
-        if is_due && !self.halting {
+        if !self.is_unwell(turn.spec) {
+            self.held = None;
+            return;
+        }
+        let is_due = self.may_start(turn.spec) && self.mendable(turn.spec) <= turn.now;
+        if is_due && !self.halting && self.host_forbids(turn).is_none() {
             self.ailment = Some(if settled { Ailment::Unhealthy } else { Ailment::NotReady });
             self.shuffle();
             self.halt(daemon, turn);

@@ -44,6 +44,8 @@ pub enum Event {
     Tick,
     /// One cycle of looking is over.
     Cycle,
+    /// Its pidfile was written.
+    Stirred,
     /// The answer to [`Action::Look`].
     Seen(Sighting),
     /// The answers to [`Action::Spawn`].

@@ -1,11 +1,13 @@
 //! The host has a say: nothing is started again into a full disk or a heavy stall for memory, which a start only makes worse.
 //!
+//! What is unwell but runs is not ended either while its start would have to wait.
+//!
 //! The wait is bounded: a host that stays like that for two minutes gets its service all the same, since that may be what mends it. First
 //! starts and orders by people do not wait, nor do services whose policy says `wait-for-host = false`.
 
 use std::time::Duration;
 
-use crate::model::EventKind;
+use crate::model::{EventKind, ServiceSpec};
 
 use super::Text;
 use super::machine::{Machine, Phase, Turn};
@@ -31,19 +33,32 @@ impl Machine {
 
     /// Whether a start that nothing else forbids waits for the host; then the wait is set.
     pub(super) fn waits_for_host(&mut self, turn: &mut Turn<'_>) -> bool {
-        if !self.is_counted() || turn.spec.care.is_heedless {
-            return false;
-        }
-        let Some(why) = self.obstacle.clone() else { return false };
+        let Some((why, until)) = self.host_forbids(turn) else { return false };
+        (self.reason, self.phase) = (why, Phase::Down { wait: until });
+        true
+    }
+
+    /// Why the host does not let it be started now, and until when at most. Said once for each wait.
+    pub(super) fn host_forbids(&mut self, turn: &mut Turn<'_>) -> Option<(Text, Duration)> {
+        let why = self.obstacle.clone().filter(|_| self.minds_host(turn.spec))?;
         let is_news = self.held.is_none();
         let until = self.held.get_or_insert(turn.now).saturating_add(PATIENCE);
         if until <= turn.now {
-            return false;
+            return None;
         }
         if is_news {
             turn.note(EventKind::ServiceHeld, &why);
         }
-        (self.reason, self.phase) = (why, Phase::Down { wait: until });
-        true
+        Some((why, until))
+    }
+
+    /// Until when the host keeps it from being started, as far as that was asked.
+    pub(super) fn held_until(&self, spec: &ServiceSpec) -> Duration {
+        let held = self.held.filter(|_| self.obstacle.is_some() && self.minds_host(spec));
+        held.map_or(Duration::ZERO, |since| since.saturating_add(PATIENCE))
+    }
+
+    fn minds_host(&self, spec: &ServiceSpec) -> bool {
+        self.is_counted() && !spec.care.is_heedless
     }
 }

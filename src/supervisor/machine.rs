@@ -214,11 +214,15 @@ impl Machine {
         }
     }
 
-    /// Once a cycle a service that is down may have been started by someone else.
+    /// A service that is down may have been started by someone else.
     pub(super) fn look_around(&mut self, turn: &mut Turn<'_>) {
         if !turn.is_child() {
             turn.push(Action::Look);
         }
+    }
+
+    pub(super) fn look_now(&mut self, turn: &mut Turn<'_>) {
+        turn.push(Action::Look);
     }
 
     pub(super) fn heed_guard(&mut self, holds: bool, turn: &mut Turn<'_>) {

@@ -874,6 +874,47 @@ fn a_restart_waits_for_the_host_but_not_for_ever() {
     assert_eq!(story.die(), [Action::Spawn], "it does not mind");
 }
 
+#[test]
+fn what_runs_badly_is_not_ended_while_its_start_would_wait_for_the_host() {
+    let full = || Event::Weather(Some(why("waits for room on /run, which is full")));
+    let held = |story: &Story| story.notes.iter().filter(|kind| **kind == EventKind::ServiceHeld).count();
+    // A service with a watchdog of ten seconds falls silent.
+    let silent = || {
+        let mut story = Story::new(speaking());
+        story.absent();
+        story.spawn();
+        story.wait(2000);
+        story.step(Event::Told(Word::Ready));
+        story
+    };
+    let mut story = silent();
+    story.step(full());
+    assert_eq!(story.wait(10_000), [], "it runs badly, but it runs");
+    assert_eq!((story.state(), held(&story)), (ServiceState::Unhealthy, 1));
+    assert_eq!(story.deadline(), Some(ms(120_000)), "nothing is due before");
+    story.step(Event::Weather(None));
+    assert_eq!(story.deadline(), Some(ms(0)));
+    assert!(matches!(story.step(Event::Tick)[..], [Action::Signal { .. }]), "at once when the host lets it");
+    assert_eq!(story.die(), [Action::Spawn]);
+
+    let mut story = silent();
+    story.step(full());
+    story.wait(10_000);
+    assert_eq!(story.wait(119_999), []);
+    assert!(matches!(story.wait(1)[..], [Action::Signal { .. }]), "not for ever: that may be what mends it");
+    assert_eq!(story.die(), [Action::Spawn], "and the wait is not had twice");
+
+    let mut story = silent();
+    story.step(full());
+    story.wait(10_000);
+    story.step(Event::Told(Word::Beat));
+    story.now += ms(200_000);
+    story.step(Event::Tick);
+    story.step(Event::Told(Word::Beat));
+    assert_eq!(story.wait(10_000), [], "it was well between: the wait begins anew");
+    assert_eq!(held(&story), 2);
+}
+
 fn rival(random: u64) -> Option<Box<Rival>> {
     let identity = Identity { pid: 812, start_ticks: 1 };
     (random & 64 == 0).then(|| Box::new(Rival { identity, name: why("runsv (process 812 of root)") }))

@@ -65,6 +65,9 @@ table! {
     "a cycle ends" Event::Cycle => ()
         [_ look_around _ _ _ _ outlive _ _]
 
+    "its pidfile is written" Event::Stirred => ()
+        [look_now look_around _ _ _ look_now _ _ _]
+
     "seen running" Event::Seen(Sighting::Found { identity, born, rival }) => (identity, born, rival)
         [meet meet meet _ _ find _ _ _]
     "seen not running" Event::Seen(Sighting::NotFound(why)) => (why)
@@ -176,6 +179,7 @@ mod tests {
         vec![
             Event::Tick,
             Event::Cycle,
+            Event::Stirred,
             Event::Seen(found),
             Event::Seen(Sighting::NotFound(why())),
             Event::Seen(Sighting::Stranger(why())),
