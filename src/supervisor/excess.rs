@@ -60,6 +60,13 @@ impl Excess {
         self.marks.clear();
     }
 
+    /// Nothing was measured for a while: what is not exceeded yet begins anew.
+    pub fn rest(&mut self) {
+        for mark in self.marks.iter_mut().filter(|mark| !mark.is_high) {
+            mark.since = None;
+        }
+    }
+
     fn high<'a>(&'a self, spec: &'a ServiceSpec) -> impl Iterator<Item = &'a Bound> {
         self.marks.iter().zip(&spec.care.bounds).filter(|(mark, _)| mark.is_high).map(|(_, bound)| bound)
     }

@@ -118,6 +118,7 @@ impl Machine {
         let was_paused = self.pause.take().is_some();
         if was_paused {
             self.health.rest(turn.now, turn.spec, self.random);
+            self.excess.rest();
         }
         was_paused
     }

@@ -1004,6 +1004,19 @@ fn uses(fds: u64, rss: u64) -> Event {
 }
 
 #[test]
+fn a_pause_in_which_nothing_is_measured_does_not_count_for_a_limit() {
+    let mut story = Story::ready(limited());
+    story.step(uses(101, 0));
+    story.order(Verb::Pause(Some(ms(60_000))));
+    story.now += ms(30_000);
+    story.step(uses(5, 0));
+    story.wait(30_000);
+    assert_eq!(story.step(uses(101, 0)), [], "it was not above for so long");
+    story.now += ms(10_000);
+    assert!(matches!(story.step(uses(101, 0))[..], [Action::Signal { .. }]), "by now it was");
+}
+
+#[test]
 fn what_uses_too_much_is_restarted_when_that_can_be_paid() {
     let mut story = Story::ready(limited());
     assert_eq!(story.step(uses(101, 2 << 20)), [Action::Deed(1)], "a program runs at once, and once");
