@@ -283,7 +283,7 @@ fn a_power_cut_leaves_the_state_before_or_the_state_after() {
             let mut torn = disk.clone();
             deed.repeat(&mut torn, cut);
             let found = told(&scratch.dir, &file, &torn[&file]);
-            let is_whole = found == before || found == after;
+            let is_whole = [&before, &after].into_iter().any(|state| &found == state || is_but_newest(&found, state));
             assert!(is_whole, "{file} cut at {cut} of {deed:?}:\n{found:?}\nbefore {before:?}\nafter {after:?}");
             *states.entry(file.clone()).or_default() += 1;
         }
@@ -298,6 +298,12 @@ fn a_power_cut_leaves_the_state_before_or_the_state_after() {
         assert_eq!(disk[file], fs::read(home.scratch.path("state").join(file)).expect("it is there"), "{file}");
         flip(&scratch.dir, file, &disk[file], &truths[file]);
     }
+}
+
+/// Whether these are all points of a history but the newest: its row is written over and over until its time is up, and one write
+/// that is torn loses it. That is the one cycle which a power cut may cost.
+fn is_but_newest(found: &[String], state: &[String]) -> bool {
+    state.split_last().is_some_and(|(newest, rest)| newest.starts_with("Point ") && found == rest)
 }
 
 /// Flips bytes of a file, every one or some: what is told then was true at some time, or is not told.

@@ -478,7 +478,7 @@ impl Core {
         self.retry_classes();
         self.turns.retry(&mut self.notes);
         self.post.retry(&mut self.notes);
-        self.notes.retry(&self.places.events());
+        self.notes.retry(|| self.places.events());
         if !self.has_ledger
             && let Ok(boot_id) = daemon::boot_id()
             && let Ok(ledger) = open_ledger(&self.places, boot_id, &mut self.notes)

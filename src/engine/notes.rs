@@ -3,7 +3,7 @@
 //! A journal that cannot be written stops nothing: the event is on the board and in the log, and `is_writable` says so.
 
 use std::fmt::{Display, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zerocopy::FromZeros;
@@ -64,7 +64,7 @@ impl Notes {
     }
 
     /// Tries again what could not be opened or written. What happened meanwhile goes into a journal that comes late.
-    pub fn retry(&mut self, path: &Path) {
+    pub fn retry(&mut self, path: impl FnOnce() -> PathBuf) {
         if self.journal().is_some_and(files::is_removed) {
             // Its newest events stand on the board; they begin the new one.
             // Opened in the next cycle, so that the door sees in between that what it reads is no more.
@@ -76,7 +76,7 @@ impl Notes {
             Some(journal) if !journal.is_writable() => return,
             Some(_) => {}
             None => {
-                let Ok((journal, _)) = Journal::open(path) else { return };
+                let Ok((journal, _)) = Journal::open(&path()) else { return };
                 self.take_up(journal);
             }
         }
@@ -243,10 +243,10 @@ mod tests {
         let path = dir.join("events");
         let mut notes = Notes::open(&path, Now::default());
         notes.add(EventKind::Report, "r", "while there was no journal");
-        notes.retry(&path);
+        notes.retry(|| path.clone());
         assert!(!notes.is_writable(), "its directory is missing still");
         std::fs::create_dir_all(&dir).expect("a directory can be made");
-        notes.retry(&path);
+        notes.retry(|| path.clone());
         assert!(notes.is_writable());
         notes.add(EventKind::Report, "r", "afterwards");
         let told = |rows: &[EventRow]| rows.iter().map(|row| (row.number, row.kind())).collect::<Vec<_>>();
