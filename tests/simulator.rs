@@ -4,7 +4,7 @@
 //! Daemons die, start late, fork away, write their pidfiles late or wrongly; pids come again as strangers; forks fail;
 //! /proc cannot be read; the wall clock jumps; people start, stop and pause; watchd is killed between any two of its steps,
 //! also in the middle of a write. Daemons get ready late or never, fall sick and recover; services need each other.
-//! `WATCHD_SEED=n` replays one world; `.ci/run simulator` plays a million hours of a service, optimised.
+//! `WATCHD_SEED=n` replays one world; `.ci/run simulator` plays eight times as much, optimised.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
