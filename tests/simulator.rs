@@ -4,7 +4,7 @@
 //! Daemons die, start late, fork away, write their pidfiles late or wrongly; pids come again as strangers; forks fail;
 //! /proc cannot be read; the wall clock jumps; people start, stop and pause; watchd is killed between any two of its steps,
 //! also in the middle of a write. Daemons get ready late or never, fall sick and recover; services need each other.
-//! `WATCHD_SEED=n` replays one world; `.ci/run simulator` plays eight times as much, optimised.
+//! `WATCHD_SEED=n` replays one world; `.ci/run simulator` plays a million hours of a service, optimised.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
@@ -30,7 +30,8 @@ use watchd::supervisor::{
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
-/// How long a start may be under way when another supervisor brings the service back as well.
+/// How long a start may be under way when another supervisor brings the service back as well. A start that begins meanwhile is
+/// crossed until its daemon appears: the one that appears first may be the other start's, and be taken for its own.
 const CROSSING: Duration = Duration::from_secs(5);
 /// Services of one world.
 const SERVICES: u64 = 6;
@@ -161,8 +162,10 @@ struct Model {
     started: bool,
     was_ready: bool,
     last_start: Duration,
-    /// When another supervisor last brought it back.
-    last_revival: Duration,
+    /// When a start command was last made, whether it was let go or not.
+    last_attempt: Duration,
+    /// Until when its starts cross those of another supervisor.
+    crossed_until: Duration,
     /// Since when nothing forbids a start.
     free_since: Duration,
     /// Since when it runs without serving, and nothing forbids a restart.
@@ -263,6 +266,9 @@ impl World {
             is_bloated: false,
         };
         self.procs.insert(identity.pid, proc);
+        if role == Role::Start {
+            self.models[service].last_attempt = self.mono;
+        }
         identity
     }
 
@@ -345,13 +351,13 @@ impl World {
                     0..3 => {}
                     3..8 => self.later(takes, Happening::Die(identity, Ending::Exit(1))),
                     8..50 => {
-                        self.later(takes / 2, Happening::Appear(proc.service));
+                        self.appear_later(takes / 2, proc.service);
                         self.later(takes, Happening::Die(identity, Ending::Exit(0)));
                     }
                     _ => {
                         self.later(takes, Happening::Die(identity, Ending::Exit(0)));
                         let late = takes + ms(self.draw(3000));
-                        self.later(late, Happening::Appear(proc.service));
+                        self.appear_later(late, proc.service);
                     }
                 }
             }
@@ -366,11 +372,21 @@ impl World {
         }
     }
 
+    /// The daemon of a start command, when it comes.
+    fn appear_later(&mut self, wait: Duration, service: usize) {
+        let (now, model) = (self.mono, &mut self.models[service]);
+        if now <= model.crossed_until {
+            model.crossed_until = model.crossed_until.max(now + wait);
+        }
+        self.later(wait, Happening::Appear(service));
+    }
+
     /// The rules about starting, checked at the moment a child is let go.
     fn judge_start(&mut self, service: usize) {
         assert!(!self.doubt, "service {service} started while nobody can tell");
         let now = self.mono;
         self.starts += 1;
+        self.spare_its_tick(service);
         let model = &mut self.models[service];
         assert!(model.wanted, "service {service} started though it was stopped");
         assert!(model.guard, "service {service} started against its guard");
@@ -389,6 +405,17 @@ impl World {
             model.credits -= 1;
         }
         (model.free_since, model.last_start) = (now, now);
+    }
+
+    /// A stranger that was born in the tick of a start and is named in the pidfile cannot be told from the start's work: the kernel's
+    /// times are no finer. So there is none.
+    fn spare_its_tick(&mut self, service: usize) {
+        let named = self.pidfiles.get(&service).map(|(bytes, written)| parse_pidfile(bytes, *written));
+        let Some(Pidfile::Names { pid, .. }) = named else { return };
+        let tick = (self.mono.as_millis() / 10) as u64;
+        if self.procs.get(&pid).is_some_and(|it| it.role == Role::Stranger && it.identity.start_ticks >= tick) {
+            self.pidfiles.remove(&service);
+        }
     }
 
     /// What it needs runs and serves; that it ended in this very moment cannot be known yet.
@@ -474,7 +501,7 @@ impl World {
             Happening::Appear(service) => {
                 // Where a start of ours and another's crossed, or no pidfile names what the other started, nobody could know:
                 // the daemon's own lock decides.
-                let has_crossed = self.mono - self.models[service].last_revival < CROSSING;
+                let has_crossed = self.mono <= self.models[service].crossed_until;
                 if self.copies(service) > 0 && (has_crossed || self.revived(service).is_some_and(|it| !self.names(it)))
                 {
                     return;
@@ -521,7 +548,7 @@ impl World {
                 let identity = self.fork(service, Role::Daemon);
                 let proc = self.procs.get_mut(&identity.pid).unwrap();
                 (proc.child, proc.keeper) = (false, keeper);
-                self.models[service].last_revival = self.mono;
+                self.models[service].crossed_until = self.mono + CROSSING;
                 self.enliven(identity);
                 self.happen(Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
             }
@@ -555,8 +582,9 @@ impl World {
         let wait = ms(self.draw(1_800_000));
         self.later(wait, Happening::Trouble);
         let service = self.draw(self.models.len() as u64) as usize;
-        // What is born and named in the pidfile during a start is that start's work as far as anybody can tell.
-        let is_starting = self.mono - self.models[service].last_start < ms(60_000);
+        // What is born and named in the pidfile during a start is that start's work as far as anybody can tell; whether one that was
+        // written down was let go, the next watchd cannot know when this one is killed between the two.
+        let is_starting = self.mono - self.models[service].last_attempt < ms(60_000);
         match self.draw(8) {
             2 | 3 if is_starting => {}
             7 if service > 1 && self.models[service].keeper.is_some() => {
@@ -929,7 +957,8 @@ impl Run {
             started: false,
             was_ready: false,
             last_start: ms(0),
-            last_revival: ms(0),
+            last_attempt: ms(0),
+            crossed_until: ms(0),
             free_since: mono,
             ill_since: mono,
             lost_since: mono,
@@ -1177,6 +1206,8 @@ impl Run {
             services.control(verb, &name, turn).expect("it is in the policy");
         });
         if self.crashes > before {
+            // Nobody was told that it is done: until it is asked for again, the next watchd may know of it or not.
+            self.world.borrow_mut().models[service].wanted |= verb == Verb::Stop;
             self.orders.push((verb, service));
         }
     }
@@ -1215,6 +1246,10 @@ impl Run {
                     policy.insert(service, left_out);
                     services.apply(policy, turn);
                 });
+                // Every service has changed, and what its checks had counted begins anew.
+                let mut world = self.world.borrow_mut();
+                let now = world.mono;
+                world.models.iter_mut().for_each(|model| model.ill_since = now);
             }
         }
     }

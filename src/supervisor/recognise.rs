@@ -25,8 +25,8 @@ const PID_MAX: i32 = 4 << 20;
 /// How much later than its pidfile a process may seem to be born: two clocks, and ticks of 10 ms.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// A tick of the kernel's start times, rounded down there and here.
-const TICK: Duration = Duration::from_millis(20);
+/// A tick of the kernel's start times, which are rounded down: what was born in the tick of a start may be its work.
+const TICK: Duration = Duration::from_millis(10);
 
 /// What stands in a pidfile.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +99,7 @@ pub fn judge_pidfile(
     let born = identity.born();
     let found = Sighting::Found { identity, born, rival: None };
     let on_the_wall = |moment: Duration| now.wall.saturating_sub(now.mono.saturating_sub(moment));
-    let is_since = |attempt| born + TICK >= attempt && written.saturating_add(SLACK) >= on_the_wall(attempt);
+    let is_since = |attempt| born + TICK > attempt && written.saturating_add(SLACK) >= on_the_wall(attempt);
     if known.last == Some(identity) || known.attempt.is_some_and(is_since) {
         return found;
     }
