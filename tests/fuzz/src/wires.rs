@@ -10,6 +10,7 @@ use watchd::export::Page;
 use watchd::export::events;
 use watchd::export::history::Query;
 use watchd::export::munin::{Facts, Next, Session};
+use watchd::export::usual::Lessons;
 use watchd::model::Http;
 use watchd::store::Snapshot;
 use watchd::supervisor::parse_pidfile;
@@ -44,7 +45,8 @@ pub fn http(input: &[u8]) {
     let Ok(request) = http::parse(head) else { return };
     ROOM.with_borrow_mut(|(snapshot, page)| {
         page.clear();
-        let known = pages::Known { snapshot, history: None, journal: None, now: board::NOW };
+        let lessons = Lessons { book: None, week_second: |_| 0 };
+        let known = pages::Known { snapshot, history: None, lessons, journal: None, now: board::NOW };
         let answer = pages::answer(&request, &known, page);
         let mut whole = Page::new(Page::LIMIT);
         http::send(&answer, &request, page, &mut whole);
