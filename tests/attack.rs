@@ -308,3 +308,54 @@ fn the_door_has_nothing_of_the_memory_of_core() {
     assert!(maps.contains(" r--s ") && !maps.contains(" rw-s "), "the board is there for reading alone: {maps}");
     assert_eq!(look::stat(door).map(|stat| stat.comm).as_deref(), Some("watchd-door"), "what `ps` and `top` show");
 }
+
+/// All that can hang without the kernel's help, at once: whoever takes the mail, a webhook, a check (as one that asks a resolver), a command, the
+/// start of another service, a plugin, and a service that is stopped.
+const HANGING: &str = "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/hangs\", \"-t\"]\nswitches = [\"bell\"]\n\
+    [munin]\nlisten = [\"127.0.0.1:PORT\"]\nplugins = \"@/plugins\"\n\
+    [webhook.chat]\nrun = [\"@/hangs\"]\n\
+    [report.r]\nif = \"bell\"\ntext = \"the bell rings\"\ntimeout = \"1s\"\nto = [\"mail:root\", \"webhook:chat\"]\n\
+    [command.c]\nrun = [\"@/hangs\"]\nevery = \"300ms\"\ntimeout = \"1s\"\n\
+    [measure.m]\nrun = [\"@/hangs\"]\nevery = \"300ms\"\ntimeout = \"1s\"\n\
+    [process.late]\npidfile = \"@/late.pid\"\nstart = [\"@/hangs\"]\ntimeout = \"1s\"\n\
+    [process.stopped]\nrun = [\"@/stamp\", \"@/stopped\"]\nsettle = \"50ms\"\n\
+    [process.web]\nrun = [\"@/stamp\", \"@/web\"]\nsettle = \"50ms\"\nbackoff = [\"10ms\", \"50ms\"]\nlimit = \"1000/1m\"\n\
+    check = [{ exec = [\"@/hangs\"], every = \"300ms\", timeout = \"200ms\", fails = 100 }]\n";
+
+#[test]
+fn a_world_in_which_everything_hangs_holds_up_neither_cycle_nor_restart_and_loses_no_report() {
+    let port = harness::net::free_port();
+    let home = Home::new("hangs", &HANGING.replace("PORT", &port.to_string()));
+    home.scratch.program("stamp.c", "stamp");
+    let hangs = home.scratch.script("hangs", "#!/bin/sh\ntrap '' TERM\ncat >/dev/null\nwhile :; do sleep 1; done\n");
+    home.scratch.dir_of("plugins", None);
+    home.scratch.script("plugins/hangs", "#!/bin/sh\nwhile :; do sleep 1; done\n");
+    let mut daemon = home.start();
+    let stopped = daemon.wait_state("stopped", ServiceState::Ready).pid;
+    kill(Pid::from_raw(stopped), Signal::SIGSTOP).expect("it lives");
+    assert_eq!(home.ask(&["class", "set", "bell"]).0, 0);
+    let mut pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    for _ in 0..20 {
+        let begin = daemon.wait_for("a cycle", |snapshot| Some(snapshot.header.cycles));
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+        pid = daemon.wait_for("another process", |snapshot| {
+            let row = snapshot.service("web")?;
+            (row.state() == ServiceState::Ready && row.pid > 0 && row.pid != pid).then_some(row.pid)
+        });
+        daemon.wait_for("more cycles", |snapshot| (snapshot.header.cycles > begin + 2).then_some(()));
+    }
+    let longest = daemon.wait_for("a page", |snapshot| Some(snapshot.header.longest_turn_us));
+    assert!(longest < 1_000_000, "the loop was never held: {longest} µs");
+    // Nothing has arrived, and nothing is lost: whoever takes it next time gets it.
+    let (_, said) = home.ask(&["events", "--json"]);
+    assert!(said.contains("bell"), "{said}");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_end(), 0);
+    fs::remove_file(&hangs).expect("it is there");
+    home.scratch.script("hangs", &format!("#!/bin/sh\ncat >>{}\n", home.scratch.text("taken")));
+    let mut daemon = home.start();
+    daemon.wait_for("both to be taken", |_| {
+        let taken = fs::read_to_string(home.scratch.path("taken")).unwrap_or_default();
+        (taken.matches("the bell rings").count() >= 2).then_some(())
+    });
+}

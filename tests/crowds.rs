@@ -5,7 +5,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
 use harness::{Daemon, Home, look, until};
@@ -17,15 +17,14 @@ const BEGIN: &str = "[watchd]\ncycle = \"100ms\"\n[process.worker]\nevery = \"10
 fn home(name: &str, policy: &str) -> Home {
     let home = Home::new(name, &format!("{BEGIN}{policy}"));
     for name in ["worker", "other"] {
-        fs::copy("/bin/sleep", home.scratch.path(name)).expect("it can be copied");
+        home.scratch.copied("/bin/sleep", name);
     }
     home
 }
 
 fn script(home: &Home, name: &str, lines: &str) {
     let text = format!("#!/bin/sh\n{}\n", lines.replace('@', &home.scratch.dir.display().to_string()));
-    let path = home.scratch.write(name, &text);
-    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script(name, &text);
 }
 
 /// A process of ours that is taken away when it has ended.

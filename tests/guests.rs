@@ -79,7 +79,7 @@ fn set_up(name: &str) -> (Home, u16) {
 }
 
 fn put(path: &Path, text: &str, mode: u32) {
-    fs::write(path, text).expect("a file can be written");
+    harness::script(path, text);
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
 }
 

@@ -8,7 +8,6 @@ mod harness;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -166,8 +165,7 @@ fn odd_conversations_get_a_sane_answer_or_a_clean_end() {
 fn plugin(home: &Home, name: &str, config: &str, fetch: &str) {
     let text = format!("#!/bin/sh\n[ \"$1\" = config ] && {{ printf '{config}'; exit; }}\nprintf '{fetch}'\n");
     let path = home.scratch.dir_of("plugins", None).join(name);
-    fs::write(&path, text).expect("a file can be written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    harness::script(&path, &text);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ const POLICY: &str = "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/sendmail\", \
     to = [\"log\", \"mail:root\", \"webhook:chat\"]\n";
 
 fn script(home: &Home, name: &str, text: &str) {
-    let path = home.scratch.write(name, &format!("#!/bin/sh\n{text}\n"));
-    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script(name, &format!("#!/bin/sh\n{text}\n"));
 }
 
 #[test]
@@ -142,7 +141,7 @@ fn one_cause_is_told_once() {
         [report.db]\nif = \"db_down\"\ntext = \"db is {db.state}\"\nchanges = true\n\
         [report.web]\nif = \"web_down\"\ntext = \"web is {web.state}\"\nchanges = true\n";
     let home = Home::new("cause", policy);
-    fs::copy("/bin/sleep", home.scratch.path("web")).expect("it can be copied");
+    home.scratch.copied("/bin/sleep", "web");
     script(&home, "db", "exit 1");
     let mut daemon = home.start();
     let told = daemon.wait_for("the cause", |snapshot| {

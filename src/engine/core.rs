@@ -112,6 +112,8 @@ pub struct Core {
     pub(super) is_stirred: bool,
     stopping: Stopping,
     pub(super) upgrade: Upgrade,
+    /// What the policy we began with has us run as.
+    pub(super) run_as: Option<String>,
     /// Where our program was started from.
     pub(super) program: PathBuf,
     /// It makes us the only one.
@@ -236,6 +238,7 @@ impl Core {
             is_stirred: true,
             stopping: Stopping::No,
             upgrade: Upgrade::No,
+            run_as: policy.daemon.run_as,
             program: super::upgrade::program(),
             lock,
         };

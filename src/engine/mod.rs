@@ -34,6 +34,7 @@ mod post;
 pub mod publish;
 pub mod reader;
 pub mod reload;
+pub mod run_as;
 pub mod requests;
 pub mod services;
 pub mod shadow;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::manner::{Manner, Role};
+use super::run_as;
 use super::start::{self, Failure, system};
 use crate::agent::Work;
 use crate::files::Memory;
@@ -40,6 +41,7 @@ pub struct Passed {
 
 /// Makes one pass.
 pub fn run(places: &Places, is_dry: bool) -> Result<Passed, Failure> {
+    let became = if is_dry { None } else { run_as::become_owner(places).map_err(Failure::System)? };
     let alone = if is_dry { None } else { start::lock(places, None)? };
     let is_alone = alone.is_some();
     let role = if is_alone { Role::Alone } else { Role::Guest(places.state_dir.clone()) };
@@ -48,6 +50,10 @@ pub fn run(places: &Places, is_dry: bool) -> Result<Passed, Failure> {
     let lock = alone.map_or_else(|| start::lock(&own.places, None), |lock| Ok(Some(lock)))?;
     let lock = lock.ok_or_else(|| Failure::System("cannot make a pass: its own directory is in use".to_owned()))?;
     let loaded = start::load(&own.places, &manner)?;
+    if !is_dry {
+        run_as::follow(&own.places, loaded.policy.daemon.run_as.as_deref(), became.as_ref())
+            .map_err(Failure::System)?;
+    }
     let mut core = Core::new(&own.places, loaded, (lock, manner), None)?;
     let before = core.notes.total();
     core.run_once()?;

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use watchd::model::ServiceState;
 
-use crate::harness::{Home, is_root, net, skip, until};
+use crate::harness::{self, Home, is_root, net, skip, until};
 
 /// Links of a directory of plugins; a name with a wildcard stands before what it is linked as.
 const LINKS: &[(&str, &str)] = &[
@@ -228,8 +228,7 @@ fn munin_node_configure_proposes_the_plugin_of_ours() {
     let conf = home.scratch.dir_of("conf", None);
     let plugin = home.scratch.dir_of("conf/lib", None).join("plugins/watchd_");
     home.scratch.dir_of("conf/lib/plugins", None);
-    fs::copy(contrib.join("watchd_"), &plugin).expect("it can be copied");
-    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    harness::copied(contrib.join("watchd_"), &plugin);
     home.scratch.dir_of("conf/plugins", None);
     home.scratch.dir_of("conf/plugin-conf.d", None);
     let user = if is_root() { "root" } else { "nobody" };
