@@ -70,6 +70,47 @@ fn a_file_server_that_never_answers_holds_neither_the_loop_nor_the_next_watchd()
     let _ = fs::remove_dir(&point);
 }
 
+#[test]
+fn a_chip_that_never_answers_holds_neither_the_loop_nor_what_was_read_before_it() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        return skip("a file that hangs takes root and /dev/fuse");
+    }
+    let port = harness::net::free_port();
+    let home = Home::new("chip", &format!("[watchd]\ncycle = \"200ms\"\n[munin]\nlisten = [\"127.0.0.1:{port}\"]\n"));
+    let mute = home.scratch.compiled(Path::new("tests/attack/mute.c"), "mute");
+    let (point, chip) = (home.scratch.dir_of("mounted", None), home.scratch.path("root/sys/class/hwmon/hwmon0"));
+    fs::create_dir_all(&chip).expect("a directory can be made");
+    for (name, text) in [("name", "odd\n"), ("temp1_input", "52000\n"), ("temp3_input", "1000\n")] {
+        fs::write(chip.join(name), text).expect("a file can be written");
+    }
+    std::os::unix::fs::symlink("/proc", home.scratch.path("root/proc")).expect("a link can be made");
+    std::os::unix::fs::symlink(point.join("x"), chip.join("temp2_input")).expect("a link can be made");
+    let mut command = below(&mute, &[&point], &home);
+    command.args(["--root", &home.scratch.text("root")]);
+    let mut daemon = home.spawn_as(command);
+    let stuck = until("a child that hangs", || {
+        let is_stuck =
+            |pid: &i32| look::stat(*pid).is_some_and(|stat| stat.parent == daemon.pid() && stat.state == 'D');
+        look::pids().into_iter().rev().find(is_stuck)
+    });
+    let ask = || harness::net::munin(port, "fetch sensors_temp");
+    let first = until("the temperature", || Some(ask()).filter(|told| told.contains("value")));
+    assert_eq!(first, "temp1.value 52.0\n.\n", "what it did not reach is not told");
+    let longest = daemon.wait_for("that the loop turned", |snapshot| {
+        (snapshot.header.cycles > 10).then_some(snapshot.header.longest_turn_us)
+    });
+    assert!(longest < 1_000_000, "the loop was never held: {longest} µs");
+    assert!(look::stat(stuck).is_some_and(|stat| stat.state == 'D'), "nothing ends a child that the kernel holds");
+    drop(daemon);
+    for pid in look::running_from(&home.scratch.dir) {
+        if look::program(pid).as_deref() == Some(mute.as_path()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    until("the end of the child", || look::stat(stuck).is_none().then_some(()));
+    let _ = fs::remove_dir(&point);
+}
+
 /// Whether a class is true.
 fn is_on(snapshot: &Snapshot, class: &str) -> bool {
     snapshot.classes.iter().any(|row| board::text(&row.name) == class && row.is_on())

@@ -134,6 +134,11 @@ fn a_virtual_machine_is_told_as_munin_node_tells_it() {
     compare("vm");
 }
 
+#[test]
+fn chips_are_told_as_munins_plugin_reads_them_from_the_program_sensors() {
+    compare("chips");
+}
+
 /// Recorded answers under settings of plugin-conf.d, and the plugin that gave them.
 const SETTINGS: &[(&str, &str)] = &[
     ("cpu_scaled", "cpu"),
@@ -152,7 +157,11 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// Sections of plugin-conf.d as the door gets them.
 fn settings(sections: Vec<PluginSection>) -> Settings {
-    let setting = |section: PluginSection| PluginSetting { section: section.name, variables: section.variables };
+    let setting = |section: PluginSection| PluginSetting {
+        section: section.name,
+        variables: section.variables,
+        host_name: section.host_name,
+    };
     Settings::new(sections.into_iter().map(setting).collect())
 }
 

@@ -347,3 +347,66 @@ fn the_configuration_of_a_munin_node_is_taken_over() {
         assert_eq!(home.watchd(words).status.code(), Some(code), "{words:?}");
     }
 }
+
+/// A root whose processes are this host's, with a chip of its own; gives the daemon's command for it.
+fn chip(home: &Home, files: &[(&str, &str)]) -> std::process::Command {
+    let chip = home.scratch.dir_of("root/sys/class/hwmon/hwmon3", None);
+    fs::create_dir_all(&chip).expect("a directory can be made");
+    std::os::unix::fs::symlink("/proc", home.scratch.path("root/proc")).expect("a link can be made");
+    for (name, text) in files {
+        fs::write(chip.join(name), text).expect("a file can be written");
+    }
+    home.command(&["run", "--root", &home.scratch.text("root")])
+}
+
+#[test]
+fn chips_are_read_beside_the_loop_and_who_has_munins_plugin_keeps_it() {
+    let (home, port) = home("chips", "plugins = \"@/plugins\"\nplugin-conf = \"@/conf\"\n");
+    plugin(&home, "sensors_volt", "volt1.label mine\\n", "volt1.value 77\\n");
+    let conf = "[sensors_*]\nenv.ignore_temp2\nenv.fan_warn_percent 50\nenv.warning 3\n";
+    fs::write(home.scratch.dir_of("conf", None).join("all"), conf).expect("a file can be written");
+    let command = chip(
+        &home,
+        &[
+            ("name", "odd\n"),
+            ("temp1_input", "52049\n"),
+            ("temp1_label", "Package id 0\n"),
+            ("temp1_max", "82000\n"),
+            ("temp1_crit", "100000\n"),
+            ("temp2_input", "-3000\n"),
+            ("temp3_input", "broken\n"),
+            ("fan1_input", "900\n"),
+            ("fan1_min", "301\n"),
+            ("in0_input", "888\n"),
+        ],
+    );
+    let daemon = home.spawn_as(command);
+    let ask = |line: &str| net::munin(port, line);
+    let told = until("a temperature", || Some(ask("fetch sensors_temp")).filter(|told| told.contains(".value ")));
+    assert_eq!(told, "temp1.value 52.0\ntemp2.value -3.0\n.\n", "{}", daemon.said());
+    let head =
+        "graph_title Temperatures\ngraph_vlabel degrees Celsius\ngraph_args --base 1000 -l 0\ngraph_category sensors\n";
+    let fields =
+        "temp1.label Package id 0\ntemp1.warning 82.0\ntemp1.critical 100.0\ntemp2.label temp2\ntemp2.graph no\n.\n";
+    assert_eq!(ask("config sensors_temp"), format!("{head}{fields}"));
+    assert!(ask("config sensors_fan").ends_with("fan1.label fan1\nfan1.warning 451:\nfan1.critical 301:\n.\n"));
+    assert_eq!(ask("fetch sensors_fan"), "fan1.value 900\n.\n");
+    assert_eq!(ask("fetch sensors_volt"), "volt1.value 77\n.\n");
+    let listed = ask("list");
+    for (name, count) in
+        [("sensors_temp", 1), ("sensors_fan", 1), ("sensors_volt", 1), ("sensors_power", 0), ("acpi", 0)]
+    {
+        assert_eq!(listed.split_whitespace().filter(|listed| *listed == name).count(), count, "{name} in {listed}");
+    }
+    for name in ["sensors_", "sensors_temp1", "sensors_power", "sensors_../temp"] {
+        assert_eq!(ask(&format!("fetch {name}")), SERVICE, "{name}");
+    }
+    let has_table = fs::read("/proc/net/nf_conntrack").is_ok();
+    assert_eq!(listed.split_whitespace().any(|name| name == "fw_conntrack"), has_table, "{listed}");
+    assert_eq!(ask("fetch fw_conntrack").contains("total.value "), has_table);
+    if has_table {
+        let most = fs::read_to_string("/proc/sys/net/nf_conntrack_max").expect("there is a limit");
+        let most: u64 = most.trim().parse().expect("a number");
+        assert!(ask("config fw_conntrack").contains(&format!("total.critical {}", most * 9 / 10)));
+    }
+}

@@ -82,6 +82,8 @@ roster! {
     users: Users,
     sockets: Sockets,
     cpufreq: Cpufreq,
+    sensors: Sensors,
+    conntrack: Conntrack,
 }
 
 /// One probe as the tables see it.

@@ -34,6 +34,7 @@ use super::reader::{Loaded, Reading};
 use super::requests::ServiceWatch;
 use super::services::{Services, Turn};
 use super::sight::Sight;
+use super::slow::Slow;
 use super::stall::Stall;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
@@ -80,6 +81,7 @@ pub struct Core {
     pub(super) checks: Checks,
     pub(super) ears: Ears,
     pub(super) mounts: Mounts,
+    pub(super) slow: Slow,
     pub(super) outputs: Outputs,
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
@@ -211,6 +213,7 @@ impl Core {
             checks: Checks::default(),
             ears,
             mounts: Mounts::default(),
+            slow: Slow::default(),
             outputs: Outputs::default(),
             guests: Guests::default(),
             upkeep: Upkeep::default(),
@@ -337,6 +340,7 @@ impl Core {
             self.checks.deadline(),
             self.ears.deadline(),
             self.mounts.deadline(),
+            self.slow.deadline(),
             self.guests.deadline(),
             self.upkeep.deadline(),
             self.crowds.deadline(),
@@ -380,6 +384,7 @@ impl Core {
             Some(Token::Mounts) => {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
+            Some(Token::Slow) => self.slow.advance(&mut self.sight.probes, self.now.mono),
             Some(Token::Upkeep) => self.on_upkeep(),
             Some(Token::Crowd) => self.advance_crowds(),
             Some(Token::Stall) => self.on_stall(ready),
@@ -420,6 +425,7 @@ impl Core {
             let _ = self.poller.modify(self.control.source(), Token::Control.pack(), Interest::Read);
         }
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
+        self.slow.expire(&mut self.sight.probes, mono);
         self.expire_upkeep();
         self.advance_crowds();
         self.carry_letters();
@@ -447,6 +453,11 @@ impl Core {
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
+        }
+        if self.manner.is_daemon()
+            && let Some(source) = self.slow.start(&self.sight.host, self.now.mono)
+        {
+            let _ = self.poller.add(source, Token::Slow.pack(), Interest::Read);
         }
         self.outputs.look(self.services.specs(), self.now.mono);
         self.watch_pidfiles();

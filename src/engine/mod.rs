@@ -39,6 +39,7 @@ pub mod run_as;
 pub mod services;
 pub mod shadow;
 pub mod sight;
+pub mod slow;
 mod stall;
 pub mod start;
 pub mod system;

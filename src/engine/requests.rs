@@ -96,6 +96,7 @@ impl Core {
     /// A child that is neither service nor errand: the door, a helper, or an orphan of a service.
     pub(super) fn on_helper_end(&mut self, pid: i32) {
         self.mounts.on_child(pid);
+        self.slow.on_child(pid);
         if let Some(what) = self.outputs.on_child(pid) {
             self.notes.add(EventKind::Trouble, "", what);
         }

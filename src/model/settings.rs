@@ -1,4 +1,5 @@
-//! Settings of plugins, as a Munin node's plugin-conf.d gives them: variables of sections that stand for one plugin or for many.
+//! Settings of plugins, as a Munin node's plugin-conf.d gives them: variables of sections that stand for one plugin or for many, and
+//! the virtual host that a plugin belongs to.
 //!
 //! A section is called by a plugin's name, or by its beginning or end and a star. The section of the very name counts before all
 //! others, and of those with a star the one that sorts last.
@@ -11,6 +12,8 @@ pub struct PluginSetting {
     /// `df`, `df*` or `*_local`.
     pub section: String,
     pub variables: Vec<(String, String)>,
+    /// In small letters; none is the node itself.
+    pub host_name: Option<String>,
 }
 
 /// All sections, those that count more behind those that count less.
@@ -29,11 +32,20 @@ impl Settings {
 
     /// A variable of a plugin.
     pub fn get(&self, plugin: &[u8], variable: &str) -> Option<&str> {
-        let meant = self.0.iter().rev().filter(|setting| is_meant(&setting.section, plugin));
-        meant
+        self.meant(plugin)
             .filter_map(|setting| setting.variables.iter().rev().find(|(name, _)| name == variable))
             .map(|(_, value)| value.as_str())
             .next()
+    }
+
+    /// The virtual host of a plugin.
+    pub fn host_name(&self, plugin: &[u8]) -> Option<&str> {
+        self.meant(plugin).find_map(|setting| setting.host_name.as_deref())
+    }
+
+    /// Sections about a plugin, what counts most first.
+    fn meant(&self, plugin: &[u8]) -> impl Iterator<Item = &PluginSetting> {
+        self.0.iter().rev().filter(move |setting| is_meant(&setting.section, plugin))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -64,6 +76,7 @@ mod tests {
         let section = |section: &str, value: &str| PluginSetting {
             section: section.to_owned(),
             variables: vec![("a".to_owned(), value.to_owned())],
+            host_name: section.starts_with("if_").then(|| format!("{value}.example")),
         };
         let settings = Settings::new(vec![
             section("if_eth0", "exact"),
@@ -83,5 +96,10 @@ mod tests {
             assert_eq!(settings.get(plugin.as_bytes(), "a"), expect, "{plugin}");
         }
         assert_eq!(settings.get(b"if_eth0", "b"), None);
+        for (plugin, expect) in
+            [("if_eth0", Some("exact.example")), ("if_x", Some("short.example")), ("x_end", None), ("cpu", None)]
+        {
+            assert_eq!(settings.host_name(plugin.as_bytes()), expect, "{plugin}");
+        }
     }
 }

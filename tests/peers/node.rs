@@ -164,7 +164,7 @@ fn a_real_munin_node_and_ours_tell_the_same() {
 }
 
 /// `graph attribute` and `graph field.attribute`, as a master understands them: of a graph the first counts, of a field the last.
-fn understood(text: &str) -> BTreeMap<String, String> {
+pub fn understood(text: &str) -> BTreeMap<String, String> {
     let (mut graph, mut found) = (String::new(), BTreeMap::new());
     for line in text.lines().filter(|line| !line.starts_with('#') && *line != "." && !line.starts_with("cap ")) {
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));

@@ -79,7 +79,7 @@ const EXCLUDED_INODE: &[&[u8]] = &[
 /// The file systems of a plugin: with blocks of their own, not of an excluded type, and left in by the settings.
 fn shown<'a>(facts: &'a Facts<'_>, excluded: &'a [&[u8]]) -> impl Iterator<Item = ObjectId> + use<'a> {
     let view = facts.readings.view;
-    let told = facts.setting("exclude");
+    let told = facts.setting("exclude").filter(|told| *told != "0");
     let (only, not) = (patterns(facts.setting("include_re")), patterns(facts.setting("exclude_re")));
     view.objects(ProbeId::Filesystem)
         .filter(move |object| {

@@ -223,11 +223,24 @@ fn is_partition(name: &[u8], whole: &[u8]) -> bool {
 
 /// Pixels, wide enough for the longest name: Munin's own formula.
 fn width(facts: &Facts<'_>, devices: &[Device<'_>]) -> usize {
-    let usual = facts.setting("graph_width").and_then(|width| width.parse().ok()).unwrap_or(400);
+    let usual = usual_width(facts);
+    if is_trimmed(facts) {
+        return usual;
+    }
     let longest = devices.iter().map(|device| device.called.len()).max().unwrap_or(0);
     let short = devices.iter().map(|device| device.short().len()).max().unwrap_or(0);
     let need = (6 * (74 + short)).max(6 * (42 + longest)).saturating_sub(97);
     if need > usual { usual + (need - usual).next_multiple_of(50) } else { usual }
+}
+
+/// What the settings say, or the width of all graphs.
+fn usual_width(facts: &Facts<'_>) -> usize {
+    facts.setting("graph_width").and_then(|width| width.parse().ok()).filter(|width| *width > 0).unwrap_or(400)
+}
+
+/// Whether names are cut to fit the width, rather than the other way round.
+fn is_trimmed(facts: &Facts<'_>) -> bool {
+    facts.setting("trim_labels").is_some_and(|value| value != "0")
 }
 
 struct Device<'a> {
@@ -251,6 +264,16 @@ impl<'a> Device<'a> {
 
     fn short(&self) -> &[u8] {
         self.called.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
+
+    /// Writes a name, of which the end is left when it has to be trimmed: beside so many letters of numbers.
+    fn write_name(&self, name: &[u8], numbers: usize, page: &mut Page) {
+        let room = ((usual_width(self.facts) + 97) / 6).saturating_sub(10 + numbers);
+        if !is_trimmed(self.facts) || name.len() <= room {
+            return page.push(name);
+        }
+        page.text("..");
+        page.push(name.get(name.len() - room.saturating_sub(2)..).unwrap_or_default());
     }
 
     fn count(&self, metric: MetricId) -> u64 {
@@ -292,7 +315,7 @@ impl<'a> Device<'a> {
         page.put(format_args!("multigraph diskstats_{}.{}\n", aspect.name, Clean(self.called)));
         if ask.wants_config() {
             page.put(format_args!("graph_title {} for /dev/", aspect.device_title));
-            page.push(self.called);
+            self.write_name(self.called, 32, page);
             page.put(format_args!("\n{}graph_category disk\n", aspect.device_head));
         }
         for part in aspect.device_fields {
@@ -317,11 +340,11 @@ impl Part {
 
     fn write_config(&self, device: &Device<'_>, name: Name<'_>, page: &mut Page) {
         page.put(format_args!("{name}.label "));
-        page.push(match self.label {
-            "" => device.short(),
-            WHOLE => device.called,
-            label => label.as_bytes(),
-        });
+        match self.label {
+            "" => device.write_name(device.short(), 64, page),
+            WHOLE => device.write_name(device.called, 32, page),
+            label => page.text(label),
+        }
         page.text("\n");
         write_traits(name, "type GAUGE\nmin 0\ndraw LINE1", page);
         write_traits(name, self.traits, page);

@@ -41,14 +41,14 @@ impl<'a> Facts<'a> {
         Self { settings, guests, ..self }
     }
 
-    /// A setting of the plugin that is asked.
+    /// A setting of the plugin that is asked; an empty one is none.
     pub fn setting(&self, variable: &str) -> Option<&'a str> {
-        self.settings.get(self.plugin, variable)
+        self.settings.get(self.plugin, variable).filter(|value| !value.is_empty())
     }
 
     /// Whether a setting says yes, as Munin's plugins understand it.
     pub fn is_set(&self, variable: &str) -> bool {
-        self.setting(variable).is_some_and(|value| value.eq_ignore_ascii_case("yes") || value == "1")
+        self.setting(variable) == Some("yes")
     }
 
     /// A count as it is; a fraction is rounded to the nearest whole.
