@@ -1,7 +1,7 @@
 //! The plugin diskstats: four graphs of all block devices, and the same four below them for each device.
 //!
-//! Munin's plugin keeps readings in a file and shows the mean of five minutes; these are the rates of the last cycle, from the same
-//! counters and with the same formulas. Whole devices that did something since the boot are shown, partitions of one that is
+//! Munin's plugin keeps readings in a file and shows the mean of the time since the one of five minutes ago; so does the probe, and the
+//! formulas are the same. Whole devices that did something since the boot are shown, partitions of one that is
 //! shown are not. A device that tells no times (`md`) has no latency and no utilization.
 
 use watchd_probes::{MetricId, ObjectId, ProbeId, disk};
@@ -41,6 +41,17 @@ struct Part {
 }
 
 const WHOLE: &str = "/";
+
+/// Counters, and their means.
+static MEANS: [(MetricId, MetricId); 7] = [
+    (disk::READS, disk::MEAN_READS),
+    (disk::READ_BYTES, disk::MEAN_READ_BYTES),
+    (disk::READ_TIME, disk::MEAN_READ_TIME),
+    (disk::WRITES, disk::MEAN_WRITES),
+    (disk::WRITTEN_BYTES, disk::MEAN_WRITTEN_BYTES),
+    (disk::WRITE_TIME, disk::MEAN_WRITE_TIME),
+    (disk::IO_TIME, disk::MEAN_IO_TIME),
+];
 
 static ASPECTS: [Aspect; 4] = [
     Aspect {
@@ -289,8 +300,11 @@ impl<'a> Device<'a> {
         !aspect.needs_times || time(disk::READ_TIME) > 0.0 || time(disk::WRITE_TIME) > 0.0
     }
 
+    /// Growth in a second, over five minutes as Munin's plugin has it; of the last cycle where what was before is told as well.
     fn rate(&self, metric: MetricId) -> Option<f64> {
-        self.facts.rate(metric, self.object)
+        let mean = MEANS.iter().find(|(counter, _)| *counter == metric && !self.facts.has_past);
+        let mean = mean.and_then(|(_, mean)| self.facts.readings.view.get(*mean, self.object).number());
+        mean.or_else(|| self.facts.rate(metric, self.object))
     }
 
     /// So much of one for each of the other; 0 when there was none of the other.

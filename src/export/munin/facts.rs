@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub guests: &'a [Guest],
     /// The plugin that is asked, by the name it was asked by.
     pub plugin: &'a [u8],
+    /// Values of the cycles before are told as well.
+    pub has_past: bool,
 }
 
 /// The value of a field.
@@ -33,7 +35,15 @@ pub enum Amount {
 
 impl<'a> Facts<'a> {
     pub fn new(snapshot: &'a Snapshot, now: Now) -> Self {
-        Self { snapshot, readings: snapshot.readings(), now, settings: Settings::NONE, guests: &[], plugin: b"" }
+        Self {
+            snapshot,
+            readings: snapshot.readings(),
+            now,
+            settings: Settings::NONE,
+            guests: &[],
+            plugin: b"",
+            has_past: false,
+        }
     }
 
     /// The same with settings of the plugins, and with plugins of others.

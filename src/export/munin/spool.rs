@@ -128,7 +128,7 @@ pub fn write(facts: &Facts<'_>, past: Option<&HistoryReader>, since: u64, place:
         return false;
     }
     let mut text = Page::new(Page::LIMIT);
-    answer(facts, Ask::Dirty, &name, &mut text);
+    answer(&Facts { has_past: past.is_some(), ..*facts }, Ask::Dirty, &name, &mut text);
     begin(&name, text.bytes(), page);
     let newest = facts.snapshot.header.sample_wall_ms / 1000;
     let rings = past.and_then(|history| Rings::of(history, facts, since, newest));
