@@ -142,9 +142,10 @@ pub fn ask(host: &Host, give: &mut dyn FnMut(&Sensor)) {
         }
     });
     let mut zones = Vec::new();
-    each_entry(host, ZONES.as_bytes(), &mut |name| zones.extend(numbered(name, b"thermal_zone", b"")));
-    zones.sort_unstable();
-    for zone in zones {
+    each_entry(host, ZONES.as_bytes(), &mut |name| {
+        zones.extend(numbered(name, b"thermal_zone", b"").map(|number| (ZONE_KIND, number)));
+    });
+    for (_, zone) in in_order(zones) {
         let files = Files { host, dir: Path::new(ZONES).text(b"/"), kind: ZONE_KIND, number: zone };
         let mut label = [0; TEXT];
         let label = files.text(b"/type", &mut label).unwrap_or_default();
@@ -169,16 +170,24 @@ fn ask_chip(host: &Host, chip: &[u8], give: &mut dyn FnMut(&Sensor)) {
                 found.extend(numbers.map(|number| (place, number)));
             }
         });
-        found.sort_unstable();
-        found.dedup();
+        if found.is_empty() {
+            continue;
+        }
         let title = [name, b"_", chip].concat();
-        for (kind, number) in &found {
-            give(&Files { host, dir, kind: *kind, number: *number }.sensor(&title));
+        for (kind, number) in in_order(found) {
+            give(&Files { host, dir, kind, number }.sensor(&title));
         }
-        if !found.is_empty() {
-            return;
-        }
+        return;
     }
+}
+
+/// By kind and number, each once; there are few.
+fn in_order(mut found: Vec<(usize, i32)>) -> impl Iterator<Item = (usize, i32)> {
+    std::iter::from_fn(move || {
+        let next = *found.iter().min()?;
+        found.retain(|other| *other != next);
+        Some(next)
+    })
 }
 
 /// The files of one sensor: `temp1_input`, `temp1_max` …

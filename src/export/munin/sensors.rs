@@ -18,10 +18,7 @@ macro_rules! plugin {
             about: $about,
             shape: Shape::Own {
                 is_multigraph: false,
-                is_present: |facts| {
-                    let is_taken = facts.guests.iter().any(|guest| guest.name == $name);
-                    !is_taken && $kind.all(facts).next().is_some()
-                },
+                is_present: |facts| is_present(facts, $name, $kind),
                 write: |facts, ask, page| write(facts, $kind, ask, page),
             },
         };
@@ -32,6 +29,10 @@ plugin!(FAN, "sensors_fan", "How fast the fans turn.", &KINDS[0]);
 plugin!(POWER, "sensors_power", "What the parts use that measure it.", &KINDS[1]);
 plugin!(TEMPERATURE, "sensors_temp", "Temperatures that chips measure.", &KINDS[2]);
 plugin!(VOLTAGE, "sensors_volt", "Voltages that chips measure.", &KINDS[3]);
+
+fn is_present(facts: &Facts<'_>, name: &str, kind: &Kind) -> bool {
+    !facts.guests.iter().any(|guest| guest.name == name) && kind.all(facts).next().is_some()
+}
 
 /// One of the plugins.
 struct Kind {
