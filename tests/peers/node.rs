@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use watchd::model::ServiceState;
 
-use crate::harness::{self, Home, is_root, net, skip, until};
+use crate::harness::{self, Home, binary, is_root, net, skip, until};
 
 /// Links of a directory of plugins; a name with a wildcard stands before what it is linked as.
 const LINKS: &[(&str, &str)] = &[
@@ -333,4 +333,64 @@ fn munin_node_configure_proposes_the_plugin_of_ours() {
         let output = command.output().expect("it can be run");
         assert!(String::from_utf8_lossy(&output.stdout).contains(expect), "{words:?}: {output:?}");
     }
+}
+
+#[test]
+fn the_links_that_are_proposed_are_those_of_munin_node_configure() {
+    if !root().join("usr/sbin/munin-node-configure").exists() || !Path::new("/usr/share/munin/plugins").exists() {
+        return skip("there is no munin-node (package munin-node)");
+    }
+    let home = Home::new("suggest", "[watchd]\ncycle = \"1s\"\n[munin]\nlisten = []\n");
+    let mut daemon = home.start();
+    daemon.wait_for("two cycles", |snapshot| (snapshot.header.cycles > 2).then_some(()));
+    let [conf, links] = ["conf", "conf/plugins"].map(|name| home.scratch.dir_of(name, None));
+    home.scratch.dir_of("conf/plugin-conf.d", None);
+    fs::write(conf.join("munin-node.conf"), "host_name told.example\n").expect("a file can be written");
+    let mut command = script("munin-node-configure", &conf, &home.scratch.dir_of("memory", None));
+    let theirs = command.arg("--shell").output().expect("it can be run");
+    // A program that knows where the daemon's board is.
+    let watchd = home.scratch.write(
+        "asked",
+        &format!("#!/bin/sh\nexec {} \"$@\" --run-dir {}\n", binary().display(), home.run_dir().display()),
+    );
+    fs::set_permissions(&watchd, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let suggest = || {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin/suggest"));
+        let output =
+            command.env("WATCHD", &watchd).arg("/usr/share/munin/plugins").arg(&links).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("it is text")
+    };
+    let proposed = |text: &str| -> Vec<String> {
+        let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with("ln -s ")).map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let (ours, theirs) = (proposed(&suggest()), proposed(&String::from_utf8_lossy(&theirs.stdout)));
+    let listed = crate::harness::until("a list", || {
+        let mut asked = Command::new(&watchd);
+        let mut child = asked.args(["munin", "--stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        std::io::Write::write_all(&mut child.stdin.take()?, b"cap multigraph\nlist\nquit\n").ok()?;
+        String::from_utf8(child.wait_with_output().ok()?.stdout).ok()?.lines().nth(2).map(str::to_owned)
+    });
+    let is_ours = |line: &&String| {
+        let name = line.trim_end_matches('\'').rsplit('/').next().unwrap_or_default();
+        listed.split(' ').any(|listed| listed == name)
+    };
+    let (built_in, run): (Vec<_>, Vec<_>) = theirs.iter().partition(is_ours);
+    assert!(built_in.len() > 15, "{theirs:?}");
+    assert_eq!(ours.iter().collect::<Vec<_>>(), run);
+    // A link that is there already is not proposed again.
+    for line in &ours {
+        let mut words = line.split('\'').filter(|word| word.starts_with('/'));
+        symlink(words.next().expect("a file"), words.next().expect("a link")).expect("a link can be made");
+    }
+    assert_eq!(proposed(&suggest()), Vec::<String>::new());
+    drop(daemon);
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin/suggest"));
+    let output = command.env("WATCHD", "/nonexistent").output().expect("it runs");
+    assert!(
+        output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("cannot ask watchd"),
+        "{output:?}"
+    );
 }
