@@ -25,9 +25,13 @@ impl Settings {
     pub const NONE: &'static Self = &Self(Vec::new());
 
     /// Puts sections into the order in which they count.
-    pub fn new(mut sections: Vec<PluginSetting>) -> Self {
-        sections.sort_by(|one, other| rank(&one.section).cmp(&rank(&other.section)));
-        Self(sections)
+    pub fn new(sections: Vec<PluginSetting>) -> Self {
+        let mut sorted: Vec<PluginSetting> = Vec::new();
+        for section in sections {
+            let place = place_of(&section.section, sorted.iter().map(|other| other.section.as_str()));
+            sorted.insert(place, section);
+        }
+        Self(sorted)
     }
 
     /// A variable of a plugin.
@@ -56,6 +60,12 @@ impl Settings {
 /// What sections are sorted by: those with a star first.
 pub fn rank(section: &str) -> (bool, &str) {
     (!section.contains('*'), section)
+}
+
+/// Where a section goes among others that are sorted: behind all that count less, and behind its equals.
+pub fn place_of<'a>(section: &str, sorted: impl DoubleEndedIterator<Item = &'a str> + ExactSizeIterator) -> usize {
+    let mut sorted = sorted;
+    sorted.rposition(|other| rank(other) <= rank(section)).map_or(0, |place| place + 1)
 }
 
 /// Whether a section is about a plugin.

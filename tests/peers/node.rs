@@ -340,7 +340,7 @@ fn the_links_that_are_proposed_are_those_of_munin_node_configure() {
     if !root().join("usr/sbin/munin-node-configure").exists() || !Path::new("/usr/share/munin/plugins").exists() {
         return skip("there is no munin-node (package munin-node)");
     }
-    let home = Home::new("suggest", "[watchd]\ncycle = \"1s\"\n[munin]\nlisten = []\n");
+    let home = Home::new("suggest", "[watchd]\ncycle = \"1s\"\n");
     let mut daemon = home.start();
     daemon.wait_for("two cycles", |snapshot| (snapshot.header.cycles > 2).then_some(()));
     let [conf, links] = ["conf", "conf/plugins"].map(|name| home.scratch.dir_of(name, None));

@@ -203,8 +203,13 @@ fn devices<'a>(facts: &'a Facts<'_>) -> Vec<Device<'a>> {
     let names: Vec<_> = devices.iter().map(|device| device.name).collect();
     devices.retain(|device| !names.iter().any(|whole| is_partition(device.name, whole)));
     devices.retain(|device| is_wanted(facts, &[device.name, device.called]));
-    devices.sort_unstable_by_key(|device| device.rank());
-    devices
+    // They come nearly in order.
+    let mut sorted: Vec<Device<'_>> = Vec::new();
+    for device in devices {
+        let place = sorted.iter().rposition(|other| other.rank() <= device.rank()).map_or(0, |place| place + 1);
+        sorted.insert(place, device);
+    }
+    sorted
 }
 
 /// Whether the settings leave a device in: `include_only` and `exclude` are parts of names.
