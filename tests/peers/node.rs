@@ -173,8 +173,7 @@ fn set_up(home: &Home, port: u16) -> Option<Node> {
     }
     home.scratch.dir_of("programs", None);
     for (name, text) in PROGRAMS {
-        let program = home.scratch.write(&format!("programs/{name}"), text);
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        home.scratch.script(&format!("programs/{name}"), text);
     }
     home.scratch.write("munin/plugin-conf.d/all", &CONF.replace('@', &home.scratch.dir.to_string_lossy()));
     let conf = format!(
@@ -349,11 +348,10 @@ fn the_links_that_are_proposed_are_those_of_munin_node_configure() {
     let mut command = script("munin-node-configure", &conf, &home.scratch.dir_of("memory", None));
     let theirs = command.arg("--shell").output().expect("it can be run");
     // A program that knows where the daemon's board is.
-    let watchd = home.scratch.write(
+    let watchd = home.scratch.script(
         "asked",
         &format!("#!/bin/sh\nexec {} \"$@\" --run-dir {}\n", binary().display(), home.run_dir().display()),
     );
-    fs::set_permissions(&watchd, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let suggest = || {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin/suggest"));
         let output =
