@@ -74,7 +74,7 @@ impl Host {
     }
 
     /// Opens a directory to list it.
-    pub fn open_dir(&self, path: impl rustix::path::Arg) -> Result<OwnedFd, rustix::io::Errno> {
+    pub fn open_dir(&self, path: &str) -> Result<OwnedFd, rustix::io::Errno> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
         rustix::fs::openat(&self.root, path, flags, Mode::empty())
     }

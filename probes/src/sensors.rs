@@ -278,7 +278,7 @@ impl Files<'_> {
 
 /// Calls `give` with the names in a directory, in the kernel's order; a directory that is not there has none.
 fn each_entry(host: &Host, path: &[u8], give: &mut dyn FnMut(&[u8])) {
-    let Ok(dir) = host.open_dir(path) else { return };
+    let Some(dir) = std::str::from_utf8(path).ok().and_then(|path| host.open_dir(path).ok()) else { return };
     let mut chunk = [std::mem::MaybeUninit::uninit(); 2048];
     let mut entries = rustix::fs::RawDir::new(&dir, &mut chunk);
     loop {
