@@ -140,10 +140,9 @@ fn write(facts: &Facts<'_>, kind: &Kind, ask: Ask, page: &mut Page) {
             }
         }
         if ask.wants_values() {
-            match view.get(kind.metric, object).number() {
-                Some(value) => {
-                    page.put(format_args!("{name}.value {}\n", Shown(kind.field, view.part(object, 1), value)))
-                }
+            let value = view.get(kind.metric, object).number();
+            match value.map(|value| Shown(kind.field, view.part(object, 1), value)) {
+                Some(shown) => page.put(format_args!("{name}.value {shown}\n")),
                 None => Amount::Unknown.write(&name, page),
             }
         }

@@ -228,7 +228,7 @@ fn find<'a>(facts: &Facts<'a>, plugin: &[u8], graph: &[u8], field: &[u8]) -> Opt
         }
         let scale = if plugin == b"cpu" { cpu_scale(&Facts { plugin: b"cpu", ..*facts }) } else { 1.0 };
         let found = found(series, ObjectId::HOST);
-        instance.is_empty().then(|| Found { factor: found.factor * scale, ..found })
+        instance.is_empty().then_some(Found { factor: found.factor * scale, ..found })
     })
 }
 
