@@ -257,8 +257,7 @@ fn disks_are_chosen_by_parts_of_their_names() {
         let settings = settings(sections);
         let mut page = Page::new(Page::LIMIT);
         let facts = Facts::new(&snapshot, NOW).with(&settings, &[]);
-        let is_answered = answer(&facts, Ask::Config, b"diskstats", &mut page);
-        assert_eq!(is_answered, has_sda || has_nvme, "without devices there is no such plugin");
+        assert!(answer(&facts, Ask::Config, b"diskstats", &mut page), "without a device it is a plugin still");
         let text = String::from_utf8(page.bytes().to_vec()).expect("answers are text");
         assert_eq!(
             (text.contains("sda_util"), text.contains("nvme0n1_util")),

@@ -182,9 +182,14 @@ mod tests {
     fn odd_lines_are_connections_of_no_kind() {
         let old = "tcp      6 117 SYN_SENT src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 [UNREPLIED] src=2.2.2.2 dst=1.1.1.1 sport=2 dport=1 use=1";
         assert_eq!((count(&[old]).0[SYN_SENT.place()], count(&[old]).0[TRANSLATED.place()]), (1, 0));
+        // The way back begins elsewhere: what was asked for was somebody else's address.
+        let there = "ipv4 2 tcp 6 9 ESTABLISHED src=1.1.1.1 dst=9.9.9.9 sport=1 dport=80 src=10.0.0.5 dst=1.1.1.1 sport=80 dport=1";
+        let found = count(&[there]).0;
+        assert_eq!((found[TRANSLATED.place()], found[LOCAL.place()], found[FORWARDED.place()]), (1, 1, 0));
         for line in [
             "",
             "tcp",
+            "tipc 6 1 ESTABLISHED",
             "tcp 6",
             "tcp x 1 ESTABLISHED",
             "tcp 6 1 ESTABLISHEDX src=1 dst=2 sport=1",

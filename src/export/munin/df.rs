@@ -17,7 +17,7 @@ pub const DF: Plugin = Plugin {
     about: "Used space of each file system.",
     shape: Shape::Own {
         is_multigraph: false,
-        is_present: |facts| shown(facts, EXCLUDED).next().is_some(),
+        is_present: |facts| shown(&facts.unset(), EXCLUDED).next().is_some(),
         write: |facts, ask, page| {
             write_head("Disk usage in percent", DF.about, ask, page);
             for object in shown(facts, EXCLUDED) {
@@ -32,7 +32,7 @@ pub const DF_INODE: Plugin = Plugin {
     about: "Used inodes of each file system.",
     shape: Shape::Own {
         is_multigraph: false,
-        is_present: |facts| shown(facts, EXCLUDED_INODE).next().is_some(),
+        is_present: |facts| shown(&facts.unset(), EXCLUDED_INODE).next().is_some(),
         write: |facts, ask, page| {
             write_head("Inode usage in percent", DF_INODE.about, ask, page);
             for object in shown(facts, EXCLUDED_INODE) {

@@ -14,7 +14,7 @@ use crate::export::Page;
 pub const DISKSTATS: Plugin = Plugin {
     name: "diskstats",
     about: "What the block devices do, and how long it takes them.",
-    shape: Shape::Own { is_multigraph: true, is_present: |facts| !devices(facts).is_empty(), write },
+    shape: Shape::Own { is_multigraph: true, is_present: |facts| !devices(&facts.unset()).is_empty(), write },
 };
 
 /// One of the four kinds of graph.

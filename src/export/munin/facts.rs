@@ -51,6 +51,11 @@ impl<'a> Facts<'a> {
         Self { settings, guests, ..self }
     }
 
+    /// The same as if nobody had set anything: whether there is a plugin is no matter of settings.
+    pub fn unset(&self) -> Self {
+        Self { settings: Settings::NONE, ..*self }
+    }
+
     /// A setting of the plugin that is asked; an empty one is none.
     pub fn setting(&self, variable: &str) -> Option<&'a str> {
         self.settings.get(self.plugin, variable).filter(|value| !value.is_empty())
