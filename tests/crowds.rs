@@ -203,3 +203,17 @@ fn those_that_have_too_much_memory_are_ended_and_others_not() {
     until("its end", || (!large.lives()).then_some(()));
     assert!(other.lives());
 }
+
+#[test]
+fn one_that_keeps_a_processor_busy_is_ended_and_an_idle_one_is_not() {
+    let policy = "match = { regex = '.*@/(worker|busy).*' }\ncount = \"..9\"\ncpu = { max = \"5%\", for = \"1s\" }\n\
+                  signals = [\"term\", \"5s\", \"kill\"]\n";
+    let home = home("busy", policy);
+    script(&home, "busy", "while :; do :; done");
+    let (mut busy, mut idle) = (Worker::new(&home, "busy"), Worker::new(&home, "worker"));
+    let mut daemon = home.start();
+    let said = told(&mut daemon, "repaired");
+    assert!(said.starts_with(&format!("repaired: ended process {} (", busy.pid())), "{said}");
+    until("its end", || (!busy.lives()).then_some(()));
+    assert!(idle.lives());
+}

@@ -17,6 +17,7 @@ mod text;
 #[cfg(test)]
 mod trial;
 
+pub mod connections;
 pub mod inventory;
 pub mod listeners;
 pub mod table;

@@ -153,7 +153,13 @@ fn services() -> Vec<ServiceRow> {
 
 fn classes() -> Vec<ClassRow> {
     let since_s = u32::try_from(wall(60) / 1000).unwrap_or(u32::MAX);
-    let row = |name, kind: ClassKind, on| ClassRow { name: fixed(name), kind: kind.byte(), on, since_s, until_s: 0 };
+    let row = |name, kind: ClassKind, on| ClassRow {
+        name: fixed(name),
+        kind: kind.byte(),
+        on,
+        since_s,
+        ..ClassRow::new_zeroed()
+    };
     vec![
         row("linux", ClassKind::Hard, 1),
         row("web_ready", ClassKind::State, 1),

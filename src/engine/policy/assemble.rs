@@ -130,9 +130,11 @@ fn promised(document: &Document) -> Vec<Promised<'_>> {
     let mut all = Vec::new();
     let plain = Figure::NONE;
     let of = |table, prefix, id, place, (common, figures)| Promised { table, prefix, id, place, common, figures };
-    all.extend(
-        document.measures.iter().map(|it| of("measure", "", &it.id, it.place, (&it.section.common, Figure::MEASURE))),
-    );
+    all.extend(document.measures.iter().map(|it| {
+        let port = it.section.metric.as_ref().and_then(|metric| super::measures::port(&metric.value));
+        let figures = if port.is_some() { Figure::PORT } else { Figure::MEASURE };
+        of("measure", "", &it.id, it.place, (&it.section.common, figures))
+    }));
     all.extend(document.disks.iter().map(|it| of("disk", "disk_", &it.id, it.place, (&it.section.common, plain))));
     all.extend(document.processes.iter().map(|it| of("process", "", &it.id, it.place, (&it.section.common, plain))));
     all.extend(
