@@ -236,7 +236,7 @@ fn near_the_change(series: &Series, week: fn(i64) -> u32) -> usize {
 fn a_change_of_the_clock_is_no_alarm() {
     let utc = |at: i64| u32::try_from((at - 4 * DAY).rem_euclid(7 * DAY)).expect("a week");
     let (mut local_runs, mut utc_runs, mut ways) = (0, 0, [0; 2]);
-    for seed in 1..=6 {
+    for seed in 1..=4 {
         for kind in [0, 4] {
             let series = generator::calm(seed, kind);
             ways[usize::from(generator::offset(series.begin) == 3_600)] += 1;
@@ -245,7 +245,7 @@ fn a_change_of_the_clock_is_no_alarm() {
         }
     }
     assert!(ways.iter().all(|count| *count > 0), "forward and back: {ways:?}");
-    // These are five weeks: one or two come by chance.
+    // These are three weeks: one or two come by chance.
     assert!(local_runs <= 4 && utc_runs > 6 * local_runs.max(1), "{local_runs}, and {utc_runs} by universal time");
 }
 

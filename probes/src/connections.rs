@@ -109,7 +109,8 @@ impl Crowd {
         // The address decides between equals, so that the answer is the same at each look.
         let top = self.peers.iter().map(|(address, count)| (*count, *address)).max();
         let total = f64::from(self.count);
-        let kinds = self.peers.len() as f64 + f64::from(self.others);
+        let known = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
+        let kinds = f64::from(known) + f64::from(self.others);
         let part = |count: u32| f64::from(count) / total * (f64::from(count) / total).ln();
         let spread = -self.peers.iter().map(|(_, count)| part(*count)).sum::<f64>() - part(1) * f64::from(self.others);
         let evenness = if kinds < 2.0 { 0.0 } else { (spread / kinds.ln()).clamp(0.0, 1.0) };
