@@ -225,7 +225,7 @@ fn six_policies_are_read_and_judged_and_a_dry_run_of_them_touches_nothing() {
 /// The keys that a table takes, as a fault about an unknown one lists them.
 fn keys(table: &str) -> Vec<String> {
     let text = format!("[{table}]\nqqqqqqqqqqqq = 1\n");
-    let faults = load_text("t", &text, &Inventory::default()).err().expect("there is no such key");
+    let faults = load_text("t", &text, &Inventory::default()).err().unwrap_or_default();
     let fault = faults.iter().find(|fault| fault.key.ends_with("qqqqqqqqqqqq")).expect("it is named");
     let list = fault.remedy.strip_prefix("valid are ").expect("no key is like it");
     list.split(", ").map(str::to_owned).collect()

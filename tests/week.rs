@@ -284,7 +284,7 @@ impl World {
     }
 
     fn learn(&mut self, cycle: u64, now: Now) {
-        if cycle % 6 != 0 {
+        if !cycle.is_multiple_of(6) {
             return;
         }
         let at = i64::try_from(now.wall.as_secs()).expect("it is small");
@@ -346,7 +346,7 @@ fn a_week_of_cycles_holds_what_its_first_day_did() {
     let mut days = Vec::new();
     for cycle in 0..7 * DAY {
         world.turn(cycle);
-        if (cycle + 1) % DAY == 0 {
+        if (cycle + 1).is_multiple_of(DAY) {
             days.push((HELD.get(), resident_kib(), bytes(&dir.0)));
             println!(
                 "day {}: {:?} (bytes held, KiB resident, bytes on the disk), {} acts",
