@@ -549,9 +549,8 @@ impl Core {
             self.publish(is_cycle);
         }
         self.publisher.beat(self.now, clock::now());
-        // What stays is what is there between two cycles.
         if is_cycle {
-            memory::trim_text();
+            memory::trim_after_cycle();
         } else {
             memory::trim_grown();
         }
