@@ -5,6 +5,7 @@
 mod harness;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use harness::{Daemon, Home};
@@ -35,7 +36,7 @@ impl Other {
 fn home(name: &str, config: &str) -> Home {
     let home = Home::new(name, &(HEAD.to_owned() + config));
     for program in ["sleep", "sh"] {
-        home.scratch.copied(format!("/bin/{program}"), program);
+        fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
     }
     home
 }
@@ -72,7 +73,7 @@ fn a_service_that_runsv_brings_back_is_left_to_it_as_long_as_it_does() {
         start = [\"@/sh\", \"-c\", \"@/sleep 0.5; @/sv/run </dev/null >/dev/null 2>&1 &\"]\n\
         settle = \"50ms\"\nlimit = \"50/10m\"\n";
     let home = home("fight-runsv", config);
-    home.scratch.copied(runsv, "runsv");
+    fs::copy(runsv, home.scratch.path("runsv")).expect("it can be copied");
     fs::create_dir_all(home.scratch.path("sv")).expect("a directory can be made");
     let dir = home.scratch.text("");
     let dir = dir.trim_end_matches('/');
@@ -80,7 +81,8 @@ fn a_service_that_runsv_brings_back_is_left_to_it_as_long_as_it_does() {
         "#!{dir}/sh\nread pid <{dir}/web.pid && test -e /proc/$pid/exe && exit 0\n\
          echo $$ >{dir}/web.new && mv {dir}/web.new {dir}/web.pid\nexec {dir}/sleep 100000\n"
     );
-    home.scratch.script("sv/run", &run);
+    let run = home.scratch.write("sv/run", &run);
+    fs::set_permissions(run, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let mut other = Other::start(&home, "runsv", &[home.scratch.text("sv")]);
     harness::until("the service under runsv", || home.scratch.path("web.pid").exists().then_some(()));
     let mut daemon = home.start();

@@ -15,7 +15,7 @@ const QUICK: &str = "settle = \"50ms\"\nbackoff = [\"10ms\", \"100ms\"]\nlimit =
 fn home(name: &str, config: &str) -> Home {
     let home = Home::new(name, &(HEAD.to_owned() + config));
     for program in ["sleep", "sh"] {
-        home.scratch.copied(format!("/bin/{program}"), program);
+        fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
     }
     home
 }
@@ -72,4 +72,40 @@ fn what_grows_when_its_budget_is_spent_goes_on() {
     let cycles = daemon.snapshot().map_or(0, |snapshot| snapshot.header.cycles);
     daemon.wait_for("five more cycles", |snapshot| (snapshot.header.cycles > cycles + 5).then_some(()));
     assert_eq!(daemon.wait_state("leak", ServiceState::Unhealthy).pid, row.pid);
+}
+
+#[test]
+fn pages_that_several_processes_have_count_once() {
+    // Forty megabytes that the forks of one process have in common are more than a hundred and twenty by themselves.
+    let share =
+        "x=$(head -c 40000000 /dev/zero | tr '\\\\0' x); for i in 1 2; do (@/sleep 1000; : $x) & done; wait; : $x";
+    for group in ["cgroup = false\n", ""] {
+        let home = Home::new(
+            "limits-share",
+            &format!(
+                "{HEAD}{group}[process.share]\nrun = [\"@/sh\", \"-c\", \"{share}\"]\n{QUICK}\
+                 rss = {{ max = \"90M\", for = \"300ms\", do = \"report\" }}\n\
+                 [process.same]\nrun = [\"@/sh\", \"-c\", \"{share}\"]\n{QUICK}\
+                 rss = {{ max = \"20M\", for = \"300ms\", do = \"report\" }}\n"
+            ),
+        );
+        for program in ["sleep", "sh"] {
+            fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
+        }
+        let mut daemon = home.start();
+        let on = |snapshot: &watchd::store::Snapshot, name: &str| {
+            snapshot.classes.iter().any(|row| watchd::store::board::text(&row.name) == name && row.is_on())
+        };
+        let large = |pid: &i32| harness::look::status(*pid, "VmRSS").is_some_and(|rss| rss > 35_000);
+        harness::until("three processes of that size, twice", || {
+            (harness::look::running_from(&home.scratch.dir).iter().filter(|pid| large(pid)).count() == 6).then_some(())
+        });
+        let since = daemon.wait_for("the class of what is too much", |snapshot| {
+            on(snapshot, "same_rss_high").then_some(snapshot.header.sample_mono_ms)
+        });
+        daemon.wait_for("some cycles more", |snapshot| {
+            assert!(!on(snapshot, "share_rss_high"), "{group}");
+            (snapshot.header.sample_mono_ms > since + 1000).then_some(())
+        });
+    }
 }

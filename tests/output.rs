@@ -1,10 +1,13 @@
-//! Where the output of services goes, with the real watchd: into a file of bounded size that outlives watchd, or where its own goes.
+//! Where the output of services goes, with the real watchd: into a file of bounded size that outlives watchd, to the system log, or where
+//! its own goes.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod harness;
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 
 use harness::{Home, look, until};
 use nix::sys::signal::{Signal, kill};
@@ -22,7 +25,9 @@ fn config(output: &str) -> String {
 }
 
 fn talker(home: &Home) {
-    home.scratch.script("talk", TALKER);
+    use std::os::unix::fs::PermissionsExt;
+    let path = home.scratch.write("talk", TALKER);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
 
 #[test]
@@ -44,6 +49,78 @@ fn a_file_is_cut_and_written_to_on_whatever_becomes_of_watchd() {
     assert_eq!(daemon.wait_state("talk", ServiceState::Ready).pid, pid, "it was not started anew");
     kill(Pid::from_raw(pid), Signal::SIGUSR1).expect("it lives");
     until("a line with another watchd", || read("log").ends_with("again\nagain\n").then_some(()));
+    assert_eq!(home.ask(&["stop", "talk"]).0, 0);
+    daemon.wait_state("talk", ServiceState::Stopped);
+}
+
+/// All that has arrived at a system log of our own.
+fn heard(log: &UnixDatagram) -> Vec<String> {
+    let mut message = [0; 2048];
+    let mut lines = Vec::new();
+    while let Ok(len) = log.recv(&mut message) {
+        lines.push(String::from_utf8_lossy(&message[..len]).into_owned());
+    }
+    lines
+}
+
+#[test]
+fn the_system_log_gets_each_line_once_whatever_becomes_of_watchd_or_of_the_log() {
+    let home = Home::new("syslog", &config("\"syslog\"").replace("1s", "10m"));
+    talker(&home);
+    let root = home.scratch.path("root");
+    fs::create_dir_all(root.join("dev")).expect("a directory can be made");
+    for name in ["proc", "sys"] {
+        symlink(format!("/{name}"), root.join(name)).expect("a link can be made");
+    }
+    let bind = || {
+        let log = UnixDatagram::bind(root.join("dev/log")).expect("a socket can be bound");
+        log.set_nonblocking(true).expect("it can");
+        log
+    };
+    let start = || {
+        let mut command = home.command(&["run"]);
+        command.arg("--root").arg(&root);
+        home.spawn_as(command)
+    };
+    let mut log = Some(bind());
+    let mut daemon = start();
+    let pid = daemon.wait_state("talk", ServiceState::Ready).pid;
+    let mut lines = Vec::new();
+    let mut arrive = |log: &Option<UnixDatagram>, count: usize, what: &str| {
+        until(what, || {
+            lines.extend(log.iter().flat_map(heard));
+            (lines.len() >= count).then_some(())
+        });
+        lines.clone()
+    };
+    let first = arrive(&log, 2, "both streams");
+    let tail = |word: &str| format!(" talk[{pid}]: {word}");
+    assert!(first[0].starts_with("<30>") && first[0].ends_with(&tail("begun")), "{first:?}");
+    assert!(first[1].ends_with(&tail("trouble")), "{first:?}");
+    let again = || kill(Pid::from_raw(pid), Signal::SIGUSR1).expect("it lives");
+    again();
+    arrive(&log, 3, "a line, though no cycle ends");
+    // The log is started anew; what is written meanwhile waits for it.
+    drop(log.take());
+    fs::remove_file(root.join("dev/log")).expect("it is ours");
+    again();
+    let feed = home.scratch.path("state/output/talk");
+    let written = |bytes: u64| {
+        until("the line", || fs::metadata(&feed).ok().filter(|found| found.len() >= bytes).map(|_| ()));
+    };
+    written(26);
+    log = Some(bind());
+    arrive(&log, 4, "a line from when the log was away");
+    daemon.kill();
+    again();
+    written(32);
+    let mut daemon = start();
+    assert_eq!(daemon.wait_state("talk", ServiceState::Ready).pid, pid, "it was not started anew");
+    arrive(&log, 5, "a line from when watchd was away");
+    again();
+    let all = arrive(&log, 6, "a line with another watchd");
+    let ends = all.iter().filter(|line| line.ends_with(&tail("again"))).count();
+    assert_eq!((all.len(), ends), (6, 4), "{all:?}");
     assert_eq!(home.ask(&["stop", "talk"]).0, 0);
     daemon.wait_state("talk", ServiceState::Stopped);
 }

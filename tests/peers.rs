@@ -18,8 +18,6 @@ mod munin;
 mod node;
 #[path = "peers/prometheus.rs"]
 mod prometheus;
-#[path = "peers/settings.rs"]
-mod settings;
 
 use std::path::Path;
 

@@ -1,21 +1,24 @@
-//! Hosts that do not cooperate: no room under a pidfile, daemons that others start, services that stand still.
+//! Hosts that do not cooperate: pids that come again as strangers, no more processes to be had, no room under a pidfile, pidfiles that
+//! hide their daemon, a ledger that is gone, daemons that others start, services that stand still.
 //!
-//! Nothing here depends on how long a thing takes.
+//! What is changed of the host is only ever changed in namespaces of its own. Nothing here depends on how long a thing takes.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod harness;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
-use harness::{Daemon, Home, is_root, look, skip};
+use harness::{Daemon, Home, is_root, look, skip, until};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use watchd::model::ServiceState;
 use watchd::store::board;
+use watchd::sys::cgroup::Cgroups;
 
 const QUICK: &str = "settle = \"50ms\"\nbackoff = [\"10ms\", \"50ms\"]\nlimit = \"100/1d\"\nwait-for-host = false\n\
                      signals = [\"term\", \"200ms\", \"kill\"]\ntimeout = \"10s\"\n";
@@ -34,6 +37,303 @@ fn reason(daemon: &mut Daemon<'_>, id: &str, part: &str) {
 /// How often a service was started, by its own account.
 fn starts(home: &Home, id: &str) -> usize {
     fs::read_to_string(home.scratch.path(id)).map_or(0, |text| text.lines().count())
+}
+
+/// Runs one of the tests below as the first process of a namespace of pids, with /proc and file systems of its own.
+fn in_namespace(name: &str) {
+    let status = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"])
+        .arg(std::env::current_exe().expect("we are a program"))
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .status();
+    assert!(status.expect("util-linux has unshare").success(), "its words are above");
+}
+
+fn may_unshare() -> bool {
+    is_root()
+        && Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc", "true"])
+            .status()
+            .is_ok_and(|it| it.success())
+}
+
+/// Somebody else's process.
+struct Stranger(Child);
+
+impl Stranger {
+    fn new(program: &Path) -> Self {
+        // In a session of its own, as everything that somebody else has started.
+        let mut command = Command::new(program);
+        Self(command.arg("1000").process_group(0).spawn().expect("it is a program"))
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).expect("pids are small")
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().expect("it is our child").is_none()
+    }
+
+    /// One that has exactly this pid, which somebody had before.
+    fn with_pid(program: &Path, pid: i32) -> Self {
+        until(&format!("a stranger with the pid {pid}"), || {
+            // Where pids are many, the next one can be said; where they are few, it comes by itself.
+            let _ = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
+            let stranger = Self::new(program);
+            (stranger.pid() == pid).then_some(stranger)
+        })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn is_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.trim().parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+}
+
+#[test]
+fn pids_that_come_again_as_strangers_are_neither_taken_for_the_service_nor_hit() {
+    if !may_unshare() {
+        return skip("a namespace of pids takes root");
+    }
+    in_namespace("inside_where_pids_come_again");
+}
+
+#[test]
+#[ignore = "runs in a namespace of its own"]
+fn inside_where_pids_come_again() {
+    assert_eq!(std::process::id(), 1, "only for the first process of a namespace");
+    // Since Linux 6.14 each namespace has its own; before, this would be everybody's.
+    if is_at_least(6, 14) {
+        fs::write("/proc/sys/kernel/pid_max", "400").expect("we are root here");
+    }
+    let own = "[process.own]\nrun = [\"@/stamp\", \"@/own\"]\n";
+    let home = Home::new("pids", &format!("[watchd]\ncycle = \"200ms\"\n{}{own}{QUICK}", forking("fork")));
+    home.scratch.program("stamp.c", "stamp");
+    let other = home.scratch.path("other");
+    fs::copy("/bin/sleep", &other).expect("a program can be copied");
+    let mut strangers: Vec<Stranger> = Vec::new();
+    let mut daemon = home.start();
+    for round in 0..6 {
+        let id = if round % 2 == 0 { "fork" } else { "own" };
+        let old = daemon.wait_state(id, ServiceState::Ready).pid;
+        daemon.wait_state("fork", ServiceState::Ready);
+        daemon.wait_state("own", ServiceState::Ready);
+        // At last watchd is dead while the service dies and its pid becomes another's.
+        let is_dead = round >= 4;
+        if is_dead {
+            daemon.kill();
+            kill(Pid::from_raw(old), Signal::SIGKILL).expect("it is there");
+            until("its end", || reap(old).then_some(()));
+            strangers.push(Stranger::with_pid(&other, old));
+            daemon = home.start();
+        } else if id == "fork" {
+            kill(Pid::from_raw(old), Signal::SIGKILL).expect("it is there");
+            // What is born in the middle of a start, and named in a fresh pidfile, is that start's work as far as anybody can tell.
+            daemon.wait_for("another", |snapshot| {
+                snapshot.service(id).filter(|row| row.state() == ServiceState::Ready && row.pid != old).map(|_| ())
+            });
+            until("the pid to be free", || look::stat(old).is_none().then_some(()));
+            strangers.push(Stranger::with_pid(&other, old));
+            // Its pidfile names the stranger while the service dies again.
+            fs::write(home.scratch.path("fork.pid"), format!("{old}\n")).expect("a file can be written");
+            let new = daemon.wait_state(id, ServiceState::Ready).pid;
+            // What is born within two ticks of a start, and named in a fresh pidfile, is that start's work as far as anybody can tell.
+            harness::pause(std::time::Duration::from_millis(100));
+            kill(Pid::from_raw(new), Signal::SIGKILL).expect("it is there");
+        } else {
+            kill(Pid::from_raw(old), Signal::SIGKILL).expect("it is there");
+            until("the pid to be free", || look::stat(old).is_none().then_some(()));
+            strangers.push(Stranger::with_pid(&other, old));
+        }
+        let new = daemon.wait_for("a new one", |snapshot| {
+            snapshot
+                .service(id)
+                .filter(|row| row.state() == ServiceState::Ready && row.pid != old && row.pid > 0)
+                .copied()
+        });
+        assert!(strangers.iter().all(|stranger| stranger.pid() != new.pid), "a stranger is no service");
+        let (code, said) = home.ask(&["restart", id]);
+        assert_eq!(code, 0, "{said}");
+        daemon.wait_for("its restart", |snapshot| {
+            snapshot.service(id).filter(|row| row.state() == ServiceState::Ready && row.pid != new.pid).map(|_| ())
+        });
+        for stranger in &mut strangers {
+            assert!(stranger.lives(), "a stranger was hit in round {round}; watchd said:\n{}", daemon.said());
+        }
+    }
+    for id in ["fork", "own"] {
+        let pid = daemon.wait_state(id, ServiceState::Ready).pid;
+        assert_eq!(look::with_argument(&home.scratch.path(id)), [pid], "one {id}");
+    }
+    drop(strangers);
+    drop(daemon);
+}
+
+/// As the first process of its namespace this test gets the orphans.
+fn reap(pid: i32) -> bool {
+    let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+    look::stat(pid).is_none()
+}
+
+#[test]
+fn where_no_more_processes_are_to_be_had_services_wait_and_come_back_by_themselves() {
+    if !is_root() {
+        return skip("playing another user takes root");
+    }
+    // Nobody else has processes under this account.
+    let (user, few) = (51_234, 6);
+    let mut policy = String::from("[watchd]\ncycle = \"200ms\"\n");
+    for number in 0..6 {
+        policy += &format!("[process.s{number}]\nrun = [\"@/stamp\", \"@/made/s{number}\"]\n{QUICK}");
+    }
+    let home = Home::new("nproc", &policy).owned_by(user);
+    home.scratch.program("stamp.c", "stamp");
+    home.scratch.dir_of("made", Some(user));
+    let mut limited = Command::new("prlimit");
+    let plain = home.command(&["run"]);
+    limited.arg(format!("--nproc={few}:64")).arg(plain.get_program()).args(plain.get_args());
+    limited.uid(user).gid(user).current_dir("/");
+    let mut daemon = home.spawn_as(limited);
+    let refused = daemon.wait_for("a start that is refused", |snapshot| {
+        let wants =
+            |row: &&watchd::store::ServiceRow| board::text(&row.reason).contains("Resource temporarily unavailable");
+        snapshot.services.iter().find(wants).copied()
+    });
+    assert!(refused.state() != ServiceState::Ready, "{}", refused.state());
+    let running: Vec<i32> =
+        (0..6).flat_map(|number| look::with_argument(&home.scratch.path(&format!("made/s{number}")))).collect();
+    assert!(running.len() < 6, "not all could be started: {running:?}");
+    // By the account itself: root may lack the right here.
+    let mut raise = Command::new("prlimit");
+    raise.arg(format!("--pid={}", daemon.pid())).arg("--nproc=64:64").uid(user).gid(user);
+    let raised = raise.status();
+    assert!(raised.expect("util-linux has prlimit").success());
+    for number in 0..6 {
+        let id = format!("s{number}");
+        let row = daemon.wait_state(&id, ServiceState::Ready);
+        assert_eq!(look::with_argument(&home.scratch.path(&format!("made/{id}"))), [row.pid], "one {id}");
+        if running.contains(&row.pid) {
+            assert_eq!(row.restarts, 0, "{id} had nothing to do with it");
+        }
+    }
+}
+
+/// Waits for three cycles in which it only looks on.
+fn three_cycles(daemon: &mut Daemon<'_>) {
+    let newest = |snapshot: &watchd::store::Snapshot| Some(snapshot.header.sample_mono_ms);
+    let before = daemon.wait_for("a cycle", newest);
+    daemon.wait_for("three cycles", |snapshot| (newest(snapshot)? > before + 600).then_some(()));
+}
+
+#[test]
+fn a_daemon_that_its_pidfile_hides_is_not_started_a_second_time() {
+    for wrong in ["echo what? >@/fork.pid", ": >@/fork.pid", "rm @/fork.pid"] {
+        // The daemon writes its pidfile when the command it left has ended.
+        let start = format!(
+            "rm -f @/fork.pid; @/stamp @/fork @/fork.pid; while [ ! -e @/fork.pid ]; do sleep 0.01; done; \
+             if [ -e @/spoil ]; then {wrong}; fi"
+        );
+        let quick = QUICK.replace("\"10s\"", "\"500ms\"");
+        let home = Home::new(
+            "hidden",
+            &format!(
+                "[watchd]\ncycle = \"200ms\"\n[process.fork]\npidfile = \"@/fork.pid\"\nstart = \"{start}\"\n{quick}"
+            ),
+        );
+        home.scratch.program("stamp.c", "stamp");
+        let spoil = home.scratch.write("spoil", "");
+        let copies = || look::with_argument(&home.scratch.path("fork"));
+        let mut daemon = home.start();
+        // It was never seen, and is known by what watchd gave it; later by its name.
+        for round in 1..3 {
+            daemon.wait_state("fork", ServiceState::Unknown);
+            reason(&mut daemon, "fork", "'stamp' may be it, but");
+            let hidden = copies();
+            three_cycles(&mut daemon);
+            daemon.kill();
+            daemon = home.start();
+            daemon.wait_state("fork", ServiceState::Unknown);
+            three_cycles(&mut daemon);
+            assert_eq!((starts(&home, "fork"), copies()), (round, hidden.clone()), "{wrong}");
+            let (code, said) = home.ask(&["status", "fork"]);
+            assert!(code == 1 && said.contains("unknown"), "{code} {said}");
+            if round == 2 {
+                break;
+            }
+            fs::write(home.scratch.path("fork.pid"), format!("{}\n", hidden[0])).expect("a file can be written");
+            let row = daemon.wait_state("fork", ServiceState::Ready);
+            assert_eq!((vec![row.pid], row.restarts), (hidden, 0), "it goes on with what was there");
+            kill(Pid::from_raw(row.pid), Signal::SIGKILL).expect("it is there");
+        }
+        // What hides dies: the pidfile says as little as before, and it comes back all the same.
+        fs::remove_file(&spoil).expect("it is ours");
+        kill(Pid::from_raw(copies()[0]), Signal::SIGKILL).expect("it is there");
+        let row = daemon.wait_state("fork", ServiceState::Ready);
+        assert_eq!((starts(&home, "fork"), copies()), (3, vec![row.pid]), "{wrong}");
+    }
+}
+
+#[test]
+fn a_ledger_that_is_gone_makes_no_second_copy() {
+    // The third has nothing of its environment left; only its control group knows it.
+    for (group, run) in [
+        ("cgroup = false\n", "[\"@/stamp\", \"@/own\"]"),
+        ("", "[\"@/stamp\", \"@/own\"]"),
+        ("", "[\"/usr/bin/env\", \"-i\", \"@/stamp\", \"@/own\"]"),
+    ] {
+        let home =
+            Home::new("lost", &format!("[watchd]\ncycle = \"200ms\"\n{group}[process.own]\nrun = {run}\n{QUICK}"));
+        if run.contains("env") && Cgroups::find(&home.scratch.path("state")).is_none() {
+            return skip("there is no hierarchy of control groups that can be written to");
+        }
+        home.scratch.program("stamp.c", "stamp");
+        let mut daemon = home.start();
+        let row = daemon.wait_state("own", ServiceState::Ready);
+        for damage in ["", "what?"] {
+            daemon.kill();
+            let ledger = home.scratch.path("state/services");
+            if damage.is_empty() {
+                fs::remove_file(&ledger).expect("it is ours");
+            } else {
+                fs::write(&ledger, damage.repeat(20_000)).expect("it is ours");
+            }
+            daemon = home.start();
+            let again = daemon.wait_state("own", ServiceState::Ready);
+            assert_eq!((again.pid, starts(&home, "own")), (row.pid, 1), "{group}{run} '{damage}'");
+        }
+        // Two that could be it: a person has to say which.
+        if group.is_empty() {
+            continue;
+        }
+        daemon.kill();
+        let environment = fs::read(format!("/proc/{}/environ", row.pid)).expect("it lives");
+        let mark = environment.split(|byte| *byte == 0).find(|entry| entry.starts_with(b"WATCHD_SERVICE="));
+        let mark = String::from_utf8_lossy(mark.expect("it is marked")).into_owned();
+        let mut second = Command::new("setsid");
+        second.args(["-f", "env", &mark]).arg(home.scratch.path("stamp")).arg(home.scratch.path("own"));
+        assert!(second.status().expect("util-linux has setsid").success());
+        let both = until("a second one", || {
+            Some(look::with_argument(&home.scratch.path("own"))).filter(|pids| pids.len() == 2)
+        });
+        fs::remove_file(home.scratch.path("state/services")).expect("it is ours");
+        daemon = home.start();
+        daemon.wait_state("own", ServiceState::Unknown);
+        reason(&mut daemon, "own", "may both be it");
+        three_cycles(&mut daemon);
+        assert_eq!(look::with_argument(&home.scratch.path("own")), both, "nothing is started, nothing is ended");
+        let second = both.into_iter().find(|pid| *pid != row.pid).expect("there are two");
+        kill(Pid::from_raw(second), Signal::SIGKILL).expect("it is there");
+        assert_eq!(daemon.wait_state("own", ServiceState::Ready).pid, row.pid);
+    }
 }
 
 #[test]
@@ -113,7 +413,7 @@ fn a_service_that_stands_still_is_ended_and_one_that_is_not_asked_is_left_alone(
         ),
     );
     for program in ["sh", "sleep", "touch"] {
-        home.scratch.copied(format!("/bin/{program}"), program);
+        fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
     }
     let mut daemon = home.start();
     let (beat, quiet) =

@@ -15,7 +15,7 @@ use watchd::engine::system::{Grip, SystemHands, Watch};
 use watchd::model::{Care, Command, EventKind, Form, Launch, Limit, OnExit, ServiceSpec, ServiceState, StopStep};
 use watchd::store::ledger::Ledger;
 use watchd::supervisor::Verb;
-use watchd::sys::cgroup::Cgroups;
+use watchd::sys::cgroup::{Cgroups, Hierarchy, installation};
 use watchd::sys::clock;
 use watchd::sys::epoll::{Events, Interest, Poller};
 use watchd::sys::pidfd::Pidfd;
@@ -113,6 +113,8 @@ impl World {
             buffer: &mut self.buffer,
             now,
             cgroups: self.cgroups.as_ref(),
+            installation: installation(&self.place.dir),
+            strays: None,
         };
         let notes = &mut self.notes;
         let mut note = |kind: EventKind, _: &str, what: &str| notes.push((kind, what.to_owned()));
@@ -194,7 +196,8 @@ fn count_of(word: &str) -> usize {
 fn every_form_comes_back_after_each_death() {
     let mut world = World::new("forms");
     let name = format!("watchd-test-{}", std::process::id());
-    let program = world.place.copied("/bin/sleep", &name);
+    let program = world.place.path(&name);
+    std::fs::copy("/bin/sleep", &program).expect("a program can be copied");
     let pidfile = world.place.path("daemon.pid");
     let by_name = ServiceSpec {
         start: Some(shell(&format!("setsid {} 1000 &", program.display()))),
@@ -385,19 +388,71 @@ fn a_stop_ends_what_took_another_session() {
 #[test]
 fn a_stop_ends_all_that_is_in_the_group_of_the_child_and_nothing_else() {
     let scratch = Scratch::new("cgroup");
-    let Some(cgroups) = Cgroups::find(&scratch.dir) else {
-        return harness::skip("there is no hierarchy of control groups that can be written to");
+    for (number, hierarchy) in Hierarchy::ALL.into_iter().enumerate() {
+        let Some(cgroups) = Cgroups::find_in(hierarchy, &scratch.dir) else {
+            harness::skip(&format!("there is no hierarchy of control groups that can be written to: {hierarchy:?}"));
+            continue;
+        };
+        let mark = format!("4{number}0{}", std::process::id());
+        // The second has left its parent as daemons do; only the group still knows whose it is.
+        let line = format!("setsid sleep {mark} & (setsid sleep {mark} &); exec sleep 1000");
+        let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().expect("it can be started");
+        stop_takes_all(&format!("grouped{number}"), &mark, &line, Some(cgroups), 2);
+        assert!(stranger.try_wait().expect("it is our child").is_none(), "the stranger lives");
+        stranger.kill().expect("it may be killed");
+        stranger.wait().expect("it is our child");
+        let cgroups = Cgroups::find_in(hierarchy, &scratch.dir).expect("it was there before");
+        assert!(cgroups.remove("child"), "the group is gone when nobody is in it");
+        cgroups.clear();
+    }
+}
+
+#[test]
+fn a_service_comes_back_whatever_was_ended_in_its_group_before() {
+    let scratch = Scratch::new("again");
+    for hierarchy in Hierarchy::ALL {
+        let Some(cgroups) = Cgroups::find_in(hierarchy, &scratch.dir) else { continue };
+        let mut world = World::new("again");
+        world.cgroups = Some(cgroups);
+        // What takes a session of its own, and another, is ended by its group alone, and is still ending when the next one begins.
+        let line = "for i in 1 2 3 4 5 6 7 8; do (setsid sleep 1000 &); done; exec sleep 1000";
+        world.begin(vec![spec("child", Form::Run(shell(line)))]);
+        for round in 0..6 {
+            world.until_state("child", ServiceState::Ready);
+            world.order(Verb::Restart, "child");
+            let killed =
+                |(kind, what): &&(EventKind, String)| *kind == EventKind::ServiceDied && what.contains("signal 9");
+            assert_eq!(world.notes.iter().find(killed), None, "{hierarchy:?}, round {round}");
+        }
+        world.until_state("child", ServiceState::Ready);
+        world.order(Verb::Stop, "child");
+        world.until_state("child", ServiceState::Stopped);
+        let cgroups = Cgroups::find_in(hierarchy, &scratch.dir).expect("it was there before");
+        harness::until("the end of all", || {
+            let _ = cgroups.kill("child");
+            cgroups.remove("child").then_some(())
+        });
+        cgroups.clear();
+    }
+}
+
+#[test]
+fn a_group_tells_the_memory_of_the_child() {
+    let scratch = Scratch::new("held");
+    let Some(cgroups) = Cgroups::find_in(Hierarchy::Memory, &scratch.dir) else {
+        return harness::skip("there is no hierarchy of version 1 that counts memory");
     };
-    let mark = format!("400{}", std::process::id());
-    // The second has left its parent as daemons do; only the group still knows whose it is.
-    let line = format!("setsid sleep {mark} & (setsid sleep {mark} &); exec sleep 1000");
-    let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().expect("it can be started");
-    stop_takes_all("grouped", &mark, &line, Some(cgroups), 2);
-    assert!(stranger.try_wait().expect("it is our child").is_none(), "the stranger lives");
-    stranger.kill().expect("it may be killed");
-    stranger.wait().expect("it is our child");
-    let cgroups = Cgroups::find(&scratch.dir).expect("it was there before");
-    assert!(cgroups.remove("child"), "the group is gone when nobody is in it");
+    let mut world = World::new("held");
+    world.cgroups = Some(cgroups);
+    let line = "x=$(head -c 30000000 /dev/zero | tr '\\0' x); sleep 1000; echo $x";
+    world.begin(vec![spec("child", Form::Run(shell(line)))]);
+    world.until_state("child", ServiceState::Ready);
+    let cgroups = Cgroups::find_in(Hierarchy::Memory, &scratch.dir).expect("it was there before");
+    let held = harness::until("30 MB", || cgroups.memory("child").filter(|held| *held > 30_000_000));
+    assert!(held < 200_000_000, "{held}");
+    assert_eq!(cgroups.memory("other"), None);
+    world.act(|services, turn| drop(services.control(Verb::Stop, "child", turn)));
+    world.until_state("child", ServiceState::Stopped);
     cgroups.clear();
 }
 

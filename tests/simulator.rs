@@ -20,12 +20,12 @@ use std::time::Duration;
 use watchd::engine::hands::{Hands, Lost};
 use watchd::engine::services::{Ask, Services, Turn};
 use watchd::model::{
-    Bound, Care, Check, Command, Deed, Ending, EventKind, Form, Identity, Launch, Limit, Now, OnExit, OnPressure,
-    Pattern, Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
+    Bound, Care, Check, Command, Deed, Ending, Errand, EventKind, Form, Identity, Launch, Limit, Now, OnExit,
+    OnPressure, Pattern, Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
 use watchd::supervisor::{
-    Notice, Pidfile, Process, Reach, Rival, Strain, Text, Verb, Verdict, Which, parse_pidfile, text,
+    Mark, Notice, Pidfile, Process, Reach, Rival, Search, Strain, Text, Verb, Verdict, Which, parse_pidfile, text,
 };
 
 /// Simulated time of one world.
@@ -86,6 +86,8 @@ struct Proc {
     keeper: Option<Identity>,
     /// It uses more than it may.
     is_bloated: bool,
+    /// watchd has started it, which its environment says.
+    is_marked: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,8 @@ enum Happening {
     /// A start command's daemon appears.
     Appear(usize),
     WritePidfile(usize, Vec<u8>),
+    /// A person sees to a pidfile that somebody has spoiled.
+    Mend(usize),
     /// A stop command tells the daemon to end.
     Tell(usize),
     Doubt(bool),
@@ -264,6 +268,7 @@ impl World {
             sick: false,
             keeper: None,
             is_bloated: false,
+            is_marked: role != Role::Stranger,
         };
         self.procs.insert(identity.pid, proc);
         if role == Role::Start {
@@ -520,6 +525,13 @@ impl World {
             Happening::WritePidfile(service, bytes) => {
                 self.pidfiles.insert(service, (bytes, self.wall));
             }
+            Happening::Mend(service) => {
+                if let Some(daemon) = self.daemons(service).first() {
+                    self.happen(Happening::WritePidfile(service, format!("{}\n", daemon.pid).into_bytes()));
+                } else {
+                    self.pidfiles.remove(&service);
+                }
+            }
             Happening::Tell(service) => {
                 let daemons: Vec<Identity> = self.daemons(service);
                 for identity in daemons {
@@ -547,7 +559,7 @@ impl World {
                 }
                 let identity = self.fork(service, Role::Daemon);
                 let proc = self.procs.get_mut(&identity.pid).unwrap();
-                (proc.child, proc.keeper) = (false, keeper);
+                (proc.child, proc.keeper, proc.is_marked) = (false, keeper, false);
                 self.models[service].crossed_until = self.mono + CROSSING;
                 self.enliven(identity);
                 self.happen(Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
@@ -586,7 +598,8 @@ impl World {
         // written down was let go, the next watchd cannot know when this one is killed between the two.
         let is_starting = self.mono - self.models[service].last_attempt < ms(60_000);
         match self.draw(8) {
-            2 | 3 if is_starting => {}
+            2 if is_starting => {}
+            3 if is_starting => self.spoil(service),
             7 if service > 1 && self.models[service].keeper.is_some() => {
                 if let Some(keeper) = self.models[service].keeper.take() {
                     self.kill(keeper, Ending::Exit(0));
@@ -619,14 +632,25 @@ impl World {
                 let identity = self.stranger(service);
                 self.happen(Happening::WritePidfile(service, format!("{}\n", identity.pid).into_bytes()));
             }
-            4 if self.models[service].was_ready => {
+            4 => {
                 self.pidfiles.remove(&service);
+                self.mend_later(service);
             }
-            5 if self.models[service].was_ready => {
-                self.happen(Happening::WritePidfile(service, b"what?\n".to_vec()));
-            }
+            5 => self.spoil(service),
             _ => {}
         }
+    }
+
+    /// Somebody writes what is no pid, or half of one, into a pidfile, and somebody sees to it later.
+    fn spoil(&mut self, service: usize) {
+        let wrong = [&b""[..], b"\n", b"what?\n", b"1", b"\0\0\0"][self.draw(5) as usize];
+        self.happen(Happening::WritePidfile(service, wrong.to_vec()));
+        self.mend_later(service);
+    }
+
+    fn mend_later(&mut self, service: usize) {
+        let wait = ms(self.draw(3_600_000));
+        self.later(wait, Happening::Mend(service));
     }
 
     fn stranger(&mut self, service: usize) -> Identity {
@@ -643,6 +667,11 @@ impl World {
         self.grips.clear();
         self.muted.clear();
         self.agenda.retain(|_, what| !matches!(what, Happening::Answer(_)));
+        for service in 0..self.models.len() {
+            // It may just have been stopped for another's sake, and the word of it died with watchd.
+            let is_lost = needs(service).iter().any(|need| self.models[*need].died_at + ms(60_000) >= self.mono);
+            self.models[service].credits += u32::from(is_lost);
+        }
         for model in &mut self.models {
             // A start that was paid for may have died with it.
             (model.free_since, model.ill_since, model.lost_since) = (self.mono, self.mono, self.mono);
@@ -696,7 +725,7 @@ impl Hands for SimHands {
     type Grip = u64;
     type Held = SimHeld;
 
-    fn hold(&mut self, launch: &Launch, _: Option<&str>) -> Result<(SimHeld, Identity), Text> {
+    fn hold(&mut self, launch: &Launch, _: &str, _: Option<Errand>) -> Result<(SimHeld, Identity), Text> {
         self.step();
         let mut world = self.0.borrow_mut();
         if world.doubt || world.forks_fail && world.chance(70) {
@@ -822,6 +851,24 @@ impl Hands for SimHands {
             if proc.role == Role::Daemon && pattern.name == format!("served{}", proc.service) {
                 give(world.process(proc.identity.pid).unwrap());
             }
+        }
+        Ok(())
+    }
+
+    fn search(&mut self, id: &str, _: &Search, give: &mut dyn FnMut(Process, Mark)) -> Result<(), Text> {
+        self.step();
+        let world = self.0.borrow();
+        if world.doubt {
+            return Err(say("cannot read /proc"));
+        }
+        let service: usize = id.trim_start_matches('s').parse().unwrap();
+        for proc in world.procs.values().filter(|proc| !proc.gated) {
+            let mark = match proc.is_marked {
+                true if proc.service == service => Mark::Ours,
+                true => Mark::Others,
+                false => Mark::None,
+            };
+            give(world.process(proc.identity.pid).unwrap(), mark);
         }
         Ok(())
     }
@@ -1358,16 +1405,25 @@ impl Run {
             let mut is_free = !doubt && !forks_fail;
             is_free &= needs(service).iter().all(|need| states[*need] == ServiceState::Ready);
             let is_arriving = |state| matches!(state, ServiceState::Starting | ServiceState::Waiting);
-            let waits = after(service).iter().any(|before| is_arriving(states[*before]));
-            let is_ill = world.daemons(service).iter().any(|identity| {
-                let proc = &world.procs[&identity.pid];
-                proc.sick && has_checks(service) && fact.state != ServiceState::Starting
-                    || has_ready(service) && proc.ready_at > now.mono
-            });
+            let in_vain = |before: usize| {
+                let lost = |need: &usize| states[*need] == ServiceState::Unknown;
+                needs(before).iter().any(|need| lost(need) || needs(*need).iter().any(lost))
+            };
+            let waits = after(service).iter().any(|before| is_arriving(states[*before]) && !in_vain(*before));
+            // What no pidfile names and nobody holds cannot be asked, or ended, until somebody has seen to its pidfile.
+            let daemons = world.daemons(service);
+            let is_hidden = fact.state == ServiceState::Unknown && !daemons.iter().any(|it| world.names(*it));
+            let is_ill = !is_hidden
+                && world.daemons(service).iter().any(|identity| {
+                    let proc = &world.procs[&identity.pid];
+                    proc.sick && has_checks(service) && fact.state != ServiceState::Starting
+                        || has_ready(service) && proc.ready_at > now.mono
+                });
             let gone = |need: &usize| !world.models[*need].wanted && world.copies(*need) == 0;
             // What another brings back is left to it once that is known; until then it is ended each time anew, if it is found.
             let revived = world.revived(service);
             let is_left = fact.state == ServiceState::Fight
+                || is_hidden
                 || revived.is_some_and(|it| {
                     !world.names(it) || matches!(fact.state, ServiceState::Starting | ServiceState::Unhealthy)
                 });
@@ -1378,7 +1434,7 @@ impl Run {
             if !is_free || waits || !is_wanted || copies > 0 {
                 model.free_since = now.mono;
             }
-            if !is_free || !is_wanted || !is_ill || fact.state == ServiceState::Stopping {
+            if !is_free || waits || !is_wanted || !is_ill || fact.state == ServiceState::Stopping {
                 model.ill_since = now.mono;
             }
             if !is_lost || !is_wanted {

@@ -17,7 +17,6 @@ mod text;
 #[cfg(test)]
 mod trial;
 
-pub mod connections;
 pub mod inventory;
 pub mod listeners;
 pub mod table;
@@ -83,8 +82,6 @@ roster! {
     users: Users,
     sockets: Sockets,
     cpufreq: Cpufreq,
-    sensors: Sensors,
-    conntrack: Conntrack,
 }
 
 /// One probe as the tables see it.

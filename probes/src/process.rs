@@ -6,6 +6,7 @@
 //! contained in all of them.
 
 mod find;
+mod marked;
 mod stat;
 mod survey;
 mod walk;
@@ -14,6 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use find::{Pattern, find};
+pub use marked::marked;
 pub use stat::{Comm, Stat, stat};
 pub use survey::{Seen, survey};
 pub(crate) use walk::pid_of;

@@ -100,6 +100,45 @@ pub fn own_memory(look: &mut Look<'_>, pid: i32, start_ticks: u64) -> Option<u64
     Some(pages.saturating_mul(rustix::param::page_size() as u64))
 }
 
+/// The memory of a process and all below it where pages that several have count once, in bytes: the sum of their proportional sizes.
+/// None when the process is not the one it was, or one of them cannot be read, waits for a disk, or is too large to be asked: the kernel
+/// goes through all pages of each, and holds the lock of its memory for that.
+pub fn proportional(look: &mut Look<'_>, pid: i32, start_ticks: u64) -> Option<u64> {
+    let mut members = Vec::new();
+    tree::gather(look, Member { pid, start_ticks }, &mut members);
+    let mut pages = 0_u64;
+    for member in &members {
+        // What has ended meanwhile holds nothing.
+        let Some(found) = stat(look, member.pid).ok().filter(|stat| member.is(stat)) else { continue };
+        pages = pages.saturating_add(found.rss_pages);
+        if found.state == b'D' {
+            return None;
+        }
+    }
+    if members.is_empty() || pages.saturating_mul(rustix::param::page_size() as u64) > LARGEST {
+        return None;
+    }
+    let mut sum = 0_u64;
+    for member in members {
+        let path = crate::path::Path::new("proc/").number(member.pid).text(b"/smaps_rollup");
+        let mut room = [0; 2048];
+        sum = sum.checked_add(parse_pss(look.host.read_small(path.bytes(), &mut room).ok()?)?)?;
+    }
+    Some(sum)
+}
+
+/// Going through so much memory takes the kernel some 5 ms.
+const LARGEST: u64 = 1 << 30;
+
+/// `Pss:                1234 kB` of /proc/PID/smaps_rollup (Linux 4.14).
+fn parse_pss(text: &[u8]) -> Option<u64> {
+    let text = text.strip_suffix(b"\n")?;
+    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Pss:"))?;
+    let mut fields = Fields::new(line);
+    let kib = fields.number()?;
+    (fields.next()? == b"kB").then(|| kib.checked_mul(1024)).flatten()
+}
+
 /// `10468 1022 872 199 0 355 0`: pages that are mapped, resident, shared, and others.
 fn own_pages(look: &Look<'_>, pid: i32) -> Option<u64> {
     let path = crate::path::Path::new("proc/").number(pid).text(b"/statm");
@@ -302,6 +341,37 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(parse_statm(whole.get(..end).unwrap_or_default()), None, "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_proportional_size_is_a_whole_line_of_the_kernels() {
+        let whole = b"00400000-7ffd2000 ---p 00000000 00:00 0  [rollup]\nRss:       884 kB\nPss:       385 kB\nPss_Dirty: 68 kB\n";
+        assert_eq!(parse_pss(whole), Some(385 << 10));
+        for text in
+            [&b"Pss: 1 MB\n"[..], b"Pss: x kB\n", b"SwapPss: 1 kB\n", b"Pss:\n", b"Pss: 18446744073709551615 kB\n", b""]
+        {
+            assert_eq!(parse_pss(text), None, "{}", text.escape_ascii());
+        }
+        for end in 0..whole.len() {
+            assert!(matches!(parse_pss(whole.get(..end).unwrap_or_default()), None | Some(394_240)), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_proportional_size_is_at_most_what_is_resident() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat can be run");
+        let text = std::fs::read(format!("/proc/{}/stat", child.id())).ok();
+        let found = text.and_then(|text| Stat::parse(&text)).expect("it lives");
+        let host = Host::open(std::path::Path::new("/")).expect("there is a root");
+        let mut buffer = Buffer::default();
+        let mut look = Look { host: &host, buffer: &mut buffer, now: Now::default() };
+        let size = proportional(&mut look, found.pid, found.start_ticks).expect("it can be asked");
+        let resident = found.rss_pages * rustix::param::page_size() as u64;
+        assert!(size > 0 && size < resident.max(64 << 10) * 2, "{size} of {resident}");
+        assert_eq!(proportional(&mut look, found.pid, found.start_ticks + 1), None, "another process");
+        drop(child.stdin.take());
+        child.wait().expect("cat ends with its input");
     }
 
     #[test]

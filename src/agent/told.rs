@@ -123,10 +123,7 @@ impl Told {
         let is_fresh = is_new || (!found.is_old && marks.has(Mark::Changed));
         found.is_old = !is_new && found.is_old;
         *marks = match promise.map(|promise| &promise.work) {
-            // How connections are spread only the look can tell.
-            Some(Work::Measure(measure)) => {
-                measure.marks(report.figures.first().copied().unwrap_or(f64::NAN), *marks).and(report.marks)
-            }
+            Some(Work::Measure(measure)) => measure.marks(report.figures.first().copied().unwrap_or(f64::NAN), *marks),
             _ => report.marks.with(Mark::Changed, is_fresh),
         };
         found.figures = report.figures;

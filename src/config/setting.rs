@@ -79,10 +79,12 @@ pub struct Sink(pub Option<Output>);
 
 impl Decode for Sink {
     fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
-        const FORM: &str = "\"null\", \"inherit\" or { file = \"/var/log/web.log\", max = \"10M\", keep = 5 }";
+        const FORM: &str =
+            "\"null\", \"inherit\", \"syslog\" or { file = \"/var/log/web.log\", max = \"10M\", keep = 5 }";
         match node.value {
             DeValue::String(word) if word == "null" => Some(Self(None)),
             DeValue::String(word) if word == "inherit" => Some(Self(Some(Output::Inherit))),
+            DeValue::String(word) if word == "syslog" => Some(Self(Some(Output::Syslog { feed: String::new() }))),
             DeValue::String(word) => {
                 node.fault(findings, format!("`{}` is no output", excerpt(word)), format!("write {FORM}"));
                 None

@@ -32,9 +32,9 @@ use super::post::Post;
 use super::publish::{Publisher, millis};
 use super::reader::{Loaded, Reading};
 use super::requests::ServiceWatch;
+use super::scribe::{self, Scribe};
 use super::services::{Services, Turn};
 use super::sight::Sight;
-use super::slow::Slow;
 use super::stall::Stall;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
@@ -49,7 +49,7 @@ use crate::store::Board;
 use crate::store::ledger::Ledger;
 use crate::store::marker;
 use crate::sys::capabilities::Powers;
-use crate::sys::cgroup::Cgroups;
+use crate::sys::cgroup::{self, Cgroups};
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
 use crate::sys::handover::{self, Handover};
 use crate::sys::locks::Lock;
@@ -81,8 +81,8 @@ pub struct Core {
     pub(super) checks: Checks,
     pub(super) ears: Ears,
     pub(super) mounts: Mounts,
-    pub(super) slow: Slow,
     pub(super) outputs: Outputs,
+    pub(super) scribe: Scribe,
     pub(super) guests: Guests,
     pub(super) upkeep: Upkeep,
     pub(super) crowds: Crowds,
@@ -91,6 +91,8 @@ pub struct Core {
     pub(super) powers: Option<Powers>,
     pub(super) stall: Stall,
     pub(super) cgroups: Option<Cgroups>,
+    /// Tells what is ours from what another installation has started.
+    pub(super) installation: u32,
     pub(super) publisher: Publisher,
     pub(super) door: Doorkeeper,
     pub(super) control: ControlSocket,
@@ -114,8 +116,6 @@ pub struct Core {
     pub(super) is_stirred: bool,
     stopping: Stopping,
     pub(super) upgrade: Upgrade,
-    /// What the policy we began with has us run as.
-    pub(super) run_as: Option<String>,
     /// Where our program was started from.
     pub(super) program: PathBuf,
     /// It makes us the only one.
@@ -175,6 +175,9 @@ impl Core {
         let Loaded { policy, host, .. } = loaded;
         let (mut ears, mut specs) = (Ears::default(), policy.services);
         ears.tune(&mut specs, places, &poller, &mut |kind, subject, text| notes.add(kind, subject, text));
+        if !manner.is_guest() {
+            scribe::lend(&mut specs, places, &mut |kind, subject, text| notes.add(kind, subject, text));
+        }
         let specs = with_conditions(specs, &policy.promises);
         let learning = Learning::open(places, policy.classes.quantities(), policy.learn_after, now, &mut notes);
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
@@ -189,7 +192,9 @@ impl Core {
         // What services of another policy, or of a watchd that was killed, have left.
         cgroups.iter().for_each(Cgroups::clear);
         memory::trim_text();
-        let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), cgroups: cgroups.as_ref() };
+        let installation = cgroup::installation(&places.state_dir);
+        let known = (cgroups.as_ref(), installation);
+        let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), known };
         let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
         memory::keep_text(policy.daemon.memory == Memory::Keep);
         let mut core = Self {
@@ -213,8 +218,8 @@ impl Core {
             checks: Checks::default(),
             ears,
             mounts: Mounts::default(),
-            slow: Slow::default(),
             outputs: Outputs::default(),
+            scribe: Scribe::default(),
             guests: Guests::default(),
             upkeep: Upkeep::default(),
             crowds: Crowds::default(),
@@ -222,6 +227,7 @@ impl Core {
             powers: policy.daemon.powers,
             stall: Stall::default(),
             cgroups,
+            installation,
             publisher,
             door,
             control,
@@ -241,7 +247,6 @@ impl Core {
             is_stirred: true,
             stopping: Stopping::No,
             upgrade: Upgrade::No,
-            run_as: policy.daemon.run_as,
             program: super::upgrade::program(),
             lock,
         };
@@ -339,8 +344,8 @@ impl Core {
             self.errands.deadline(),
             self.checks.deadline(),
             self.ears.deadline(),
+            self.scribe.deadline(),
             self.mounts.deadline(),
-            self.slow.deadline(),
             self.guests.deadline(),
             self.upkeep.deadline(),
             self.crowds.deadline(),
@@ -384,7 +389,6 @@ impl Core {
             Some(Token::Mounts) => {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
-            Some(Token::Slow) => self.slow.advance(&mut self.sight.probes, self.now.mono),
             Some(Token::Upkeep) => self.on_upkeep(),
             Some(Token::Crowd) => self.advance_crowds(),
             Some(Token::Stall) => self.on_stall(ready),
@@ -393,6 +397,7 @@ impl Core {
             Some(Token::Errand(id)) => self.errands.on_ready(id, &self.poller),
             Some(Token::Check(id)) => self.on_check(id),
             Some(Token::Ear(id)) => self.on_ear(id),
+            Some(Token::Feed) => self.on_feed(),
             Some(Token::Guests) => self.guests.on_ready(&self.door.wanted().kitchen, &self.poller, self.now.mono),
             None => {}
         }
@@ -419,13 +424,13 @@ impl Core {
         self.expire_checks();
         self.expire_classes();
         self.ears.renew(mono, &self.poller);
+        self.renew_feeds();
         self.guests.expire(mono, &self.poller);
         self.control.expire(mono);
         if self.control.is_rested(mono) {
             let _ = self.poller.modify(self.control.source(), Token::Control.pack(), Interest::Read);
         }
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
-        self.slow.expire(&mut self.sight.probes, mono);
         self.expire_upkeep();
         self.advance_crowds();
         self.carry_letters();
@@ -454,13 +459,9 @@ impl Core {
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
         }
-        if self.manner.is_daemon()
-            && let Some(source) = self.slow.start(&self.sight.host, self.now.mono)
-        {
-            let _ = self.poller.add(source, Token::Slow.pack(), Interest::Read);
-        }
         self.outputs.look(self.services.specs(), self.now.mono);
         self.watch_pidfiles();
+        self.follow_feeds();
         self.with_services(|services, turn| services.on_cycle(turn));
         self.measure_services();
         self.tell_weather();
@@ -549,8 +550,9 @@ impl Core {
             self.publish(is_cycle);
         }
         self.publisher.beat(self.now, clock::now());
+        // What stays is what is there between two cycles.
         if is_cycle {
-            memory::trim_after_cycle();
+            memory::trim_text();
         } else {
             memory::trim_grown();
         }
@@ -614,13 +616,14 @@ struct World<'a> {
     now: Now,
     /// Beside a daemon, whose ledger is only read.
     is_guest: bool,
-    cgroups: Option<&'a Cgroups>,
+    /// The groups of what we start, and how it is marked.
+    known: (Option<&'a Cgroups>, u32),
 }
 
 /// Opens the ledger and takes up the services of the policy; says whether it can be written.
 fn begin_services(
     specs: Vec<(ServiceSpec, bool)>,
-    World { places, boot_id, now, is_guest, cgroups }: World<'_>,
+    World { places, boot_id, now, is_guest, known: (cgroups, installation) }: World<'_>,
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
@@ -636,7 +639,15 @@ fn begin_services(
     let has_ledger = ledger.is_some();
     let ledger = ledger.or_else(|| Ledger::open_for_reading(&places.services(), boot_id).ok());
     let mut watch = ServiceWatch(poller);
-    let mut hands = SystemHands { watch: &mut watch, host: &sight.host, buffer: &mut sight.buffer, now, cgroups };
+    let mut hands = SystemHands {
+        watch: &mut watch,
+        host: &sight.host,
+        buffer: &mut sight.buffer,
+        now,
+        cgroups,
+        installation,
+        strays: None,
+    };
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
     // Different on every host and at every start, which is all that jitter needs.
     let seed = u64::from(std::process::id()) ^ millis(now.wall);

@@ -3,8 +3,8 @@
 //! Nothing here blocks. A process is only ever touched through a grip, and a grip is only given on a process whose
 //! identity was compared after it was taken.
 
-use crate::model::{Ending, Identity, Launch, Pattern};
-use crate::supervisor::{Pidfile, Process, Reach, Rival, Text};
+use crate::model::{Ending, Errand, Identity, Launch, Pattern};
+use crate::supervisor::{Mark, Pidfile, Process, Reach, Rival, Search, Text};
 
 /// Why there is no grip on a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,8 @@ pub trait Hands {
     /// A child at the gate; dropped, it ends without having run anything.
     type Held;
 
-    /// Makes a child that waits at the gate; one that is the service `id` gets a place of its own.
-    fn hold(&mut self, launch: &Launch, id: Option<&str>) -> Result<(Self::Held, Identity), Text>;
+    /// Makes a child that waits at the gate: a command of the service `id`, or the service itself, which gets a place of its own.
+    fn hold(&mut self, launch: &Launch, id: &str, errand: Option<Errand>) -> Result<(Self::Held, Identity), Text>;
 
     /// All that runs below a process now.
     fn below(&mut self, _: Identity) -> Vec<Identity> {
@@ -66,6 +66,14 @@ pub trait Hands {
 
     /// Gives every running process that matches.
     fn find(&mut self, pattern: &Pattern, give: &mut dyn FnMut(Process)) -> Result<(), Text>;
+
+    /// Gives every running process that was born in time, and what it says whose work it is.
+    fn search(&mut self, id: &str, search: &Search, give: &mut dyn FnMut(Process, Mark)) -> Result<(), Text>;
+
+    /// Children of this service that an earlier watchd has left: those that lead their session.
+    fn strays(&mut self, _id: &str) -> Result<Vec<Process>, Text> {
+        Ok(Vec::new())
+    }
 
     /// Whether a process is this one, descends from it, or lives in the session it leads. Only for one that is held.
     fn belongs(&mut self, pid: i32, to: Identity) -> bool;

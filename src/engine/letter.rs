@@ -46,16 +46,13 @@ pub fn line(letter: &Letter, pid: u32, when: Civil) -> String {
     const WARNING: u8 = 3 * 8 + 4;
     const NOTICE: u8 = 3 * 8 + 5;
     let priority = if letter.is_over { NOTICE } else { WARNING };
-    format!(
-        "<{priority}>{} {:2} {:02}:{:02}:{:02} watchd[{pid}]: report {}: {}",
-        name(&MONTHS, when.month.wrapping_sub(1)),
-        when.day,
-        when.hour,
-        when.minute,
-        when.second,
-        body(&letter.report),
-        body(&letter.text)
-    )
+    format!("<{priority}>{} watchd[{pid}]: report {}: {}", stamp(when), body(&letter.report), body(&letter.text))
+}
+
+/// The time as the system log has it: `Feb 29 12:34:56`.
+pub fn stamp(when: Civil) -> String {
+    let Civil { day, hour, minute, second, .. } = when;
+    format!("{} {day:2} {hour:02}:{minute:02}:{second:02}", name(&MONTHS, when.month.wrapping_sub(1)))
 }
 
 /// An object of JSON. `when` is in universal time.

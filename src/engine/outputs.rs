@@ -31,7 +31,7 @@ fn file_of(spec: &ServiceSpec) -> Option<(&str, u64, u8)> {
     let Form::Run(launch) = &spec.form else { return None };
     match launch.setting.as_deref()?.output.as_ref()? {
         Output::File { path, max, keep } => Some((path, *max, *keep)),
-        Output::Inherit => None,
+        Output::Inherit | Output::Syslog { .. } => None,
     }
 }
 

@@ -82,9 +82,6 @@ impl Core {
     /// Applies the difference. What can fail comes first, so that a failure changes nothing.
     fn apply(&mut self, mut loaded: Loaded) -> Result<(), Vec<String>> {
         self.manner.adapt(&mut loaded.policy);
-        if loaded.policy.daemon.run_as != self.run_as {
-            return Err(vec!["watchd.run-as: it cannot change while watchd runs; restart watchd".to_owned()]);
-        }
         let wanted = wanted(&self.places, &loaded).map_err(|fault| vec![fault])?;
         if wanted != *self.door.wanted() {
             self.change_door(wanted)?;
@@ -97,6 +94,7 @@ impl Core {
         let (notes, mut services) = (&mut self.notes, policy.services);
         let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
         self.ears.tune(&mut services, &self.places, &self.poller, &mut note);
+        super::scribe::lend(&mut services, &self.places, &mut note);
         let services = with_conditions(services, &policy.promises);
         self.with_services(|known, world| known.apply(services, world));
         self.learning.follow(policy.classes.quantities(), policy.learn_after, self.now, &mut self.notes);
@@ -129,6 +127,7 @@ impl Core {
         self.next_forecast = self.now.mono;
         self.watch_config(policy.file.as_deref());
         self.pidfiles.renew();
+        self.follow_feeds();
         self.notes.add(EventKind::ConfigLoaded, "", policy.file.as_deref().unwrap_or("the embedded default"));
         self.is_stirred = true;
         Ok(())

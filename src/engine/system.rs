@@ -12,8 +12,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use watchd_probes::process::{self, Stat};
 use watchd_probes::{Buffer, Host, Look};
 
-use crate::model::{Ending, Identity, Launch, Now, Pattern};
-use crate::supervisor::{Pidfile, Process, Reach, Rival, Text, parse_pidfile, text};
+use crate::model::{Ending, Errand, Identity, Launch, Now, Pattern};
+use crate::supervisor::{Mark, Pidfile, Process, Reach, Rival, Search, Text, parse_pidfile, text};
 use crate::sys::accounts;
 use crate::sys::cgroup::Cgroups;
 use crate::sys::memory;
@@ -40,6 +40,10 @@ pub struct SystemHands<'a> {
     pub now: Now,
     /// Where own children get a group each.
     pub cgroups: Option<&'a Cgroups>,
+    /// Tells what is marked as ours from what another installation has marked.
+    pub installation: u32,
+    /// What `strays` has found in this turn.
+    pub strays: Option<Vec<(String, Process)>>,
 }
 
 /// A pidfd in the set of waits, and what a young child may have to report.
@@ -50,9 +54,31 @@ pub struct Grip {
 }
 
 impl SystemHands<'_> {
+    /// All that lead their session and bear a mark of this installation's.
+    fn all_strays(&mut self) -> Result<Vec<(String, Process)>, Text> {
+        let (key, own) = (format!("{MARK}="), mark(self.installation, ""));
+        let mut found = Vec::new();
+        let leads = |stat: &Stat| stat.session == stat.pid;
+        process::marked(&mut self.look(), key.as_bytes(), &leads, &mut |stat, mark| {
+            let mark = mark.and_then(|mark| std::str::from_utf8(mark).ok()).filter(|mark| mark.starts_with(&own));
+            if let Some(mark) = mark {
+                found.push((mark.to_owned(), process_of(stat)));
+            }
+        })
+        .map_err(|fault| text(format_args!("{fault}")))?;
+        Ok(found)
+    }
+
     fn look(&mut self) -> Look<'_> {
         Look { host: self.host, buffer: self.buffer, now: self.now }
     }
+}
+
+/// The variable by which what watchd has started is known again when all else is lost: `WATCHD_SERVICE=5f2e31aa.web`.
+const MARK: &str = "WATCHD_SERVICE";
+
+fn mark(installation: u32, id: &str) -> String {
+    format!("{installation:08x}.{id}")
 }
 
 fn process_of(stat: &Stat) -> Process {
@@ -72,14 +98,17 @@ impl Hands for SystemHands<'_> {
     type Grip = Grip;
     type Held = Held;
 
-    fn hold(&mut self, launch: &Launch, id: Option<&str>) -> Result<(Held, Identity), Text> {
+    fn hold(&mut self, launch: &Launch, id: &str, errand: Option<Errand>) -> Result<(Held, Identity), Text> {
         memory::trim_grown();
         let say = |fault: spawn::Fault| text(format_args!("{fault}"));
         let mut plan = Plan::prepare(launch, Output::Policy).map_err(say)?;
-        if let (Some(cgroups), Some(id)) = (self.cgroups, id)
+        if let (Some(cgroups), None) = (self.cgroups, errand)
             && let Ok(group) = cgroups.open(id)
         {
             plan.set_group(group);
+        }
+        if errand != Some(Errand::Stop) {
+            plan.set_mark(MARK, &mark(self.installation, id));
         }
         let held = spawn::hold(plan).map_err(say)?;
         let child =
@@ -197,6 +226,39 @@ impl Hands for SystemHands<'_> {
         let wanted = process::Pattern { name: pattern.name.as_bytes(), uid };
         process::find(&mut self.look(), &wanted, &mut |stat| give(process_of(&stat)))
             .map_err(|fault| text(format_args!("{fault}")))
+    }
+
+    fn search(&mut self, id: &str, search: &Search, give: &mut dyn FnMut(Process, Mark)) -> Result<(), Text> {
+        let ours = mark(self.installation, id);
+        let is_timely = |stat: &Stat| search.is_timely(process_of(stat).identity);
+        let key = format!("{MARK}=");
+        process::marked(&mut self.look(), key.as_bytes(), &is_timely, &mut |stat, found| {
+            let mark = match found {
+                Some(found) if found == ours.as_bytes() => Mark::Ours,
+                Some(_) => Mark::Others,
+                None => Mark::None,
+            };
+            give(process_of(stat), mark);
+        })
+        .map_err(|fault| text(format_args!("{fault}")))
+    }
+
+    fn strays(&mut self, id: &str) -> Result<Vec<Process>, Text> {
+        if self.strays.is_none() {
+            self.strays = Some(self.all_strays()?);
+        }
+        let ours = mark(self.installation, id);
+        let all = self.strays.as_deref().unwrap_or_default();
+        let mut found: Vec<Process> = all.iter().filter(|(mark, _)| *mark == ours).map(|(_, stray)| *stray).collect();
+        // A program may have written over its environment; it does not leave its group.
+        for pid in self.cgroups.map(|cgroups| cgroups.members(id)).unwrap_or_default() {
+            let Ok(stat) = process::stat(&mut self.look(), pid) else { continue };
+            let stray = process_of(&stat);
+            if stat.session == pid && !stray.is_zombie && !found.contains(&stray) {
+                found.push(stray);
+            }
+        }
+        Ok(found)
     }
 
     fn belongs(&mut self, pid: i32, to: Identity) -> bool {

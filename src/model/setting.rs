@@ -24,6 +24,8 @@ pub enum Output {
     Inherit,
     /// A file that is cut when it is larger than `max` bytes; `keep` older parts stay.
     File { path: String, max: u64, keep: u8 },
+    /// A file of watchd's own, from which lines go on to the system log. It has no name before the daemon has given it one.
+    Syslog { feed: String },
 }
 
 /// A file with lines of `KEY=VALUE`, read at each start.
@@ -37,10 +39,3 @@ pub struct EnvFile {
 /// Class and level of the I/O scheduler, as `ioprio_set` takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ionice(pub u16);
-
-impl Ionice {
-    /// The class that may starve all others.
-    pub fn is_realtime(self) -> bool {
-        self.0 >> 13 == 1
-    }
-}

@@ -12,7 +12,7 @@ use super::budget::Budget;
 use super::excess::Excess;
 use super::fight::Contest;
 use super::health::Health;
-use super::{Action, Actions, Bond, Event, Reach, Text, text};
+use super::{Action, Actions, Bond, Event, Pidfile, Reach, Search, Text, text};
 
 /// A process that is known to be the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl Daemon {
 /// Where the service is on its way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Phase {
-    /// Nothing is known; a look is due at `next`.
-    Unsure { next: Duration, gap: Duration },
+    /// Nothing is known; a look is due at `next`. After a start that left nobody knows what, `lost` is when that was over.
+    Unsure { next: Duration, gap: Duration, lost: Option<Duration> },
     /// It does not run and may not start before `wait`.
     Down { wait: Duration },
     /// The last look before a start was asked for.
@@ -135,7 +135,7 @@ impl Machine {
     /// A service about which nothing is remembered. `seed` makes the back-off's jitter.
     pub fn new(now: Duration, seed: u64) -> Self {
         Self {
-            phase: Phase::Unsure { next: now, gap: Self::FIRST_GAP },
+            phase: Phase::Unsure { next: now, gap: Self::FIRST_GAP, lost: None },
             wish: Wish::Up,
             halting: false,
             ailment: None,
@@ -195,9 +195,9 @@ impl Machine {
     }
 
     pub(super) fn look_again(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Unsure { next, gap } = self.phase else { return };
+        let Phase::Unsure { next, gap, lost } = self.phase else { return };
         if next <= turn.now {
-            self.phase = Phase::Unsure { next: turn.after(gap), gap: (gap * 2).min(Self::LONGEST_GAP) };
+            self.phase = Phase::Unsure { next: turn.after(gap), gap: (gap * 2).min(Self::LONGEST_GAP), lost };
             turn.push(Action::Look);
         }
     }
@@ -318,9 +318,37 @@ impl Machine {
         self.daemon().is_some_and(|daemon| daemon.own)
     }
 
-    /// Its start has been asked for and the look for it goes on: what was born since then is its work.
-    pub fn attempt(&self) -> Option<Duration> {
-        matches!(self.phase, Phase::Seeking { .. }).then_some(self.attempt)
+    /// Its start has been asked for and the look for it goes on: what was born between these moments is its work.
+    pub fn attempt(&self) -> Option<(Duration, Duration)> {
+        match self.phase {
+            Phase::Seeking { .. } => Some((self.attempt, Duration::MAX)),
+            Phase::Unsure { lost: Some(until), .. } => Some((self.attempt, until)),
+            _ => None,
+        }
+    }
+
+    /// What its start has left was not found in time, and nobody can tell whether there is something.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.phase, Phase::Unsure { lost: Some(_), .. })
+    }
+
+    /// Before it counts as not running: when what may be it was born, for a search of the whole process table. None while a pidfile
+    /// alone decides.
+    pub fn doubt_about(&self, file: &Pidfile, now: Duration) -> Option<Search> {
+        let is_illegible = matches!(file, Pidfile::Empty | Pidfile::Garbage(_));
+        match self.phase {
+            Phase::Seeking { until, failed, .. } if until <= now => {
+                Some(Search { born: (self.attempt, now), is_vain: is_illegible && !failed })
+            }
+            Phase::Unsure { lost: Some(until), .. } => {
+                Some(Search { born: (self.attempt, until), is_vain: is_illegible })
+            }
+            // Nothing is remembered of it, and its pidfile says as little.
+            Phase::Unsure { .. } if is_illegible && !self.halting => {
+                Some(Search { born: (Duration::ZERO, Duration::MAX), is_vain: false })
+            }
+            _ => None,
+        }
     }
 
     /// Since when the state is what it is.

@@ -41,5 +41,5 @@ pub use health::{Asked, Strain, Verdict, Which};
 pub use machine::Machine;
 pub use notice::{Notice, Word};
 pub use pressure::Relief;
-pub use recognise::{Known, Pidfile, Process, judge_pidfile, parse_pidfile};
+pub use recognise::{Known, Mark, Pidfile, Process, Search, judge_pidfile, parse_pidfile};
 pub use text::{Span, Text, text};

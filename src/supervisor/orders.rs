@@ -133,7 +133,8 @@ impl Machine {
             Phase::Down { .. } if turn.is_child() => self.ended(turn),
             Phase::Down { .. } => {
                 self.halting = true;
-                self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap: Self::LONGEST_SEEKING_GAP };
+                let gap = Self::LONGEST_SEEKING_GAP;
+                self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap, lost: None };
                 turn.push(Action::Look);
             }
             Phase::Commanding { command, until, .. } => {

@@ -18,8 +18,11 @@ impl Machine {
         let phase = match record.command {
             Some((Errand::Start, command)) => Phase::Commanding { command: Some(command), until, overdue: false },
             Some((Errand::Stop, command)) => Phase::Unwinding { daemon: None, command: Some(command), until },
+            None if record.seeking && until <= mono => {
+                Phase::Unsure { next: mono, gap: Self::FIRST_GAP, lost: Some(until) }
+            }
             None if record.seeking => Phase::Seeking { next: mono, gap: Self::FIRST_GAP, until, failed: false },
-            None => Phase::Unsure { next: mono, gap: Self::FIRST_GAP },
+            None => Phase::Unsure { next: mono, gap: Self::FIRST_GAP, lost: None },
         };
         Self {
             phase,
@@ -60,7 +63,7 @@ impl Machine {
             Phase::Unwinding { command: running, until: end, .. } => {
                 (command, until) = (running.map(|running| (Errand::Stop, running)), end);
             }
-            Phase::Seeking { until: end, .. } => (seeking, until) = (true, end),
+            Phase::Seeking { until: end, .. } | Phase::Unsure { lost: Some(end), .. } => (seeking, until) = (true, end),
             Phase::Down { wait: end } => wait = end,
             Phase::Unsure { .. } => wait = self.earliest,
             _ => {}

@@ -74,8 +74,57 @@ pub struct Known {
     pub last: Option<Identity>,
     /// Zeros when none was seen.
     pub comm: [u8; 16],
-    /// When our start command began, while its daemon is being looked for.
-    pub attempt: Option<Duration>,
+    /// From our start command on, and until when, what is born is its work, while that is being looked for.
+    pub attempt: Option<(Duration, Duration)>,
+}
+
+/// Whose work a process says to be, in the environment that it was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Ours,
+    /// Of another service.
+    Others,
+    /// It says nothing, or nobody may read it.
+    None,
+}
+
+/// A look through the whole process table for what a start may have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// Between which moments it was born.
+    pub born: (Duration, Duration),
+    /// That nothing is found says nothing when it is not even known by its name.
+    pub is_vain: bool,
+}
+
+impl Search {
+    /// Born in time.
+    pub fn is_timely(&self, identity: Identity) -> bool {
+        identity.born() + TICK > self.born.0 && identity.born() <= self.born.1
+    }
+
+    /// Whether this could be the service: by the name of its program where that is known, else by what it says itself.
+    pub fn could_be(&self, process: &Process, mark: Mark, comm: [u8; 16]) -> bool {
+        let looks_alike =
+            if comm == [0; 16] { mark == Mark::Ours } else { comm == process.comm && mark != Mark::Others };
+        looks_alike && self.is_timely(process.identity) && !process.is_zombie && !process.is_kernel
+    }
+
+    /// What a look says that saw nothing of it, after this search.
+    pub fn judge(&self, path: &str, seen: Sighting, found: Option<&Process>, comm: [u8; 16]) -> Sighting {
+        match (found, &seen) {
+            (Some(process), _) => {
+                let (pid, name) = (process.identity.pid, comm_text(&process.comm));
+                Sighting::CannotTell(text(format_args!(
+                    "process {pid} '{name}' may be it, but {path} does not name it"
+                )))
+            }
+            (None, Sighting::NotFound(why)) if self.is_vain && comm == [0; 16] => Sighting::CannotTell(text(
+                format_args!("cannot tell whether it runs: {why}; write the pid into it, or remove it"),
+            )),
+            (None, _) => seen,
+        }
+    }
 }
 
 /// Judges the process that a pidfile names. `process` is none when there is none.
@@ -99,7 +148,8 @@ pub fn judge_pidfile(
     let born = identity.born();
     let found = Sighting::Found { identity, born, rival: None };
     let on_the_wall = |moment: Duration| now.wall.saturating_sub(now.mono.saturating_sub(moment));
-    let is_since = |attempt| born + TICK > attempt && written.saturating_add(SLACK) >= on_the_wall(attempt);
+    let is_since =
+        |(from, until)| born + TICK > from && born <= until && written.saturating_add(SLACK) >= on_the_wall(from);
     if known.last == Some(identity) || known.attempt.is_some_and(is_since) {
         return found;
     }
@@ -179,7 +229,7 @@ mod tests {
         let known = |last: Option<Identity>, comm: &str, attempt: Option<u64>| Known {
             last,
             comm: process(0, comm).comm,
-            attempt: attempt.map(Duration::from_secs),
+            attempt: attempt.map(|from| (Duration::from_secs(from), Duration::from_secs(530))),
         };
         let before = Duration::from_secs(990_000);
         let after = Duration::from_secs(990_600);
@@ -192,6 +242,13 @@ mod tests {
             ("the same program, the clock was set forward", before, daemon, known(None, "served", None), true),
             ("another program, born by our start", after, process(500, "new"), known(None, "served", Some(499)), true),
             (
+                "another program, born when our start was long over",
+                after,
+                process(531, "bash"),
+                known(None, "served", Some(499)),
+                false,
+            ),
+            (
                 "another program, older than our start",
                 after,
                 process(400, "bash"),
@@ -201,6 +258,60 @@ mod tests {
         ] {
             let judged = judge_pidfile("/p", (123, file_written), Some(&seen), &known, NOW);
             assert_eq!(matches!(judged, Sighting::Found { .. }), ours, "{claim}: {judged:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_start_may_have_left_is_known_by_name_or_by_mark_and_by_its_birth() {
+        let search = |from, to| Search { born: (Duration::from_secs(from), Duration::from_secs(to)), is_vain: false };
+        let named = |name| process(0, name).comm;
+        for (claim, born, name, mark, known, expect) in [
+            ("the same program", 500, "served", Mark::None, "served", true),
+            ("the same program of another service", 500, "served", Mark::Others, "served", false),
+            ("another program of ours", 500, "helper", Mark::Ours, "served", false),
+            ("born before the start", 498, "served", Mark::Ours, "served", false),
+            ("born after it was over", 531, "served", Mark::Ours, "served", false),
+            ("its name is not known, its mark is", 500, "served", Mark::Ours, "", true),
+            ("nothing is known of it", 500, "served", Mark::None, "", false),
+        ] {
+            let found = search(499, 530).could_be(&process(born, name), mark, named(known));
+            assert_eq!(found, expect, "{claim}");
+        }
+        let dead = Process { is_zombie: true, ..process(500, "served") };
+        assert!(!search(0, 1000).could_be(&dead, Mark::Ours, named("served")));
+        let thread = Process { is_kernel: true, ..process(500, "served") };
+        assert!(!search(0, 1000).could_be(&thread, Mark::Ours, named("served")));
+    }
+
+    #[test]
+    fn a_search_that_finds_nothing_says_something_only_of_what_it_would_know() {
+        let absent = || Sighting::NotFound(text(format_args!("pidfile /p is empty")));
+        let search = |is_vain| Search { born: (Duration::ZERO, Duration::MAX), is_vain };
+        let served = process(500, "served");
+        for (claim, is_vain, found, comm, expect) in [
+            (
+                "something is there",
+                false,
+                Some(&served),
+                [0; 16],
+                "process 123 'served' may be it, but /p does not name it",
+            ),
+            ("nothing of that name", true, None, served.comm, "pidfile /p is empty"),
+            (
+                "nobody knows what to look for",
+                true,
+                None,
+                [0; 16],
+                "cannot tell whether it runs: pidfile /p is empty; write the pid into it, or remove it",
+            ),
+            ("its pidfile says that it does not run", false, None, [0; 16], "pidfile /p is empty"),
+        ] {
+            let (Sighting::NotFound(why) | Sighting::CannotTell(why)) =
+                search(is_vain).judge("/p", absent(), found, comm)
+            else {
+                panic!("{claim}");
+            };
+            assert_eq!(why, expect, "{claim}");
         }
     }
 

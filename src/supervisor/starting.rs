@@ -3,7 +3,8 @@
 //! A death after `settle` of life is answered in the same step. Earlier ones wait, `backoff.0` doubling to `backoff.1`.
 //! Every start but the first of a boot, and but those a person asked for, is paid from the budget; with an empty one the
 //! service is flapping and is tried again at growing gaps, never given up, until it outlives the refilling of the budget. Before a start command runs there is a last
-//! look, because the world may have mended itself; when the look cannot tell, nothing is started.
+//! look, because the world may have mended itself; when the look cannot tell, nothing is started. A start whose daemon does not turn up
+//! has failed only when no process is left that could be its work; while nobody can tell, nothing is started either.
 
 use std::time::Duration;
 
@@ -188,14 +189,19 @@ impl Machine {
         turn.note(EventKind::ServiceReady, &self.reason.clone());
     }
 
-    fn recognised(&self, identity: Identity, born: Duration) -> Daemon {
-        let own = self.last.is_some_and(|last| last.own && last.identity == identity);
+    /// A child of whom nothing is remembered is found by what only watchd gives, and leads the session that it was given.
+    fn recognised(&self, identity: Identity, born: Duration, turn: &Turn<'_>) -> Daemon {
+        let known = self.last.filter(|last| last.identity == identity);
+        let own = known.map_or_else(|| turn.is_child(), |last| last.own);
         Daemon { identity, born, own }
     }
 
     /// It was there, or somebody else has started it.
     pub(super) fn meet(&mut self, identity: Identity, born: Duration, rival: Option<Box<Rival>>, turn: &mut Turn<'_>) {
-        let daemon = self.recognised(identity, born);
+        if self.is_lost() {
+            return self.find(identity, born, rival, turn);
+        }
+        let daemon = self.recognised(identity, born, turn);
         self.reason = text(format_args!("runs as process {}", identity.pid));
         if self.halting {
             return self.halt(daemon, turn);
@@ -211,7 +217,7 @@ impl Machine {
 
     /// It is what was started.
     pub(super) fn find(&mut self, identity: Identity, born: Duration, rival: Option<Box<Rival>>, turn: &mut Turn<'_>) {
-        let daemon = self.recognised(identity, born);
+        let daemon = self.recognised(identity, born, turn);
         self.reason = text(format_args!("runs as process {}", identity.pid));
         if self.halting {
             return self.halt(daemon, turn);
@@ -244,9 +250,13 @@ impl Machine {
         } else if failed {
             self.fail(self.reason.clone(), turn);
         } else {
-            let late = Span(turn.now.saturating_sub(self.attempt));
-            self.fail(text(format_args!("not there {late} after its start: {why}")), turn);
+            self.fail_to_find(&why, turn);
         }
+    }
+
+    fn fail_to_find(&mut self, why: &Text, turn: &mut Turn<'_>) {
+        let late = Span(turn.now.saturating_sub(self.attempt));
+        self.fail(text(format_args!("not there {late} after its start: {why}")), turn);
     }
 
     /// By now it is known that it does not run.
@@ -254,6 +264,9 @@ impl Machine {
         self.last = None;
         if self.halting {
             return self.ended(turn);
+        }
+        if self.is_lost() {
+            return self.fail_to_find(&why, turn);
         }
         self.reason = why;
         self.phase = Phase::Down { wait: std::mem::take(&mut self.earliest).max(turn.now) };
@@ -281,16 +294,26 @@ impl Machine {
     }
 
     pub(super) fn doubt(&mut self, why: Text, turn: &mut Turn<'_>) {
+        self.lose(why, None, turn);
+    }
+
+    /// From now on nothing is done but looking. `lost`, when it is a start that left nobody knows what.
+    fn lose(&mut self, why: Text, lost: Option<Duration>, turn: &mut Turn<'_>) {
         self.reason = why;
-        self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap: Self::LONGEST_SEEKING_GAP };
+        self.phase = Phase::Unsure { next: turn.after(Self::FIRST_GAP), gap: Self::LONGEST_SEEKING_GAP, lost };
         turn.note(EventKind::ServiceUnknown, &self.reason.clone());
     }
 
     pub(super) fn doubt_started(&mut self, why: Text, turn: &mut Turn<'_>) {
-        if matches!(self.phase, Phase::Seeking { until, .. } if until > turn.now) {
-            self.reason = why;
+        let Phase::Seeking { until, failed, .. } = self.phase else { return };
+        // What a command that failed leaves behind may need a moment to end; why it failed is worth more than what is seen of that.
+        let patience = if failed { Self::LATE_BIRTH } else { Duration::ZERO };
+        if until.saturating_add(patience) > turn.now {
+            if !failed {
+                self.reason = why;
+            }
         } else {
-            self.doubt(why, turn);
+            self.lose(why, Some(turn.now), turn);
         }
     }
 

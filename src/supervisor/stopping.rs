@@ -115,7 +115,8 @@ impl Machine {
             self.signal(turn);
         } else {
             // Gone by our knowledge; one look makes sure that nothing of it is left.
-            self.phase = Phase::Unsure { next: turn.after(Self::LONGEST_SEEKING_GAP), gap: Self::LONGEST_SEEKING_GAP };
+            let gap = Self::LONGEST_SEEKING_GAP;
+            self.phase = Phase::Unsure { next: turn.after(gap), gap, lost: None };
             turn.push(Action::Look);
         }
     }

@@ -7,7 +7,9 @@ use crate::model::{
     OnPressure, PRESSED, Quantity, Readiness, ServiceSpec, ServiceState, StopStep, Target,
 };
 
-use super::{Action, Asked, Bond, Event, Machine, Reach, Rival, Sighting, Strain, Text, Verb, Verdict, Word, text};
+use super::{
+    Action, Asked, Bond, Event, Machine, Pidfile, Reach, Rival, Sighting, Strain, Text, Verb, Verdict, Word, text,
+};
 
 fn launch(program: &str) -> Launch {
     let command = Command::Exec(vec![program.to_owned()]);
@@ -372,6 +374,97 @@ fn a_daemon_that_never_comes_is_started_again_after_a_wait() {
     assert!(story.machine.reason().contains("not there"), "{}", story.machine.reason());
     assert_eq!(story.wait(100), [Action::Look], "a last look before the next start");
     assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+}
+
+/// The start command has ended well and its time is over, but what became of the daemon nobody can tell.
+fn lost() -> Story {
+    let mut story = Story::new(daemon());
+    story.absent();
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    story.step(Event::CommandEnded { identity: command, ending: Some(Ending::Exit(0)), trouble: None });
+    assert_eq!(story.machine.doubt_about(&Pidfile::Empty, story.now), None, "its pidfile may come late");
+    assert_eq!(story.wait(31_000), [Action::Look]);
+    assert_eq!(story.step(Event::Seen(Sighting::CannotTell(why("what is that?")))), []);
+    assert_eq!((story.state(), story.notes.pop()), (ServiceState::Unknown, Some(EventKind::ServiceUnknown)));
+    story
+}
+
+#[test]
+fn a_start_that_left_nobody_knows_what_is_not_made_again() {
+    let mut story = lost();
+    let started = story.now - ms(31_000);
+    for _ in 0..400 {
+        let deadline = story.deadline().expect("it goes on looking");
+        assert!(deadline <= ms(10_000), "{deadline:?}");
+        story.now += deadline;
+        assert_eq!(story.step(Event::Tick), [Action::Look]);
+        assert_eq!(story.step(Event::Seen(Sighting::CannotTell(why("what is that?")))), []);
+    }
+    // A crash of watchd changes nothing of it.
+    let now = Now { mono: story.now, wall: ms(9_000_000) };
+    story.machine = Machine::recall(&story.machine.record(now), now, &story.spec, 1);
+    assert_eq!(story.step(Event::Tick), [Action::Look]);
+    assert_eq!(story.step(Event::Seen(Sighting::CannotTell(why("what is that?")))), []);
+    let search = story.machine.doubt_about(&Pidfile::Missing, story.now).expect("it is searched for");
+    assert_eq!(search.born.0, started, "what its start has left is no older");
+    let born = Identity { pid: 99, start_ticks: u64::try_from(started.as_millis()).expect("it is short") / 10 };
+    story.notes.clear();
+    assert_eq!(story.found(born), [Action::Settled]);
+    assert_eq!(story.state(), ServiceState::Ready);
+    assert_eq!(story.notes, [EventKind::ServiceReady], "it is our own work");
+}
+
+#[test]
+fn what_a_start_has_left_is_gone_at_last_and_it_is_paid_for_like_any_failure() {
+    let mut story = lost();
+    assert_eq!(story.absent(), []);
+    assert!(story.machine.reason().contains("after its start: not there"), "{}", story.machine.reason());
+    assert_eq!((story.state(), story.notes.pop()), (ServiceState::Backoff, Some(EventKind::ServiceFailed)));
+    assert_eq!(story.wait(100), [Action::Look]);
+    assert_eq!(story.absent(), [Action::Run(Errand::Start)]);
+    assert_eq!(story.machine.budget_left(story.now, &story.spec), 2);
+}
+
+#[test]
+fn what_a_failed_start_leaves_behind_has_a_moment_to_end() {
+    let doubt = || Event::Seen(Sighting::CannotTell(why("process 9 may be it")));
+    for is_left in [false, true] {
+        let mut story = Story::new(daemon());
+        story.absent();
+        let command = Identity { pid: 50, start_ticks: 1 };
+        story.step(Event::CommandStarted(command));
+        story.step(Event::CommandEnded { identity: command, ending: Some(Ending::Exit(1)), trouble: None });
+        assert_eq!(story.step(doubt()), []);
+        assert_eq!((story.state(), story.machine.reason()), (ServiceState::Starting, "start command: exit status 1"));
+        story.wait(2999);
+        if is_left {
+            story.step(doubt());
+            story.wait(1);
+            story.step(doubt());
+            assert_eq!((story.state(), story.machine.reason()), (ServiceState::Unknown, "process 9 may be it"));
+        } else {
+            story.absent();
+            assert_eq!(
+                (story.state(), story.machine.reason()),
+                (ServiceState::Backoff, "start command: exit status 1")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stop_while_nobody_can_tell_ends_what_is_found_later() {
+    let mut story = lost();
+    story.order(Verb::Stop);
+    assert_eq!(story.machine.doubt_about(&Pidfile::Empty, story.now).map(|search| search.is_vain), Some(true));
+    let found = story.identity();
+    let expect = [Action::Signal { identity: found, signal: 15, reach: Reach::Process }];
+    assert_eq!(story.found(found), expect);
+    let mut story = lost();
+    story.order(Verb::Stop);
+    story.absent();
+    assert_eq!(story.state(), ServiceState::Stopped);
 }
 
 #[test]

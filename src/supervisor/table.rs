@@ -218,7 +218,7 @@ mod tests {
         let (next, until, gap) = (NOW, NOW, Duration::from_secs(1));
         let daemon = Daemon { identity: US, born: US.born(), own: false };
         [
-            Phase::Unsure { next, gap },
+            Phase::Unsure { next, gap, lost: None },
             Phase::Down { wait: NOW },
             Phase::Checking,
             Phase::Spawning,

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod drop;
 pub mod ear;
 pub mod epoll;
+pub mod feed;
 pub mod files;
 pub mod filter;
 pub mod fork;

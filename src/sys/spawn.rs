@@ -21,6 +21,7 @@ use nix::fcntl::OFlag;
 use crate::model::{self, Command, Launch, Setting};
 
 use super::accounts::{self, Account};
+use super::cgroup::Group;
 
 mod child;
 mod env_file;
@@ -99,8 +100,8 @@ pub struct Plan {
     output: Output,
     /// Standard input; none is /dev/null.
     input: Option<OwnedFd>,
-    /// The control group it is born into.
-    group: Option<OwnedFd>,
+    /// The control group it is born into, or goes into.
+    group: Option<Group>,
 }
 
 /// What few programs want, in the form that the kernel takes.
@@ -129,7 +130,7 @@ impl Rarer {
             rlimits: setting.rlimits.clone(),
             root: setting.chroot.as_deref().map(CString::new).transpose()?,
             output: match &setting.output {
-                Some(model::Output::File { path, .. }) => steps(path)?,
+                Some(model::Output::File { path, .. } | model::Output::Syslog { feed: path }) => steps(path)?,
                 _ => Vec::new(),
             },
         })
@@ -186,8 +187,15 @@ impl Plan {
         }
     }
 
+    /// Puts a variable into its environment that the policy does not have.
+    pub fn set_mark(&mut self, name: &str, value: &str) {
+        if let Ok(mark) = CString::new(format!("{name}={value}")) {
+            self.environment.push(mark);
+        }
+    }
+
     /// Has the child born into a control group, where the system allows it.
-    pub fn set_group(&mut self, group: OwnedFd) {
+    pub fn set_group(&mut self, group: Group) {
         self.group = Some(group);
     }
 
@@ -306,7 +314,7 @@ pub fn hold(mut plan: Plan) -> Result<Held, Fault> {
         input.as_ref().map_or(-1, AsRawFd::as_raw_fd),
     ];
     let system = |what| move |error| Fault::System { what, error };
-    let stage = child::Stage::new(plan, pipes, group.as_ref().map(AsRawFd::as_raw_fd))
+    let stage = child::Stage::new(plan, pipes, group.as_ref().map(|group| (group.dir.as_raw_fd(), group.is_new)))
         .map_err(system("make room for a process"))?;
     let (pid, stage) = stage.begin().map_err(system("start a process"))?;
     Ok(Held { pid, gate, report: Report::new(report, stage), output })

@@ -1,4 +1,4 @@
-//! One datagram to the local system log. Never waits: a log that is full or gone is an error.
+//! Datagrams to the local system log. Never waits: a log that is full or gone is an error.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -6,10 +6,23 @@ use std::path::Path;
 
 /// Hands over one message.
 pub fn send(socket: &Path, message: &[u8]) -> io::Result<()> {
-    let own = UnixDatagram::unbound()?;
-    own.set_nonblocking(true)?;
-    let sent = own.send_to(message, socket)?;
-    if sent == message.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    Voice::new()?.send(socket, message)
+}
+
+/// For more than one message.
+pub struct Voice(UnixDatagram);
+
+impl Voice {
+    pub fn new() -> io::Result<Self> {
+        let own = UnixDatagram::unbound()?;
+        own.set_nonblocking(true)?;
+        Ok(Self(own))
+    }
+
+    pub fn send(&self, socket: &Path, message: &[u8]) -> io::Result<()> {
+        let sent = self.0.send_to(message, socket)?;
+        if sent == message.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
 }
 
 #[cfg(test)]

@@ -70,6 +70,13 @@ impl Links {
         }
     }
 
+    /// It waits for one of which nobody can tell whether it ever comes.
+    fn waits_in_vain<G>(&self, place: usize, entries: &[Entry<G>]) -> bool {
+        self.needed_by(place).any(|whom| {
+            entries.get(whom).is_some_and(|other| other.machine.is_lost()) || self.waits_in_vain(whom, entries)
+        })
+    }
+
     /// What the others mean for one of them.
     fn bond<G>(&self, place: usize, entries: &[Entry<G>]) -> Bond {
         let named = |what: &str, whom: usize| {
@@ -100,7 +107,9 @@ impl Links {
         if let Some(whom) = self.needed_by(place).find(|whom| !is(*whom, Standing::Serving)) {
             return Bond::Waits(named("waits for", whom));
         }
-        let is_arriving = |whom: &usize| entries.get(*whom).is_some_and(|other| other.machine.is_arriving());
+        let is_arriving = |whom: &usize| {
+            entries.get(*whom).is_some_and(|other| other.machine.is_arriving()) && !self.waits_in_vain(*whom, entries)
+        };
         let mut before = self.after.iter().filter(|(who, _)| *who == place).map(|(_, whom)| *whom);
         before.find(is_arriving).map_or(Bond::Free, |whom| Bond::Waits(named("starts after", whom)))
     }

@@ -48,12 +48,16 @@ pub(super) struct Entry<G> {
     pub below: Vec<Identity>,
     /// Not all that it left has ended.
     is_littered: bool,
-    next_scan: Duration,
+    /// When the whole process table may be searched for it again.
+    pub next_scan: Duration,
+    /// Nothing was remembered of it, and it was not looked for yet.
+    pub is_new: bool,
 }
 
 impl<G> Entry<G> {
     pub fn new(spec: ServiceSpec, place: u16, recalled: Option<Recalled>, seed: u64, now: Now) -> Self {
         let seed = spec.id.bytes().fold(seed, |seed, byte| seed.rotate_left(7) ^ u64::from(byte));
+        let is_new = recalled.is_none();
         let (machine, written, comm) = match recalled {
             Some(Recalled::ThisBoot(record)) => (Machine::recall(&record, now, &spec, seed), Some(record), record.comm),
             Some(Recalled::EarlierBoot(record)) => (Machine::recall_over_boot(&record, now, seed), None, record.comm),
@@ -76,6 +80,7 @@ impl<G> Entry<G> {
             below: Vec::new(),
             is_littered: false,
             next_scan,
+            is_new,
         }
     }
 

@@ -1,11 +1,19 @@
 //! Looking for one service: by the process it was, by its pidfile, by its name. What is found is held before it counts.
+//!
+//! What a pidfile does not show after a start is searched for in the whole process table before the start counts as failed: a daemon
+//! that could not write its pidfile, or whose pidfile somebody has spoiled, would be started a second time.
 
-use crate::model::{Form, Identity};
+use std::time::Duration;
+
+use crate::model::{Form, Identity, ServiceState};
 use crate::store::ledger::Blob;
 use crate::supervisor::{Known, Pidfile, Process, Sighting, judge_pidfile, text};
 
 use super::super::hands::{Hands, Lost};
 use super::work::Work;
+
+/// A search of the whole process table costs some 20 µs for each process.
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
 
 impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
     /// Whether it runs, and which process it is.
@@ -19,10 +27,13 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             }
         }
         match &self.entry.spec.form {
-            Form::Run(_) => Sighting::NotFound(text(format_args!("does not run"))),
+            Form::Run(_) => self.look_for_stray(),
             Form::Pidfile(path) => {
                 let file = self.turn.hands.pidfile(path);
-                self.look_at(&file, last)
+                match self.look_at(&file, last) {
+                    seen @ (Sighting::NotFound(_) | Sighting::Stranger(_)) => self.look_twice(seen, &file),
+                    seen => seen,
+                }
             }
             Form::Match(_) => self.search(),
         }
@@ -57,6 +68,53 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             (Sighting::Found { .. }, Some(process)) => self.catch(process),
             (other, _) => other,
         }
+    }
+
+    /// Nothing is seen of it where it should be: before that counts, looks everywhere.
+    fn look_twice(&mut self, seen: Sighting, file: &Pidfile) -> Sighting {
+        let (now, comm) = (self.turn.now.mono, self.entry.comm);
+        let (Form::Pidfile(path), Some(search)) = (&self.entry.spec.form, self.entry.machine.doubt_about(file, now))
+        else {
+            return seen;
+        };
+        let is_unsure = self.entry.machine.state(&self.entry.spec) == ServiceState::Unknown;
+        if is_unsure && now < self.entry.next_scan {
+            return Sighting::CannotTell(text(format_args!("{}", self.entry.machine.reason())));
+        }
+        self.entry.next_scan = now.saturating_add(SEARCH_EVERY);
+        let mut found: Option<Process> = None;
+        let searched = self.turn.hands.search(&self.entry.spec.id, &search, &mut |process, mark| {
+            if search.could_be(&process, mark, comm) && found.is_none() {
+                found = Some(process);
+            }
+        });
+        match searched {
+            Err(why) => Sighting::CannotTell(why),
+            Ok(()) => search.judge(path, seen, found.as_ref(), comm),
+        }
+    }
+
+    /// A child runs as long as it is held. One of which nothing is remembered may have been left by a watchd whose ledger is lost.
+    fn look_for_stray(&mut self) -> Sighting {
+        let absent = Sighting::NotFound(text(format_args!("does not run")));
+        if !self.entry.is_new {
+            return absent;
+        }
+        let sighting = match self.turn.hands.strays(&self.entry.spec.id) {
+            Err(why) => return Sighting::CannotTell(why),
+            Ok(strays) => match strays.as_slice() {
+                [] => absent,
+                [stray] => self.catch(*stray),
+                [first, second, ..] => {
+                    let (first, second) = (first.identity.pid, second.identity.pid);
+                    return Sighting::CannotTell(text(format_args!(
+                        "processes {first} and {second} may both be it, and nothing is remembered: end all but one"
+                    )));
+                }
+            },
+        };
+        self.entry.is_new = matches!(sighting, Sighting::CannotTell(_));
+        sighting
     }
 
     /// The oldest of all that match: the one the others descend from.

@@ -82,9 +82,8 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             (Some(Errand::Start), _) => (self.entry.spec.start.as_ref(), COMMAND),
             (Some(Errand::Stop), _) => (self.entry.spec.stop.as_ref(), COMMAND),
         };
-        let id = errand.is_none().then_some(self.entry.spec.id.as_str());
         let launch = launch.ok_or_else(|| text(format_args!("cannot start what the policy no longer describes")))?;
-        let (waiting, identity) = self.turn.hands.hold(launch, id)?;
+        let (waiting, identity) = self.turn.hands.hold(launch, &self.entry.spec.id, errand)?;
         match self.grip(identity, role) {
             Ok(held) => Ok((waiting, held)),
             Err(Lost::Gone) => Err(text(format_args!("cannot keep hold of the child just started"))),

@@ -18,8 +18,6 @@ pub struct Facts<'a> {
     pub guests: &'a [Guest],
     /// The plugin that is asked, by the name it was asked by.
     pub plugin: &'a [u8],
-    /// Values of the cycles before are told as well.
-    pub has_past: bool,
 }
 
 /// The value of a field.
@@ -35,15 +33,7 @@ pub enum Amount {
 
 impl<'a> Facts<'a> {
     pub fn new(snapshot: &'a Snapshot, now: Now) -> Self {
-        Self {
-            snapshot,
-            readings: snapshot.readings(),
-            now,
-            settings: Settings::NONE,
-            guests: &[],
-            plugin: b"",
-            has_past: false,
-        }
+        Self { snapshot, readings: snapshot.readings(), now, settings: Settings::NONE, guests: &[], plugin: b"" }
     }
 
     /// The same with settings of the plugins, and with plugins of others.
@@ -51,19 +41,14 @@ impl<'a> Facts<'a> {
         Self { settings, guests, ..self }
     }
 
-    /// The same as if nobody had set anything: whether there is a plugin is no matter of settings.
-    pub fn unset(&self) -> Self {
-        Self { settings: Settings::NONE, ..*self }
-    }
-
-    /// A setting of the plugin that is asked; an empty one is none.
+    /// A setting of the plugin that is asked.
     pub fn setting(&self, variable: &str) -> Option<&'a str> {
-        self.settings.get(self.plugin, variable).filter(|value| !value.is_empty())
+        self.settings.get(self.plugin, variable)
     }
 
     /// Whether a setting says yes, as Munin's plugins understand it.
     pub fn is_set(&self, variable: &str) -> bool {
-        self.setting(variable) == Some("yes")
+        self.setting(variable).is_some_and(|value| value.eq_ignore_ascii_case("yes") || value == "1")
     }
 
     /// A count as it is; a fraction is rounded to the nearest whole.

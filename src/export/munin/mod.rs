@@ -13,7 +13,6 @@ mod cpu;
 mod df;
 mod disk;
 mod facts;
-mod firewall;
 mod graph;
 mod guest;
 mod host;
@@ -24,7 +23,6 @@ mod memory;
 mod network;
 mod own;
 mod process;
-mod sensors;
 mod service;
 mod session;
 mod speed;
@@ -42,7 +40,6 @@ use super::Page;
 
 /// All plugins, in the order of their names.
 pub static PLUGINS: &[Plugin] = &[
-    sensors::ACPI,
     cpu::CPU,
     speed::CPUSPEED,
     df::DF,
@@ -50,8 +47,6 @@ pub static PLUGINS: &[Plugin] = &[
     disk::DISKSTATS,
     host::ENTROPY,
     cpu::FORKS,
-    firewall::FW_CONNTRACK,
-    firewall::FW_FORWARDED_LOCAL,
     network::FW_PACKETS,
     // Before `if_`, of which it would be the interface `err_…`.
     network::IF_ERR,
@@ -67,10 +62,6 @@ pub static PLUGINS: &[Plugin] = &[
     process::PROC_PRI,
     process::PROCESSES,
     service::PS,
-    sensors::FAN,
-    sensors::POWER,
-    sensors::TEMPERATURE,
-    sensors::VOLTAGE,
     memory::SWAP,
     process::THREADS,
     host::UPTIME,
@@ -108,14 +99,6 @@ pub fn names(facts: &Facts<'_>, with_multigraph: bool, give: &mut dyn FnMut(&str
     for plugin in PLUGINS.iter().filter(|plugin| with_multigraph || !plugin.is_multigraph()) {
         plugin.names(facts, &mut |instance| give(plugin.name, instance));
     }
-}
-
-/// The virtual host of one of our own plugins; none when it is the node's.
-fn host_of<'a>(facts: &Facts<'a>, plugin: &str, instance: &[u8]) -> Option<&'a str> {
-    if facts.settings.is_empty() {
-        return None;
-    }
-    facts.settings.host_name(&[plugin.as_bytes(), instance].concat())
 }
 
 /// Whether one of our own plugins has something to say under this name.

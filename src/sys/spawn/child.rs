@@ -79,7 +79,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 impl Stage {
-    pub fn new(plan: Plan, pipes: [RawFd; 5], group: Option<RawFd>) -> io::Result<Box<Self>> {
+    pub fn new(plan: Plan, pipes: [RawFd; 5], group: Option<(RawFd, bool)>) -> io::Result<Box<Self>> {
         let (words, environment) = (pointers(&plan.words), pointers(&plan.environment));
         Ok(Box::new(Self {
             plan,
@@ -89,8 +89,8 @@ impl Stage {
             stack: Stack::new()?,
             answer: 0,
             score: 0,
-            group,
-            must_join: false,
+            group: group.map(|(dir, _)| dir),
+            must_join: group.is_some_and(|(_, is_new)| !is_new),
         }))
     }
 
@@ -139,7 +139,7 @@ extern "C" fn go_between(stage: *mut c_void) -> i32 {
     unsafe {
         let place = stage.cast::<Stage>();
         (*place).score = unprotect((*place).plan.rarer.oom_score_adj.as_deref());
-        if let Some(group) = (*place).group {
+        if let Some(group) = (*place).group.filter(|_| !(*place).must_join) {
             // By clone the child is in its group from the first moment; going there later takes the kernel 6 to 16 ms.
             let born = raw::clone_into(group, become_program, (*place).stack.top(1), stage);
             if born > 0 {
