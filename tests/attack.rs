@@ -70,6 +70,47 @@ fn a_file_server_that_never_answers_holds_neither_the_loop_nor_the_next_watchd()
     let _ = fs::remove_dir(&point);
 }
 
+#[test]
+fn a_chip_that_never_answers_holds_neither_the_loop_nor_what_was_read_before_it() {
+    if !is_root() || !Path::new("/dev/fuse").exists() {
+        return skip("a file that hangs takes root and /dev/fuse");
+    }
+    let port = harness::net::free_port();
+    let home = Home::new("chip", &format!("[watchd]\ncycle = \"200ms\"\n[munin]\nlisten = [\"127.0.0.1:{port}\"]\n"));
+    let mute = home.scratch.compiled(Path::new("tests/attack/mute.c"), "mute");
+    let (point, chip) = (home.scratch.dir_of("mounted", None), home.scratch.path("root/sys/class/hwmon/hwmon0"));
+    fs::create_dir_all(&chip).expect("a directory can be made");
+    for (name, text) in [("name", "odd\n"), ("temp1_input", "52000\n"), ("temp3_input", "1000\n")] {
+        fs::write(chip.join(name), text).expect("a file can be written");
+    }
+    std::os::unix::fs::symlink("/proc", home.scratch.path("root/proc")).expect("a link can be made");
+    std::os::unix::fs::symlink(point.join("x"), chip.join("temp2_input")).expect("a link can be made");
+    let mut command = below(&mute, &[&point], &home);
+    command.args(["--root", &home.scratch.text("root")]);
+    let mut daemon = home.spawn_as(command);
+    let stuck = until("a child that hangs", || {
+        let is_stuck =
+            |pid: &i32| look::stat(*pid).is_some_and(|stat| stat.parent == daemon.pid() && stat.state == 'D');
+        look::pids().into_iter().rev().find(is_stuck)
+    });
+    let ask = || harness::net::munin(port, "fetch sensors_temp");
+    let first = until("the temperature", || Some(ask()).filter(|told| told.contains("value")));
+    assert_eq!(first, "temp1.value 52.0\n.\n", "what it did not reach is not told");
+    let longest = daemon.wait_for("that the loop turned", |snapshot| {
+        (snapshot.header.cycles > 10).then_some(snapshot.header.longest_turn_us)
+    });
+    assert!(longest < 1_000_000, "the loop was never held: {longest} µs");
+    assert!(look::stat(stuck).is_some_and(|stat| stat.state == 'D'), "nothing ends a child that the kernel holds");
+    drop(daemon);
+    for pid in look::running_from(&home.scratch.dir) {
+        if look::program(pid).as_deref() == Some(mute.as_path()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    until("the end of the child", || look::stat(stuck).is_none().then_some(()));
+    let _ = fs::remove_dir(&point);
+}
+
 /// Whether a class is true.
 fn is_on(snapshot: &Snapshot, class: &str) -> bool {
     snapshot.classes.iter().any(|row| board::text(&row.name) == class && row.is_on())
@@ -307,4 +348,55 @@ fn the_door_has_nothing_of_the_memory_of_core() {
     let maps = fs::read_to_string(format!("/proc/{door}/maps")).expect("we may look");
     assert!(maps.contains(" r--s ") && !maps.contains(" rw-s "), "the board is there for reading alone: {maps}");
     assert_eq!(look::stat(door).map(|stat| stat.comm).as_deref(), Some("watchd-door"), "what `ps` and `top` show");
+}
+
+/// All that can hang without the kernel's help, at once: whoever takes the mail, a webhook, a check (as one that asks a resolver), a command, the
+/// start of another service, a plugin, and a service that is stopped.
+const HANGING: &str = "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/hangs\", \"-t\"]\nswitches = [\"bell\"]\n\
+    [munin]\nlisten = [\"127.0.0.1:PORT\"]\nplugins = \"@/plugins\"\n\
+    [webhook.chat]\nrun = [\"@/hangs\"]\n\
+    [report.r]\nif = \"bell\"\ntext = \"the bell rings\"\ntimeout = \"1s\"\nto = [\"mail:root\", \"webhook:chat\"]\n\
+    [command.c]\nrun = [\"@/hangs\"]\nevery = \"300ms\"\ntimeout = \"1s\"\n\
+    [measure.m]\nrun = [\"@/hangs\"]\nevery = \"300ms\"\ntimeout = \"1s\"\n\
+    [process.late]\npidfile = \"@/late.pid\"\nstart = [\"@/hangs\"]\ntimeout = \"1s\"\n\
+    [process.stopped]\nrun = [\"@/stamp\", \"@/stopped\"]\nsettle = \"50ms\"\n\
+    [process.web]\nrun = [\"@/stamp\", \"@/web\"]\nsettle = \"50ms\"\nbackoff = [\"10ms\", \"50ms\"]\nlimit = \"1000/1m\"\n\
+    check = [{ exec = [\"@/hangs\"], every = \"300ms\", timeout = \"200ms\", fails = 100 }]\n";
+
+#[test]
+fn a_world_in_which_everything_hangs_holds_up_neither_cycle_nor_restart_and_loses_no_report() {
+    let port = harness::net::free_port();
+    let home = Home::new("hangs", &HANGING.replace("PORT", &port.to_string()));
+    home.scratch.program("stamp.c", "stamp");
+    let hangs = home.scratch.script("hangs", "#!/bin/sh\ntrap '' TERM\ncat >/dev/null\nwhile :; do sleep 1; done\n");
+    home.scratch.dir_of("plugins", None);
+    home.scratch.script("plugins/hangs", "#!/bin/sh\nwhile :; do sleep 1; done\n");
+    let mut daemon = home.start();
+    let stopped = daemon.wait_state("stopped", ServiceState::Ready).pid;
+    kill(Pid::from_raw(stopped), Signal::SIGSTOP).expect("it lives");
+    assert_eq!(home.ask(&["class", "set", "bell"]).0, 0);
+    let mut pid = daemon.wait_state("web", ServiceState::Ready).pid;
+    for _ in 0..20 {
+        let begin = daemon.wait_for("a cycle", |snapshot| Some(snapshot.header.cycles));
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+        pid = daemon.wait_for("another process", |snapshot| {
+            let row = snapshot.service("web")?;
+            (row.state() == ServiceState::Ready && row.pid > 0 && row.pid != pid).then_some(row.pid)
+        });
+        daemon.wait_for("more cycles", |snapshot| (snapshot.header.cycles > begin + 2).then_some(()));
+    }
+    let longest = daemon.wait_for("a page", |snapshot| Some(snapshot.header.longest_turn_us));
+    assert!(longest < 1_000_000, "the loop was never held: {longest} µs");
+    // Nothing has arrived, and nothing is lost: whoever takes it next time gets it.
+    let (_, said) = home.ask(&["events", "--json"]);
+    assert!(said.contains("bell"), "{said}");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_end(), 0);
+    fs::remove_file(&hangs).expect("it is there");
+    home.scratch.script("hangs", &format!("#!/bin/sh\ncat >>{}\n", home.scratch.text("taken")));
+    let mut daemon = home.start();
+    daemon.wait_for("both to be taken", |_| {
+        let taken = fs::read_to_string(home.scratch.path("taken")).unwrap_or_default();
+        (taken.matches("the bell rings").count() >= 2).then_some(())
+    });
 }

@@ -98,3 +98,52 @@ fn a_class_outlives_a_crash_and_ends_by_itself() {
     third.kill();
     assert_eq!(home.ask(&["class", "set", "x"]).0, 3, "there is no daemon");
 }
+
+/// What stands behind a class in the list.
+fn from(list: &str, name: &str) -> String {
+    let line = list.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap_or_default();
+    line.split("  ").filter(|cell| !cell.is_empty()).last().unwrap_or_default().trim().to_owned()
+}
+
+#[test]
+fn the_list_says_where_each_class_comes_from_since_when_and_who_set_it() {
+    let policy = format!(
+        "{POLICY}[process.own]\npidfile = \"@/own.pid\"\n[disk.root]\npath = \"/\"\n\
+         [command.teller]\nevery = \"200ms\"\nrun = \"echo +degraded\"\nclasses = [\"degraded\"]\n"
+    );
+    let home = Home::new("by-hand-from", &policy);
+    let mut daemon = home.start();
+    let uid = nix::unistd::geteuid().as_raw();
+    assert_eq!(home.ask(&["class", "set", "quiet", "--for", "2h"]).0, 0);
+    daemon.wait_for("all of them", |snapshot| {
+        ["quiet", "degraded", "own_down", "disk_root_kept", "calm"]
+            .iter()
+            .all(|name| is_on(snapshot, name))
+            .then_some(())
+    });
+    let by_hand = match watchd::sys::accounts::name_of(uid) {
+        Some(name) => format!("by hand, uid {uid} ({name})"),
+        None => format!("by hand, uid {uid}"),
+    };
+    let look = || home.ask(&["class", "list"]).1;
+    let list = look();
+    for (name, expect) in [
+        ("quiet", by_hand.as_str()),
+        ("degraded", "command teller"),
+        ("own_down", "service own"),
+        ("disk_root_kept", "disk root"),
+        ("calm", "[class.calm]"),
+        ("linux", "this host"),
+    ] {
+        assert_eq!(from(&list, name), expect, "{name}:\n{list}");
+    }
+    let quiet = list.lines().find(|line| line.starts_with("quiet ")).expect("it is there");
+    assert!(quiet.contains("1h") && quiet.contains("set"), "since when and until when: {quiet}");
+    let (_, why) = home.ask(&["why", "quiet"]);
+    let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(why.contains(&format!("It comes from {by_hand}.")), "{why}");
+    daemon.kill();
+    let mut again = home.start();
+    again.wait_for("what was set before", |snapshot| is_on(snapshot, "quiet").then_some(()));
+    assert_eq!(from(&look(), "quiet"), by_hand, "after a crash");
+}

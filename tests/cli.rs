@@ -52,7 +52,13 @@ impl Place {
     fn publish(&self, heartbeat_age: u64) {
         let sample = watchd_probes::Sample::default();
         let readings = Readings { view: sample.view(), rates: &[] };
-        let class = ClassRow { name: fixed("web_ready"), kind: ClassKind::State.byte(), on: 1, since_s: 1, until_s: 0 };
+        let class = ClassRow {
+            name: fixed("web_ready"),
+            kind: ClassKind::State.byte(),
+            on: 1,
+            since_s: 1,
+            ..ClassRow::new_zeroed()
+        };
         let off = ClassRow { name: fixed("web_down"), on: 0, ..class };
         let mut board = Board::create(&self.scratch.path("run/board")).unwrap();
         let now = u64::try_from(clock::now().mono.as_millis()).unwrap();

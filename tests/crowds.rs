@@ -5,7 +5,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
 use harness::{Daemon, Home, look, until};
@@ -17,15 +17,14 @@ const BEGIN: &str = "[watchd]\ncycle = \"100ms\"\n[process.worker]\nevery = \"10
 fn home(name: &str, policy: &str) -> Home {
     let home = Home::new(name, &format!("{BEGIN}{policy}"));
     for name in ["worker", "other"] {
-        fs::copy("/bin/sleep", home.scratch.path(name)).expect("it can be copied");
+        home.scratch.copied("/bin/sleep", name);
     }
     home
 }
 
 fn script(home: &Home, name: &str, lines: &str) {
     let text = format!("#!/bin/sh\n{}\n", lines.replace('@', &home.scratch.dir.display().to_string()));
-    let path = home.scratch.write(name, &text);
-    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script(name, &text);
 }
 
 /// A process of ours that is taken away when it has ended.
@@ -203,4 +202,18 @@ fn those_that_have_too_much_memory_are_ended_and_others_not() {
     assert_eq!(said, format!("repaired: ended process {} (worker); now 0 run", large.pid()));
     until("its end", || (!large.lives()).then_some(()));
     assert!(other.lives());
+}
+
+#[test]
+fn one_that_keeps_a_processor_busy_is_ended_and_an_idle_one_is_not() {
+    let policy = "match = { regex = '.*@/(worker|busy).*' }\ncount = \"..9\"\ncpu = { max = \"5%\", for = \"1s\" }\n\
+                  signals = [\"term\", \"5s\", \"kill\"]\n";
+    let home = home("busy", policy);
+    script(&home, "busy", "while :; do :; done");
+    let (mut busy, mut idle) = (Worker::new(&home, "busy"), Worker::new(&home, "worker"));
+    let mut daemon = home.start();
+    let said = told(&mut daemon, "repaired");
+    assert!(said.starts_with(&format!("repaired: ended process {} (", busy.pid())), "{said}");
+    until("its end", || (!busy.lives()).then_some(()));
+    assert!(idle.lives());
 }

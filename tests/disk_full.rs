@@ -10,7 +10,6 @@ use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use harness::{Home, is_root, skip, until};
@@ -69,9 +68,7 @@ fn a_full_disk_tears_nothing_and_ends_nothing() {
     let Some(disk) = Small::mount(&home.scratch.path("state")) else {
         return skip("this machine mounts no tmpfs");
     };
-    let sendmail =
-        home.scratch.write("sendmail", &format!("#!/bin/sh\ncat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed\n"));
-    fs::set_permissions(sendmail, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("sendmail", &format!("#!/bin/sh\ncat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed\n"));
     let table = home.scratch.path("state/table");
     let mut daemon = home.start();
     let pid = daemon.pid();

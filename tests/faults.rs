@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
@@ -169,10 +168,9 @@ fn policy(cycle: &str, port: u16) -> String {
 
 fn home(once: &Path, port: u16) -> Home {
     let home = Home::new("faults", &policy("150ms", port));
-    fs::copy(once, home.scratch.path("once")).expect("a program can be copied");
+    home.scratch.copied(once, "once");
     home.scratch.write("good", "");
-    let mailer = home.scratch.write("mailer", &format!("#!/bin/sh\ncat > {}\n", home.scratch.text("mailed")));
-    fs::set_permissions(mailer, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("mailer", &format!("#!/bin/sh\ncat > {}\n", home.scratch.text("mailed")));
     home
 }
 

@@ -5,7 +5,6 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use harness::{Daemon, Home};
@@ -36,7 +35,7 @@ impl Other {
 fn home(name: &str, config: &str) -> Home {
     let home = Home::new(name, &(HEAD.to_owned() + config));
     for program in ["sleep", "sh"] {
-        fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
+        home.scratch.copied(format!("/bin/{program}"), program);
     }
     home
 }
@@ -73,7 +72,7 @@ fn a_service_that_runsv_brings_back_is_left_to_it_as_long_as_it_does() {
         start = [\"@/sh\", \"-c\", \"@/sleep 0.5; @/sv/run </dev/null >/dev/null 2>&1 &\"]\n\
         settle = \"50ms\"\nlimit = \"50/10m\"\n";
     let home = home("fight-runsv", config);
-    fs::copy(runsv, home.scratch.path("runsv")).expect("it can be copied");
+    home.scratch.copied(runsv, "runsv");
     fs::create_dir_all(home.scratch.path("sv")).expect("a directory can be made");
     let dir = home.scratch.text("");
     let dir = dir.trim_end_matches('/');
@@ -81,8 +80,7 @@ fn a_service_that_runsv_brings_back_is_left_to_it_as_long_as_it_does() {
         "#!{dir}/sh\nread pid <{dir}/web.pid && test -e /proc/$pid/exe && exit 0\n\
          echo $$ >{dir}/web.new && mv {dir}/web.new {dir}/web.pid\nexec {dir}/sleep 100000\n"
     );
-    let run = home.scratch.write("sv/run", &run);
-    fs::set_permissions(run, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("sv/run", &run);
     let mut other = Other::start(&home, "runsv", &[home.scratch.text("sv")]);
     harness::until("the service under runsv", || home.scratch.path("web.pid").exists().then_some(()));
     let mut daemon = home.start();

@@ -159,6 +159,31 @@ fn numbers_come_from_logs_programs_and_the_host() {
     stop(daemon);
 }
 
+#[test]
+fn the_connections_of_a_port_are_a_number_and_have_a_spread() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    let config = format!(
+        "{HEAD}[measure.www_in]\nmetric = \"tcp.port.{port}\"\nevery = \"100ms\"\nhigh = 3\n\
+         [measure.www_out]\nmetric = \"tcp.to.{port}\"\nevery = \"100ms\"\n\
+         [class.flood]\nwhen = \"www_in_high & www_in_entropy_low & !www_in_entropy_high\"\n\
+         [report.flood]\nif = \"flood\"\ntext = \"{{www_in.value}} connections, most from {{www_in.top_peer}}\"\nchanges = true\n"
+    );
+    let home = Home::new("files-port", &config);
+    let daemon = home.start();
+    until("nobody", || (value(&home, "www_in")? == 0.0).then_some(()));
+    let clients: Vec<_> =
+        (0..3).map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens")).collect();
+    until("the flood", || is_on(&home, "flood"));
+    until("the report", || was_told(&home, "flood", "3 connections, most from 127.0.0.1"));
+    until("the other side", || (value(&home, "www_out")? == 3.0).then_some(()));
+    drop(clients);
+    drop(listener);
+    until("the end", || is_on(&home, "flood").is_none().then_some(()));
+    assert!(was_told(&home, "www_in", "127.0.0.1").is_none(), "who it is is no event of its own");
+    stop(daemon);
+}
+
 fn value(home: &Home, id: &str) -> Option<f64> {
     let snapshot = snapshot(home)?;
     snapshot.promises.iter().find(|row| text(&row.id) == id).map(|row| row.figures[0])

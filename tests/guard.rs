@@ -98,8 +98,7 @@ fn the_units_are_good_for_systemd() {
         return skip("there is no systemd-analyze");
     }
     let home = Home::new("unit", QUIET);
-    let program = home.scratch.path("watchd");
-    fs::copy(harness::binary(), &program).expect("it can be copied");
+    let program = home.scratch.copied(harness::binary(), "watchd");
     let place = |text: &str| text.replace("/usr/local/bin/watchd", &program.to_string_lossy());
     let dropin = home.scratch.path("watchd.service.d");
     fs::create_dir(&dropin).expect("a directory can be made");
@@ -274,8 +273,7 @@ fn garbage_and_crowds_at_the_control_socket_stop_no_order() {
 fn order_as(home: &Home, uid: u32, gid: u32, groups: &'static [u32]) -> (Option<i32>, String) {
     let program = home.scratch.path("anyones");
     if !program.exists() {
-        fs::copy(harness::binary(), &program).expect("it can be copied");
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it is ours");
+        harness::copied(harness::binary(), &program);
     }
     let mut command = Command::new(&program);
     command.args(["pause", "web", "--run-dir"]).arg(home.run_dir()).current_dir("/");
@@ -417,8 +415,7 @@ fn a_plugin_below_a_directory_of_others_is_not_run() {
     fs::create_dir_all(home.scratch.path("plugins")).expect("a directory can be made");
     fs::create_dir_all(home.scratch.path("share/munin/deep")).expect("a directory can be made");
     for name in ["good", "bad"] {
-        let script = home.scratch.write(&format!("share/munin/deep/{name}"), "#!/bin/sh\necho 'a.label a'\n");
-        fs::set_permissions(script, Permissions::from_mode(0o755)).expect("it is ours");
+        home.scratch.script(&format!("share/munin/deep/{name}"), "#!/bin/sh\necho 'a.label a'\n");
     }
     let target = home.scratch.path("share/munin/deep");
     symlink(target.join("good"), home.scratch.path("plugins/good")).expect("a link can be made");

@@ -57,7 +57,7 @@ const PLUGINS: &[(&str, &str)] = &[
 ];
 
 const CONF: &str = "[env]\nenv.tag one two # three\nuser root\n[stuck]\ntimeout 1\n[moved]\nhost_name third.example\n\
-                    [wrapped]\ncommand env WRAPPED=yes %c\n[e*]\nenv.tag less\nenv.HOME /nowhere\n[load]\nenv.warning 9\n";
+                    [wrapped]\ncommand env WRAPPED=yes %c\n[e*]\nenv.tag less\nenv.HOME /nowhere\n[load]\nenv.warning 9\n[fork*]\nhost_name third.Example\n";
 
 fn set_up(name: &str) -> (Home, u16) {
     let port = net::free_port();
@@ -79,7 +79,7 @@ fn set_up(name: &str) -> (Home, u16) {
 }
 
 fn put(path: &Path, text: &str, mode: u32) {
-    fs::write(path, text).expect("a file can be written");
+    harness::script(path, text);
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
 }
 
@@ -101,6 +101,8 @@ fn plugins_of_others_are_run_as_munin_node_runs_them() {
         ("dirty", false),
         ("guest", false),
         ("moved", false),
+        ("forks", false),
+        ("interrupts", true),
         ("broken", false),
         ("open", false),
         ("left~", false),
@@ -113,7 +115,7 @@ fn plugins_of_others_are_run_as_munin_node_runs_them() {
     let all = ask("cap multigraph dirtyconfig\nlist");
     assert!(has(&all, "many") && has(&all, "dirty"), "{all}");
     assert_eq!(ask("nodes"), "node.example\nother.example\nthird.example\n.\n");
-    assert_eq!(ask("list OTHER.example\nlist third.example\nlist nosuch"), "guest\nmoved\n\n");
+    assert_eq!(ask("list OTHER.example\nlist third.example\nlist nosuch"), "guest\nforks moved\n\n");
     for (lines, expect) in [
         ("config plain", "graph_title Plain\na.label a\n.\n"),
         ("fetch plain", "a.value 1\n.\n"),
@@ -136,6 +138,7 @@ fn plugins_of_others_are_run_as_munin_node_runs_them() {
     }
     assert!(!ask("fetch load").contains("4711"), "our own plugin of that name answers");
     assert!(ask("config load").contains("load.warning 9\n"));
+    assert!(ask("fetch forks").starts_with("forks.value "), "it is told whatever the host");
     let found = ask("fetch env");
     let user = if is_root() { "/root" } else { "" };
     for line in [

@@ -23,7 +23,7 @@ const QUICK: &str = "settle = \"50ms\"\nbackoff = [\"10ms\", \"100ms\"]\nlimit =
 fn home(name: &str, config: &str) -> Home {
     let home = Home::new(name, config);
     // What runs from the scratch directory is ended with it.
-    fs::copy("/bin/sleep", home.scratch.path("sleep")).expect("a program can be copied");
+    home.scratch.copied("/bin/sleep", "sleep");
     home
 }
 

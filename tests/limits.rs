@@ -15,7 +15,7 @@ const QUICK: &str = "settle = \"50ms\"\nbackoff = [\"10ms\", \"100ms\"]\nlimit =
 fn home(name: &str, config: &str) -> Home {
     let home = Home::new(name, &(HEAD.to_owned() + config));
     for program in ["sleep", "sh"] {
-        fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
+        home.scratch.copied(format!("/bin/{program}"), program);
     }
     home
 }

@@ -11,6 +11,9 @@ use watchd::config::{PluginSection, read_plugin_conf};
 use watchd::export::Page;
 use watchd::export::munin::{Ask, Facts, Next, Session, answer, names};
 use watchd::model::{Now, PluginSetting, Settings};
+use watchd::store::board::{Header, Page as BoardPage};
+use watchd::store::{Board, Reader, Readings, Snapshot};
+use watchd_probes::{Buffer, Host, Look, Probes, Sample};
 
 mod recorded;
 
@@ -134,6 +137,66 @@ fn a_virtual_machine_is_told_as_munin_node_tells_it() {
     compare("vm");
 }
 
+#[test]
+fn chips_are_told_as_munins_plugin_reads_them_from_the_program_sensors() {
+    compare("chips");
+}
+
+/// What the probes themselves know of the time since the first reading, without any rate of a cycle.
+fn with_past(host: &str) -> Snapshot {
+    let dir = std::env::temp_dir().join(format!("watchd-past-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(dir.join("proc")).expect("a directory can be made");
+    let now = manifest(&format!("probes/tests/fixtures/{host}"));
+    for name in ["sys", "dev"] {
+        std::os::unix::fs::symlink(now.join(name), dir.join(name)).expect("a link can be made");
+    }
+    let texts = [manifest(&format!("tests/fixtures/munin/{host}/t0")), now]
+        .map(|root| std::fs::read(root.join("proc/diskstats")).expect("it was recorded"));
+    let (mut buffer, mut sample, mut probes) = (Buffer::default(), Sample::default(), Probes::default());
+    let root = Host::open(&dir).expect("it is there");
+    for (text, ago) in texts.iter().zip([300, 0]) {
+        std::fs::write(dir.join("proc/diskstats"), text).expect("a file can be written");
+        let now = Now { mono: NOW.mono.saturating_sub(Duration::from_secs(ago)), ..NOW };
+        probes.read_all(&mut Look { host: &root, buffer: &mut buffer, now }, &mut sample);
+    }
+    let rates = vec![f32::NAN; sample.view().rows.len()];
+    let path = dir.join("board");
+    let mut board = Board::create(&path).expect("the board is made");
+    board.beat(1);
+    let readings = Readings { view: sample.view(), rates: &rates };
+    let header = Header::default();
+    board.publish(&BoardPage {
+        header: &header,
+        readings,
+        services: &[],
+        classes: &[],
+        promises: &[],
+        events: &[],
+        learned: &[],
+    });
+    let mut snapshot = Snapshot::default();
+    Reader::open(&path).expect("the board opens").read(&mut snapshot).expect("the page is whole");
+    std::fs::remove_dir_all(&dir).expect("it is ours");
+    snapshot
+}
+
+#[test]
+fn disks_are_told_by_the_mean_of_five_minutes_as_munins_plugin_does() {
+    let snapshot = with_past("big");
+    let theirs = std::fs::read_to_string(manifest("tests/fixtures/munin/big/fetch/diskstats")).expect("recorded");
+    let facts = Facts::new(&snapshot, NOW);
+    let mut faults = Vec::new();
+    difference("big fetch diskstats", &theirs, &ours(&facts, Ask::Fetch, "diskstats"), &mut faults);
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    // Where the cycles before are told as well, each has its own.
+    let told = ours(&Facts { has_past: true, ..facts }, Ask::Fetch, "diskstats");
+    assert!(
+        told.contains("sda_rdio.value U")
+            && told.lines().filter(|line| line.contains(".value")).all(|line| line.ends_with('U'))
+    );
+}
+
 /// Recorded answers under settings of plugin-conf.d, and the plugin that gave them.
 const SETTINGS: &[(&str, &str)] = &[
     ("cpu_scaled", "cpu"),
@@ -152,7 +215,11 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// Sections of plugin-conf.d as the door gets them.
 fn settings(sections: Vec<PluginSection>) -> Settings {
-    let setting = |section: PluginSection| PluginSetting { section: section.name, variables: section.variables };
+    let setting = |section: PluginSection| PluginSetting {
+        section: section.name,
+        variables: section.variables,
+        host_name: section.host_name,
+    };
     Settings::new(sections.into_iter().map(setting).collect())
 }
 
@@ -189,7 +256,8 @@ fn disks_are_chosen_by_parts_of_their_names() {
         read_plugin_conf(&format!("[diskstats]\nenv.{variable} {value}\n"), &mut sections);
         let settings = settings(sections);
         let mut page = Page::new(Page::LIMIT);
-        assert!(answer(&Facts::new(&snapshot, NOW).with(&settings, &[]), Ask::Config, b"diskstats", &mut page));
+        let facts = Facts::new(&snapshot, NOW).with(&settings, &[]);
+        assert!(answer(&facts, Ask::Config, b"diskstats", &mut page), "without a device it is a plugin still");
         let text = String::from_utf8(page.bytes().to_vec()).expect("answers are text");
         assert_eq!(
             (text.contains("sda_util"), text.contains("nvme0n1_util")),

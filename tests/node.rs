@@ -8,7 +8,6 @@ mod harness;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -63,6 +62,47 @@ fn every_way_in_leads_to_the_same_node() {
     drop(daemon);
 }
 
+/// A connection that comes from another address of this host.
+fn connect_from(source: [u8; 4], port: u16) -> TcpStream {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+    use std::os::fd::AsRawFd;
+    let socket =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket can be made");
+    let [a, b, c, d] = source;
+    bind(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 0)).expect("all of 127 is this host");
+    connect(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, port)).expect("the node listens");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it can be set");
+    stream
+}
+
+#[test]
+fn who_is_not_on_the_list_hears_no_word() {
+    let (home, port) = home("list", "allow = ['127.0.0.1', '127.3.0.0/16', '^127\\.9\\.0\\.\\d$']\n");
+    let daemon = home.start();
+    until("an answer", || (net::munin(port, "nodes") == NODES).then_some(()));
+    for (source, is_heard) in [
+        ([127, 0, 0, 1], true),
+        ([127, 0, 0, 2], false),
+        ([127, 3, 0, 1], true),
+        ([127, 3, 255, 254], true),
+        ([127, 4, 0, 1], false),
+        ([127, 9, 0, 7], true),
+        ([127, 9, 0, 77], false),
+        ([127, 9, 1, 7], false),
+        ([127, 190, 0, 7], false),
+    ] {
+        let mut stream = connect_from(source, port);
+        // Who is refused may be gone before he has said anything.
+        let _ = stream.write_all(b"nodes\nquit\n");
+        let expect = if is_heard { format!("{BANNER}{NODES}") } else { String::new() };
+        assert_eq!(rest(stream), expect, "{source:?}\n{}", daemon.said());
+    }
+    let mut six = TcpStream::connect(format!("[::1]:{port}")).expect("it listens on IPv6");
+    let _ = six.write_all(b"nodes\nquit\n");
+    assert_eq!(rest(six), "", "::1 is not on the list");
+}
+
 /// What is sent, and what the answer ends with.
 fn conversations() -> Vec<(Vec<u8>, String)> {
     let rows: &[(&[u8], &str)] = &[
@@ -111,6 +151,24 @@ fn conversations() -> Vec<(Vec<u8>, String)> {
         (b"quit\nnodes\n", BANNER),
         (b".\n", BANNER),
         (b"...\n", BANNER),
+        (b"quit\rnodes\n", BANNER),
+        (b"nodes\rnodes\n", NODES),
+        (b"\rnodes\n", UNKNOWN),
+        (b"STARTTLS\n", UNKNOWN),
+        (b"spoolfetch 0\n", UNKNOWN),
+        (b"cap multigraph\0dirtyconfig\n", "cap multigraph dirtyconfig\n"),
+        (b"config load\x1b[2J\n", SERVICE),
+        (b"fetch \xe2\x80\xaeload\n", SERVICE),
+        (b"fetch \xc0\xafload\n", SERVICE),
+        (b"fetch ./load\n", SERVICE),
+        (b"fetch //load\n", SERVICE),
+        (b"fetch load/\n", SERVICE),
+        (b"fetch ~root/load\n", SERVICE),
+        (b"fetch C:\\load\n", SERVICE),
+        (b"fetch load%00\n", SERVICE),
+        (b"fetch *\n", SERVICE),
+        (b"fetch -load\n", SERVICE),
+        (b"fetch load config\nnodes\n", NODES),
         (b"version\n", concat!("version: watchd ", env!("CARGO_PKG_VERSION"), "\n")),
     ];
     let mut all: Vec<_> = rows.iter().map(|(sent, end)| (sent.to_vec(), (*end).to_owned())).collect();
@@ -127,7 +185,7 @@ fn odd_conversations_get_a_sane_answer_or_a_clean_end() {
     let mut daemon = home.start();
     until("an answer", || (net::munin(port, "nodes") == NODES).then_some(()));
     let conversations = conversations();
-    assert!(conversations.len() > 40);
+    assert!(conversations.len() > 60);
     for (sent, end) in &conversations {
         let mut stream = connect(port);
         let mut writer = stream.try_clone().expect("it can be opened twice");
@@ -166,8 +224,7 @@ fn odd_conversations_get_a_sane_answer_or_a_clean_end() {
 fn plugin(home: &Home, name: &str, config: &str, fetch: &str) {
     let text = format!("#!/bin/sh\n[ \"$1\" = config ] && {{ printf '{config}'; exit; }}\nprintf '{fetch}'\n");
     let path = home.scratch.dir_of("plugins", None).join(name);
-    fs::write(&path, text).expect("a file can be written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    harness::script(&path, &text);
 }
 
 #[test]
@@ -314,6 +371,12 @@ fn watched_services_have_the_graphs_of_ps_and_proc() {
     }
 }
 
+fn imported(home: &Home, dir: &std::path::Path) -> String {
+    let output = home.watchd(&["import", "munin-node", &dir.to_string_lossy()]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
 #[test]
 fn the_configuration_of_a_munin_node_is_taken_over() {
     let home = Home::new("import", "[watchd]\n");
@@ -333,7 +396,7 @@ fn the_configuration_of_a_munin_node_is_taken_over() {
     for line in [
         "listen = ['0.0.0.0:4999', '[::]:4999']",
         "host-name = 'web.example'",
-        "allow = ['127.0.0.1', '^10\\.\\d+\\.0\\.1$', '192.0.2.0/24']",
+        "# allow = ['127.0.0.1', '^10\\.\\d+\\.0\\.1$', '192.0.2.0/24']",
         "# Plugins that watchd has itself: cpu if_eth0",
         "# Plugins that are run from there: mine_ munin_stats",
         "#   line 7: tls enabled: there is no TLS; use ssh or stunnel",
@@ -344,8 +407,95 @@ fn the_configuration_of_a_munin_node_is_taken_over() {
     let written = home.scratch.write("made.toml", &text);
     let (code, _) = home.ask(&["check", &written.to_string_lossy()]);
     assert_eq!(code, 0, "what is written can be used");
+    // Without a list of who may not, the list of who may is taken as it is.
+    home.scratch.write("etc/munin-node.conf", &conf.replace("deny ^9\\.\n", ""));
+    let text = imported(&home, &dir);
+    assert!(text.contains("\nallow = ['127.0.0.1', "), "{text}");
+    // Nothing that a file or a name says becomes a line of its own, or reaches the terminal as it is.
+    let dir = home.scratch.dir_of("od'd\n[http]\nx = '", None);
+    home.scratch.dir_of("od'd\n[http]\nx = '/plugins", None);
+    fs::write(dir.join("plugins/x\n[http]\nlisten = []\u{1b}[31m"), "#!/bin/sh\n").expect("a file can be written");
+    let evil = [
+        "allow ^a'\\]\rplugins = '/evil'".to_owned(),
+        "allow ^\u{1b}[31m$\nhost_name a'\nhost_name \\\nhost_name ..\0".to_owned(),
+        "tls '\u{7}\u{202e}\n[http]\nlisten = ['0.0.0.0:1']\n\0\0\n".to_owned(),
+        format!("allow {}\nhost {}\n", "(".repeat(10_000), "9".repeat(100_000)),
+        format!("port 99999\nport -1\nport 1e3\ncidr_allow ::/129\ncidr_allow 1.2.3.4/\n{}", "x".repeat(300_000)),
+    ];
+    fs::write(dir.join("munin-node.conf"), evil.join("\n")).expect("a file can be written");
+    let text = imported(&home, &dir);
+    assert!(!text.contains(|letter: char| letter != '\n' && letter.is_control()), "{text:?}");
+    let keys: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(keys, ["[munin]", "listen = ['0.0.0.0:4949', '[::]:4949']"], "{text}");
+    fs::write(dir.join("munin-node.conf"), vec![0xff; 2 << 20]).expect("a file can be written");
+    let refused = home.watchd(&["import", "munin-node", &dir.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("no file of at most a megabyte"), "{said}");
     for (words, code) in [(&["import", "munin-node", "/nowhere"][..], 1), (&["import"], 2), (&["import", "nagios"], 2)]
     {
         assert_eq!(home.watchd(words).status.code(), Some(code), "{words:?}");
+    }
+}
+
+/// A root whose processes are this host's, with a chip of its own; gives the daemon's command for it.
+fn chip(home: &Home, files: &[(&str, &str)]) -> std::process::Command {
+    let chip = home.scratch.dir_of("root/sys/class/hwmon/hwmon3", None);
+    fs::create_dir_all(&chip).expect("a directory can be made");
+    std::os::unix::fs::symlink("/proc", home.scratch.path("root/proc")).expect("a link can be made");
+    for (name, text) in files {
+        fs::write(chip.join(name), text).expect("a file can be written");
+    }
+    home.command(&["run", "--root", &home.scratch.text("root")])
+}
+
+#[test]
+fn chips_are_read_beside_the_loop_and_who_has_munins_plugin_keeps_it() {
+    let (home, port) = home("chips", "plugins = \"@/plugins\"\nplugin-conf = \"@/conf\"\n");
+    plugin(&home, "sensors_volt", "volt1.label mine\\n", "volt1.value 77\\n");
+    let conf = "[sensors_*]\nenv.ignore_temp2\nenv.fan_warn_percent 50\nenv.warning 3\n";
+    fs::write(home.scratch.dir_of("conf", None).join("all"), conf).expect("a file can be written");
+    let command = chip(
+        &home,
+        &[
+            ("name", "odd\n"),
+            ("temp1_input", "52049\n"),
+            ("temp1_label", "Package id 0\n"),
+            ("temp1_max", "82000\n"),
+            ("temp1_crit", "100000\n"),
+            ("temp2_input", "-3000\n"),
+            ("temp3_input", "broken\n"),
+            ("fan1_input", "900\n"),
+            ("fan1_min", "301\n"),
+            ("in0_input", "888\n"),
+        ],
+    );
+    let daemon = home.spawn_as(command);
+    let ask = |line: &str| net::munin(port, line);
+    let told = until("a temperature", || Some(ask("fetch sensors_temp")).filter(|told| told.contains(".value ")));
+    assert_eq!(told, "temp1.value 52.0\ntemp2.value -3.0\n.\n", "{}", daemon.said());
+    let head =
+        "graph_title Temperatures\ngraph_vlabel degrees Celsius\ngraph_args --base 1000 -l 0\ngraph_category sensors\n";
+    let fields =
+        "temp1.label Package id 0\ntemp1.warning 82.0\ntemp1.critical 100.0\ntemp2.label temp2\ntemp2.graph no\n.\n";
+    assert_eq!(ask("config sensors_temp"), format!("{head}{fields}"));
+    assert!(ask("config sensors_fan").ends_with("fan1.label fan1\nfan1.warning 451:\nfan1.critical 301:\n.\n"));
+    assert_eq!(ask("fetch sensors_fan"), "fan1.value 900\n.\n");
+    assert_eq!(ask("fetch sensors_volt"), "volt1.value 77\n.\n");
+    let listed = ask("list");
+    for (name, count) in
+        [("sensors_temp", 1), ("sensors_fan", 1), ("sensors_volt", 1), ("sensors_power", 0), ("acpi", 0)]
+    {
+        assert_eq!(listed.split_whitespace().filter(|listed| *listed == name).count(), count, "{name} in {listed}");
+    }
+    for name in ["sensors_", "sensors_temp1", "sensors_power", "sensors_../temp"] {
+        assert_eq!(ask(&format!("fetch {name}")), SERVICE, "{name}");
+    }
+    let has_table = fs::read("/proc/net/nf_conntrack").is_ok();
+    assert_eq!(listed.split_whitespace().any(|name| name == "fw_conntrack"), has_table, "{listed}");
+    assert_eq!(ask("fetch fw_conntrack").contains("total.value "), has_table);
+    if has_table {
+        let most = fs::read_to_string("/proc/sys/net/nf_conntrack_max").expect("there is a limit");
+        let most: u64 = most.trim().parse().expect("a number");
+        assert!(ask("config fw_conntrack").contains(&format!("total.critical {}", most * 9 / 10)));
     }
 }

@@ -44,7 +44,7 @@ fn a_process_that_proc_hides_is_not_started_a_second_time() {
     }
     std::os::unix::fs::chown(&home.scratch.dir, Some(65_534), None).expect("we are root");
     std::os::unix::fs::chown(home.scratch.path("watchd.toml"), Some(65_534), None).expect("we are root");
-    fs::copy(harness::binary(), home.scratch.path("watchd")).expect("the binary can be copied");
+    home.scratch.copied(harness::binary(), "watchd");
     // A daemon of root's, whose pid stands in its file.
     let started = Command::new(&stamp).arg(home.scratch.path("theirs")).arg(home.scratch.path("theirs.pid")).status();
     assert!(started.is_ok_and(|status| status.success()));

@@ -25,9 +25,7 @@ fn config(output: &str) -> String {
 }
 
 fn talker(home: &Home) {
-    use std::os::unix::fs::PermissionsExt;
-    let path = home.scratch.write("talk", TALKER);
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("talk", TALKER);
 }
 
 #[test]

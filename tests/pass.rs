@@ -20,15 +20,12 @@ const POLICY: &str = "[watchd]\ncycle = \"100ms\"\n\
 
 fn home(name: &str, policy: &str) -> Home {
     let home = Home::new(name, policy);
-    let sleeper = home.scratch.path("sleeper");
-    fs::copy("/bin/sleep", &sleeper).expect("it can be copied");
+    home.scratch.copied("/bin/sleep", "sleeper");
     let dir = home.scratch.dir.display();
-    let start = home.scratch.write(
+    home.scratch.script(
         "start",
         &format!("#!/bin/sh\nsetsid {dir}/sleeper 1000000 >/dev/null 2>&1 </dev/null &\necho $! > {dir}/db.pid\n"),
     );
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(start, mode).expect("it is ours");
     home
 }
 
@@ -297,12 +294,10 @@ fn three(crontab: &str) -> Home {
     let dir = home.scratch.dir.display();
     let start = format!("#!/bin/sh\nsetsid {dir}/three_$1 1000000 >/dev/null 2>&1 </dev/null &\n");
     for (name, script) in [("start", start), ("mail", format!("#!/bin/sh\ncat >> {dir}/mailed\n"))] {
-        let path = home.scratch.write(name, &script);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(path, mode).expect("it is ours");
+        home.scratch.script(name, &script);
     }
     for name in ["sshd", "cron", "ntpd"] {
-        fs::copy("/bin/sleep", home.scratch.path(&format!("three_{name}"))).expect("it can be copied");
+        home.scratch.copied("/bin/sleep", &format!("three_{name}"));
     }
     home.scratch.write("crontab", crontab);
     home

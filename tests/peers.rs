@@ -18,6 +18,8 @@ mod munin;
 mod node;
 #[path = "peers/prometheus.rs"]
 mod prometheus;
+#[path = "peers/settings.rs"]
+mod settings;
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ const POLICY: &str = "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/sendmail\", \
     to = [\"log\", \"mail:root\", \"webhook:chat\"]\n";
 
 fn script(home: &Home, name: &str, text: &str) {
-    let path = home.scratch.write(name, &format!("#!/bin/sh\n{text}\n"));
-    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script(name, &format!("#!/bin/sh\n{text}\n"));
 }
 
 #[test]
@@ -142,7 +141,7 @@ fn one_cause_is_told_once() {
         [report.db]\nif = \"db_down\"\ntext = \"db is {db.state}\"\nchanges = true\n\
         [report.web]\nif = \"web_down\"\ntext = \"web is {web.state}\"\nchanges = true\n";
     let home = Home::new("cause", policy);
-    fs::copy("/bin/sleep", home.scratch.path("web")).expect("it can be copied");
+    home.scratch.copied("/bin/sleep", "web");
     script(&home, "db", "exit 1");
     let mut daemon = home.start();
     let told = daemon.wait_for("the cause", |snapshot| {
@@ -180,4 +179,33 @@ fn what_a_pass_from_cron_tells_waits_for_the_digest_of_the_daemon() {
     assert!(output.status.success(), "{output:?}");
     let kept = fs::read_to_string(home.scratch.path("state/digest")).unwrap_or_default();
     assert!(kept.contains(" a: the first\n"), "{kept:?}");
+}
+
+#[test]
+fn what_a_pass_from_cron_cannot_deliver_is_sent_by_the_daemon() {
+    let report = |guard: &str| {
+        format!(
+            "[watchd]\ncycle = \"100ms\"\nsendmail = [\"@/sendmail\"]\nswitches = [\"told\"]\n\
+             [report.r]\nif = \"{guard}\"\ntext = \"größer\"\nchanges = true\nto = [\"mail:root\"]\n"
+        )
+    };
+    let home = Home::new("post-pass", &report("told"));
+    let dir = home.scratch.dir.display().to_string();
+    script(
+        &home,
+        "sendmail",
+        &format!(
+            "test -e {dir}/tried || {{ touch {dir}/tried; exit 75; }}\ncat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed"
+        ),
+    );
+    let _daemon = home.start();
+    let other = home.scratch.write("other.toml", &report("any").replace('@', &dir));
+    let mut pass = std::process::Command::new(harness::binary());
+    pass.args(["agent", "--once", "--config"]).arg(other);
+    pass.arg("--run-dir").arg(home.scratch.path("run")).arg("--state-dir").arg(home.scratch.path("state"));
+    let output = pass.output().expect("watchd can be run");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("the daemon tries again"), "{output:?}");
+    let mailed = until("the mail of the daemon", || fs::read_to_string(home.scratch.path("mailed")).ok());
+    assert!(mailed.contains("gr\u{f6}\u{df}er\n") && mailed.contains("Sent after 1 failed attempts."), "{mailed}");
 }

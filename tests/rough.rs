@@ -413,7 +413,7 @@ fn a_service_that_stands_still_is_ended_and_one_that_is_not_asked_is_left_alone(
         ),
     );
     for program in ["sh", "sleep", "touch"] {
-        fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
+        home.scratch.copied(format!("/bin/{program}"), program);
     }
     let mut daemon = home.start();
     let (beat, quiet) =

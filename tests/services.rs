@@ -196,8 +196,7 @@ fn count_of(word: &str) -> usize {
 fn every_form_comes_back_after_each_death() {
     let mut world = World::new("forms");
     let name = format!("watchd-test-{}", std::process::id());
-    let program = world.place.path(&name);
-    std::fs::copy("/bin/sleep", &program).expect("a program can be copied");
+    let program = world.place.copied("/bin/sleep", &name);
     let pidfile = world.place.path("daemon.pid");
     let by_name = ServiceSpec {
         start: Some(shell(&format!("setsid {} 1000 &", program.display()))),

@@ -11,7 +11,6 @@ mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -228,8 +227,7 @@ fn recorded(home: &Home) -> Option<Vec<Deed>> {
         return None;
     }
     home.scratch.program("stamp.c", "stamp");
-    let mailer = home.scratch.write("mailer", "#!/bin/sh\nexit 75\n");
-    fs::set_permissions(mailer, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("mailer", "#!/bin/sh\nexit 75\n");
     let plain = home.command(&["run"]);
     let mut command = Command::new("strace");
     command.args([

@@ -152,10 +152,9 @@ fn after_a_storm_there_is_one_of_each_and_nothing_is_left_over() {
     let home = Home::new("storm20", &policy());
     let stamp = home.scratch.program("stamp.c", "stamp");
     for id in names().iter().filter(|id| id.starts_with("found")) {
-        fs::copy(&stamp, home.scratch.path(&format!("program-{id}"))).expect("a program can be copied");
+        home.scratch.copied(&stamp, &format!("program-{id}"));
     }
-    let other = home.scratch.path("other");
-    fs::copy(&stamp, &other).expect("a program can be copied");
+    let other = home.scratch.copied(&stamp, "other");
     let stranger = Stranger(Command::new(&other).arg(home.scratch.path("stranger")).spawn().expect("it is a program"));
     let stranger_pid = i32::try_from(stranger.0.id()).expect("pids are small");
 

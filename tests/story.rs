@@ -44,7 +44,7 @@ fn seven(more: &str) -> String {
 fn home_of_seven(name: &str, more: &str) -> Home {
     let home = Home::new(name, &seven(more));
     let stamp = home.scratch.program("stamp.c", "stamp");
-    fs::copy(stamp, home.scratch.path("found-by-name")).expect("a program can be copied");
+    home.scratch.copied(stamp, "found-by-name");
     home
 }
 

@@ -5,7 +5,6 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use harness::{Daemon, Home};
 use watchd::model::{ClassKind, EventKind, PromiseKind};
@@ -36,8 +35,7 @@ fn event(daemon: &mut Daemon<'_>, kind: EventKind, subject: &str, part: &str) {
 fn what_a_command_says_is_so_until_it_says_otherwise_or_fails() {
     let home = Home::new("telling", POLICY);
     let dir = home.scratch.dir.display().to_string();
-    let path = home.scratch.write("probe", &format!("#!/bin/sh\ncat {dir}/says\nexit $(cat {dir}/status)\n"));
-    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("probe", &format!("#!/bin/sh\ncat {dir}/says\nexit $(cat {dir}/status)\n"));
     says(&home, "+backlog\n=queue 120\nall else is for people\n", 0);
     let mut daemon = home.start();
     event(&mut daemon, EventKind::Report, "r", "120 wait");

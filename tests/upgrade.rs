@@ -7,7 +7,6 @@ mod harness;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -28,17 +27,13 @@ fn home(name: &str, http: SocketAddr) -> Home {
         ),
     );
     install(&home, &binary());
-    let sleeper = home.scratch.path("sleeper");
-    fs::write(&sleeper, "#!/bin/sh\nexec sleep 100000\n").expect("a file can be written");
-    fs::set_permissions(&sleeper, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    home.scratch.script("sleeper", "#!/bin/sh\nexec sleep 100000\n");
     home
 }
 
 /// Puts a program where the daemon comes from, as a package does: beside it, then in its place.
 fn install(home: &Home, program: &std::path::Path) {
-    let beside = home.scratch.path("installed.new");
-    fs::copy(program, &beside).expect("a program can be copied");
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let beside = home.scratch.copied(program, "installed.new");
     fs::rename(beside, home.scratch.path("installed")).expect("it can be renamed");
 }
 

@@ -1,10 +1,11 @@
 //! What the learner finds in made-up hosts, and how often it is wrong: recall, precision, false alarms, time to detect, and what
-//! as many alarms at random times would hit. A seed is twelve series of fourteen weeks.
+//! as many alarms at random times would hit. A seed is a series of fourteen weeks of each kind.
 //!
-//!     cargo bench --bench learner             seeds 21 to 40, which nothing was tuned on
-//!     cargo bench --bench learner -- 1 10     the seeds it was developed with
+//!     cargo bench --bench learner             seeds 41 to 60, which nothing was tuned on
+//!     cargo bench --bench learner -- 1 40     the seeds it was developed with
 //!
-//! Two families of hosts are measured, each for itself: `generator` and `foreign`, which have no law in common.
+//! Three families of hosts are measured, each for itself: `generator`, `foreign` and `wild`, which have no law in common; the last one
+//! with steps of 60 and 300 seconds as well.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -12,6 +13,7 @@
 mod foreign;
 mod generator;
 mod score;
+mod wild;
 
 use std::time::{Duration, Instant};
 
@@ -22,10 +24,14 @@ fn main() {
     let seeds: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let (first, last) = match seeds.as_slice() {
         [first, last, ..] => (*first, *last),
-        _ => (21, 40),
+        _ => (41, 60),
     };
     measure("first", (first, last), generator::KINDS_OF_SERIES, generator::series);
     measure("second", (first, last), foreign::KINDS_OF_SERIES, foreign::series);
+    measure("third", (first, last), wild::KINDS_OF_SERIES, wild::series);
+    let few = (first, last.min(first + 4));
+    measure("third, a minute apart,", few, wild::KINDS_OF_SERIES, |seed, kind| wild::series_at(seed, kind, 60));
+    measure("third, five minutes apart,", few, wild::KINDS_OF_SERIES, |seed, kind| wild::series_at(seed, kind, 300));
 }
 
 /// Runs the learner over one family of series, and prints how it did.

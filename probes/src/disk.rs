@@ -7,11 +7,14 @@
 //! A device of the device mapper has a second part: what people call it, as Munin does (`vg0/root` where that is a link in /dev, else
 //! `mapper/NAME`). It is read once a minute.
 
+mod means;
+
 use std::time::Duration;
 
 use crate::metric::metrics;
 use crate::path::Path;
 use crate::{Fault, Fields, Host, Look, MetricId, ObjectId, Pace, Probe, Sink, Source, Value, lines};
+use means::Means;
 
 metrics! { Disk:
     READS: "reads", Count, Counter, "node_disk_reads_completed_total", "", "Reads completed.";
@@ -33,6 +36,13 @@ metrics! { Disk:
     FLUSH_TIME: "flush_time", Seconds, Counter, "node_disk_flush_requests_time_seconds_total", "", "Time all flushes took together.";
     MAJOR: "major", Count, Gauge, "watchd_disk_major", "", "Major number of the device.";
     MINOR: "minor", Count, Gauge, "watchd_disk_minor", "", "Minor number of the device.";
+    MEAN_READS: "mean_reads", Count, Gauge, "watchd_disk_mean", "of=\"reads\"", "Growth in a second, over the last five minutes.";
+    MEAN_READ_BYTES: "mean_read_bytes", Count, Gauge, "watchd_disk_mean", "of=\"read_bytes\"", "Growth in a second, over the last five minutes.";
+    MEAN_READ_TIME: "mean_read_time", Count, Gauge, "watchd_disk_mean", "of=\"read_time\"", "Growth in a second, over the last five minutes.";
+    MEAN_WRITES: "mean_writes", Count, Gauge, "watchd_disk_mean", "of=\"writes\"", "Growth in a second, over the last five minutes.";
+    MEAN_WRITTEN_BYTES: "mean_written_bytes", Count, Gauge, "watchd_disk_mean", "of=\"written_bytes\"", "Growth in a second, over the last five minutes.";
+    MEAN_WRITE_TIME: "mean_write_time", Count, Gauge, "watchd_disk_mean", "of=\"write_time\"", "Growth in a second, over the last five minutes.";
+    MEAN_IO_TIME: "mean_io_time", Count, Gauge, "watchd_disk_mean", "of=\"io_time\"", "Growth in a second, over the last five minutes.";
 }
 pub const LABELS: &[&str] = &["device"];
 
@@ -75,6 +85,7 @@ pub struct Disk {
     source: Source,
     mapped: Vec<Mapped>,
     pace: Pace,
+    means: Means,
 }
 
 /// The longest name the device mapper gives, and what stands before it.
@@ -89,7 +100,8 @@ struct Mapped {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { source: Source::new(PATH), mapped: Vec::new(), pace: Pace::at_most_every(Duration::from_secs(60)) }
+        let pace = Pace::at_most_every(Duration::from_secs(60));
+        Self { source: Source::new(PATH), mapped: Vec::new(), pace, means: Means::default() }
     }
 }
 
@@ -101,7 +113,7 @@ impl Probe for Disk {
             self.mapped.clear();
             self.mapped.extend(lines(text).filter_map(|(_, line)| Mapped::of(host, line)));
         });
-        give(text, &self.mapped, out)
+        give(text, (&self.mapped, &mut self.means, now.mono), out)
     }
 }
 
@@ -153,14 +165,17 @@ impl Mapped {
     }
 }
 
-fn give(text: &[u8], mapped: &[Mapped], out: &mut Sink<'_>) -> Result<(), Fault> {
+/// What devices are called, their past, and the time.
+type Known<'a> = (&'a [Mapped], &'a mut Means, Duration);
+
+fn give(text: &[u8], mut known: Known<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
     for (number, line) in lines(text) {
-        give_device(line, mapped, out).ok_or_else(|| Fault::malformed(PATH, number, line))?;
+        give_device(line, &mut known, out).ok_or_else(|| Fault::malformed(PATH, number, line))?;
     }
     Ok(())
 }
 
-fn give_device(line: &[u8], mapped: &[Mapped], out: &mut Sink<'_>) -> Option<()> {
+fn give_device(line: &[u8], (mapped, means, now): &mut Known<'_>, out: &mut Sink<'_>) -> Option<()> {
     let mut fields = Fields::new(line);
     let (major, minor) = (fields.number()?, fields.number()?);
     let name = fields.next()?;
@@ -175,13 +190,19 @@ fn give_device(line: &[u8], mapped: &[Mapped], out: &mut Sink<'_>) -> Option<()>
         None => out.object(&[name]),
     };
     let Some(device) = device else { return Some(()) };
-    for (metric, column) in columns {
+    let (mut numbers, mut count) = ([0; COLUMNS.len()], 0);
+    for ((metric, column), slot) in columns.iter().zip(&mut numbers) {
         if fields.rest().is_empty() {
             break;
         }
-        out.put(device, *metric, column.value(fields.number()?)?);
+        *slot = fields.number()?;
+        count += 1;
+        out.put(device, *metric, column.value(*slot)?);
     }
     give_number(device, (major, minor), out);
+    if columns.len() == COLUMNS.len() {
+        means.take((major, minor), numbers.get(..count).unwrap_or_default(), *now, (device, out));
+    }
     Some(())
 }
 
@@ -210,7 +231,7 @@ mod tests {
     #[test]
     fn all_columns_of_every_device_are_given() {
         let rows = read_fixture("big", ProbeId::Disk, &mut Disk::default()).expect("readable");
-        assert_eq!(rows.len(), 15 * 19);
+        assert_eq!(rows.iter().filter(|row| !row.0.starts_with("mean_")).count(), 15 * 19);
         for (field, device, expect) in [
             ("reads", "sda", Value::Int(1_003_000)),
             ("read_bytes", "sda", Value::Int(80_240_000 * 512)),
@@ -258,6 +279,33 @@ mod tests {
     }
 
     #[test]
+    fn means_are_of_five_minutes_and_of_devices_that_are_used() {
+        let mut means = Means::default();
+        let mut at = |secs: u64, reads: u64| {
+            let line = format!(
+                "8 0 sda {reads} 0 {} 0 4 0 0 0 0 {} 0\n7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n",
+                reads * 8,
+                secs * 500
+            );
+            let known = (&[][..], &mut means, Duration::from_secs(secs));
+            readings(ProbeId::Disk, |out| give(line.as_bytes(), known, out)).expect("well-formed")
+        };
+        assert!(!at(1000, 5).iter().any(|row| row.0.starts_with("mean_")), "there is nothing to compare with");
+        let rows = at(1010, 15);
+        for (field, expect) in
+            [("mean_reads", 1.0), ("mean_read_bytes", 4096.0), ("mean_writes", 0.0), ("mean_io_time", 0.5)]
+        {
+            assert_eq!(value(&rows, field, "sda"), Some(Value::Float(expect)), "{field}");
+        }
+        assert_eq!(value(&rows, "mean_reads", "loop0"), None);
+        for minute in 1..5 {
+            at(1010 + minute * 60, 15);
+        }
+        // A burst of a moment is told as its part of five minutes.
+        assert_eq!(value(&at(1300, 3005), "mean_reads", "sda"), Some(Value::Float(10.0)));
+    }
+
+    #[test]
     fn a_strange_line_is_refused() {
         for text in [
             "8 0\n",
@@ -268,14 +316,17 @@ mod tests {
             "x 0 sda 1 2 3 4\n",
             "\n",
         ] {
-            assert!(readings(ProbeId::Disk, |out| give(text.as_bytes(), &[], out)).is_err(), "{text}");
+            let known = (&[][..], &mut Means::default(), Duration::ZERO);
+            assert!(readings(ProbeId::Disk, |out| give(text.as_bytes(), known, out)).is_err(), "{text}");
         }
     }
 
     #[test]
     fn no_cut_gives_a_wrong_number() {
         for host in ["vm", "old"] {
-            survives_every_cut(ProbeId::Disk, &text_of(host, "proc/diskstats"), |text, out| give(text, &[], out));
+            survives_every_cut(ProbeId::Disk, &text_of(host, "proc/diskstats"), |text, out| {
+                give(text, (&[], &mut Means::default(), Duration::ZERO), out)
+            });
         }
     }
 }

@@ -16,8 +16,9 @@ pub const LABELS: &[&str] = &["irq", "info"];
 
 const PATH: &str = "proc/interrupts";
 
-/// Nothing is decided by single interrupts; graphs ask every minute or seldomer.
-const RARELY: Duration = Duration::from_secs(30);
+/// Nothing is decided by single interrupts. A master that asks every five minutes makes rates of them, to which a count that is half a
+/// minute old is a tenth too much or too little.
+const RARELY: Duration = Duration::from_secs(10);
 
 pub struct Interrupts {
     source: Source,

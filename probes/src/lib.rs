@@ -17,6 +17,7 @@ mod text;
 #[cfg(test)]
 mod trial;
 
+pub mod connections;
 pub mod inventory;
 pub mod listeners;
 pub mod table;
@@ -82,6 +83,8 @@ roster! {
     users: Users,
     sockets: Sockets,
     cpufreq: Cpufreq,
+    sensors: Sensors,
+    conntrack: Conntrack,
 }
 
 /// One probe as the tables see it.

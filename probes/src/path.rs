@@ -5,6 +5,7 @@
 /// The longest path made here is `proc/PID/task/TID/children` or `sys/class/net/NAME/operstate`.
 const ROOM: usize = 64;
 
+#[derive(Clone, Copy)]
 pub(crate) struct Path {
     bytes: [u8; ROOM],
     len: usize,

@@ -28,7 +28,11 @@ pub fn tally(work: &CrowdWork, count: u32, members: &[Member], lasts: &dyn Fn(&M
         if those.is_empty() {
             continue;
         }
-        let mark = if bound.what == Quantity::Age { Mark::AgeHigh } else { Mark::RssHigh };
+        let mark = match bound.what {
+            Quantity::Age => Mark::AgeHigh,
+            Quantity::Cpu => Mark::CpuHigh,
+            _ => Mark::RssHigh,
+        };
         tally.marks = tally.marks.with(mark, true);
         tally.say(format_args!("{} past {} {}", named(members, &those), bound.what, Amount(bound.what, bound.max)));
         if bound.deed == Deed::Restart {
@@ -103,7 +107,11 @@ mod tests {
             who: Selection::default(),
             least,
             most,
-            bounds: vec![bound(Quantity::Rss, 600 << 20, Deed::Restart), bound(Quantity::Age, 7_200_000, Deed::Report)],
+            bounds: vec![
+                bound(Quantity::Rss, 600 << 20, Deed::Restart),
+                bound(Quantity::Age, 7_200_000, Deed::Report),
+                bound(Quantity::Cpu, 90, Deed::Restart),
+            ],
             start: None,
             signals: None,
             settle: Duration::ZERO,
@@ -152,6 +160,9 @@ mod tests {
         assert_eq!(found.go, [0], "too old is only told");
         assert_eq!(found.text, "process 9 (worker) past rss 600M; process 8 (worker) past age 2h");
         assert!(found.marks.has(Mark::RssHigh) && found.marks.has(Mark::AgeHigh) && !found.marks.has(Mark::High));
+        let found = tally(&work(1, None), 1, &[member(7, &[Quantity::Cpu])], &|_, bound| bound.what == Quantity::Cpu);
+        assert_eq!((found.go.as_slice(), found.text.as_str()), ([0].as_slice(), "process 7 (worker) past cpu 90%"));
+        assert!(found.marks.has(Mark::CpuHigh) && !found.marks.has(Mark::RssHigh));
         let found = tally(&work(1, Some(4)), 4, &members, &|_, _| false);
         assert_eq!(found, Tally::default(), "not yet");
         let found = tally(&work(1, Some(2)), 4, &members, &|member, _| member.identity.pid == 9);

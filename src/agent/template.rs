@@ -14,6 +14,7 @@
 //! | `{ID.age}` `{ID.size}` | of the newest of a freshness |
 //! | `{ID.count}` `{ID.rss}` | how many processes there are, and what they have together |
 //! | `{ID.value}` `{ID.expected}` | of a measure; what is expected is known of one that is learned |
+//! | `{ID.top_peer}` | the address with most connections to a port that is measured |
 //! | `{ID.reason}` `{ID.diff}` | what a promise about files or numbers has said |
 //! | `{class:NAME}` | `true` or `false` |
 //! | `{PROBE.FIELD}` | a reading about the whole host; a counter as its growth per second |
@@ -31,7 +32,7 @@ use super::repairs::Repairs;
 use super::told::Told;
 use crate::classes::{Classes, Gauge, Level, Scene};
 use crate::config::nearest;
-use crate::model::{Mark, Outcome};
+use crate::model::{Mark, MeasureWork, Outcome, Source};
 
 /// A compiled text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +85,9 @@ impl Figure {
         &[("age", Self::Age), ("size", Self::Size), ("reason", Self::Words)];
     pub const MEASURE: &'static [(&'static str, Self)] =
         &[("value", Self::Value), ("expected", Self::Expected), ("reason", Self::Words)];
+    /// Of a measure of connections.
+    pub const PORT: &'static [(&'static str, Self)] =
+        &[("value", Self::Value), ("expected", Self::Expected), ("top_peer", Self::Words), ("reason", Self::Words)];
 
     /// How each kind of work is asked for what it found.
     pub fn of(work: &Work) -> &'static [(&'static str, Self)] {
@@ -92,6 +96,7 @@ impl Figure {
             Work::Tidy(_) => Self::TIDY,
             Work::Crowd(_) => Self::CROWD,
             Work::Fresh(_) => Self::FRESH,
+            Work::Measure(MeasureWork { source: Source::Port { .. }, .. }) => Self::PORT,
             Work::Measure(_) => Self::MEASURE,
             Work::Command(_) => Self::COMMAND,
             Work::Disk(_) | Work::Process(_) | Work::Report(_) => Self::NONE,
@@ -102,8 +107,11 @@ impl Figure {
     pub fn marks(figures: &[(&'static str, Self)]) -> &'static [Mark] {
         match figures.first() {
             Some((_, Self::Words)) => &[Mark::Changed],
-            Some((_, Self::Count)) => &[Mark::High, Mark::Low, Mark::Down, Mark::RssHigh, Mark::AgeHigh],
+            Some((_, Self::Count)) => &[Mark::High, Mark::Low, Mark::Down, Mark::RssHigh, Mark::AgeHigh, Mark::CpuHigh],
             Some((_, Self::Age)) => &[Mark::Stale, Mark::Small],
+            Some((_, Self::Value)) if figures.len() == Self::PORT.len() => {
+                &[Mark::High, Mark::Low, Mark::Missing, Mark::EntropyLow, Mark::EntropyHigh]
+            }
             Some((_, Self::Value)) => &[Mark::High, Mark::Low, Mark::Missing],
             _ => &[],
         }

@@ -123,7 +123,10 @@ impl Told {
         let is_fresh = is_new || (!found.is_old && marks.has(Mark::Changed));
         found.is_old = !is_new && found.is_old;
         *marks = match promise.map(|promise| &promise.work) {
-            Some(Work::Measure(measure)) => measure.marks(report.figures.first().copied().unwrap_or(f64::NAN), *marks),
+            // How connections are spread only the look can tell.
+            Some(Work::Measure(measure)) => {
+                measure.marks(report.figures.first().copied().unwrap_or(f64::NAN), *marks).and(report.marks)
+            }
             _ => report.marks.with(Mark::Changed, is_fresh),
         };
         found.figures = report.figures;

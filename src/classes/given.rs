@@ -17,10 +17,16 @@ pub const LONGEST_GIVEN: usize = 54;
 /// Who gave a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Giver {
-    /// A person, over the control socket.
-    Hand,
+    /// A person, over the control socket; the account, where that was written down.
+    Hand(Option<u32>),
     /// A command: the hash of its id, which outlives a new policy.
     Command(u64),
+}
+
+impl Giver {
+    pub const fn is_hand(self) -> bool {
+        matches!(self, Self::Hand(_))
+    }
 }
 
 /// One class that was given.
@@ -109,8 +115,8 @@ mod tests {
     #[test]
     fn what_is_given_again_keeps_its_beginning_and_gets_the_new_end() {
         let mut given = Given::default();
-        assert_eq!(given.give("quiet", Giver::Hand, Some(at(60)), at(0)), Ok(()));
-        assert_eq!(given.give("quiet", Giver::Hand, Some(at(90)), at(30)), Ok(()));
+        assert_eq!(given.give("quiet", Giver::Hand(None), Some(at(60)), at(0)), Ok(()));
+        assert_eq!(given.give("quiet", Giver::Hand(None), Some(at(90)), at(30)), Ok(()));
         assert_eq!(given.deadline(), Some(at(90).mono));
         let only = given.iter().next().expect("it is given");
         assert_eq!((only.since, only.until), (at(0).wall, Some(at(90))));
@@ -123,12 +129,12 @@ mod tests {
         let mut given = Given::default();
         let long = "x".repeat(LONGEST_GIVEN + 1);
         for bad in ["", "a b", "a-b", "é", "a.b", long.as_str()] {
-            assert_eq!(given.give(bad, Giver::Hand, None, at(0)), Err(NotGiven::Name), "{bad}");
+            assert_eq!(given.give(bad, Giver::Hand(None), None, at(0)), Err(NotGiven::Name), "{bad}");
         }
         for number in 0..MOST_GIVEN {
             assert_eq!(given.give(&format!("c{number}"), Giver::Command(1), None, at(0)), Ok(()));
         }
-        assert_eq!(given.give("more", Giver::Hand, None, at(0)), Err(NotGiven::TooMany));
-        assert_eq!(given.give("c7", Giver::Hand, None, at(0)), Ok(()), "one that is there already needs no room");
+        assert_eq!(given.give("more", Giver::Hand(None), None, at(0)), Err(NotGiven::TooMany));
+        assert_eq!(given.give("c7", Giver::Hand(None), None, at(0)), Ok(()), "one that is there already needs no room");
     }
 }

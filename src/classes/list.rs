@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use heapless::String as Short;
 
+use super::given::Giver;
 use super::live::{BOOT, Classes, Timed};
 use super::table::{LIMITED, OUTCOMES, Source, States};
 use super::time::{Calendar, MONTHS, SHIFTS, WEEKDAYS};
@@ -23,6 +24,8 @@ pub struct Row<'a> {
     pub since: Duration,
     /// When it ends by itself, since 1970; zero when that is not known.
     pub until: Duration,
+    /// Who gave it, where nothing here decides it.
+    pub giver: Option<Giver>,
 }
 
 /// What stands before the outcome in the name of a class: `disk_` and `root`.
@@ -103,17 +106,18 @@ impl Classes {
         for (place, (entry, bit)) in self.table.entries.iter().zip(&self.bits).enumerate() {
             if let Some(kind) = entry.source.kind() {
                 let until = if bit.value { self.until(place, kind) } else { Duration::ZERO };
-                show(Row { name: self.table.name(place), kind, on: bit.value, since: bit.since(), until });
+                show(Row { name: self.table.name(place), kind, on: bit.value, since: bit.since(), until, giver: None });
             }
         }
         for given in self.given.iter().filter(|given| self.is_free(&given.name)) {
             let until = given.until.map_or(Duration::ZERO, |until| until.wall);
-            show(Row { name: &given.name, kind: ClassKind::Set, on: true, since: given.since, until });
+            let giver = Some(given.giver);
+            show(Row { name: &given.name, kind: ClassKind::Set, on: true, since: given.since, until, giver });
         }
         let mut loose = |name: &str, kind, since| {
             if !name.is_empty() && !self.is_mentioned(name) {
                 let until = if kind == ClassKind::Time { self.clock.until(name) } else { Duration::ZERO };
-                show(Row { name, kind, on: true, since, until });
+                show(Row { name, kind, on: true, since, until, giver: None });
             }
         };
         for slot in &self.clock.names {

@@ -559,7 +559,7 @@ mod tests {
         let mut classes = Classes::new(builder.finish().expect("a table"), 0, 0);
         for (given, calm) in [(false, true), (true, false), (false, true)] {
             if given {
-                classes.given.give("quiet", super::super::Giver::Hand, None, Now::default()).expect("a name");
+                classes.given.give("quiet", super::super::Giver::Hand(None), None, Now::default()).expect("a name");
             } else {
                 classes.given.take_back("quiet");
             }

@@ -1,5 +1,5 @@
 //! `watchd class list`: the classes that are true, or with `--all` every class there is: what makes each true, since when,
-//! and when it ends, as far as that is known.
+//! where that comes from, and when it ends, as far as that is known.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,16 +8,18 @@ use super::given::Given;
 use super::grid::{self, Cell, Column, Side, Tone};
 use super::quantity::{age, plain, since};
 use super::status::{Look, paint};
+use crate::export::origin::Origin;
 use crate::model::Places;
-use crate::store::board::text;
+use crate::store::board::{By, text};
 use crate::store::{BoardError, ClassRow, Reader};
-use crate::sys::stderr;
+use crate::sys::{accounts, stderr};
 
 const COLUMNS: &[Column] = &[
     Column("CLASS", Side::Left, 0),
     Column("KIND", Side::Left, 0),
     Column("FOR", Side::Left, 0),
     Column("LEFT", Side::Left, 0),
+    Column("FROM", Side::Left, 0),
 ];
 
 pub fn run(places: &Places, given: &Given) -> ExitCode {
@@ -46,9 +48,23 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
             Cell(Tone::Dim, kind.to_owned()),
             Cell(tone, held),
             Cell(Tone::Dim, left),
+            Cell(Tone::Dim, from(class, &look)),
         ]
     };
     let rows: Vec<_> = look.snapshot.classes.iter().filter(chosen).map(row).collect();
     super::say(&grid::table(COLUMNS, &rows, usize::MAX, paint()));
     ExitCode::SUCCESS
+}
+
+/// What makes it true; who set it by hand is told by name as well.
+pub fn from(class: &ClassRow, look: &Look) -> String {
+    let origin = plain(&Origin::new(class, &look.snapshot).to_string());
+    let name = match class.given_by() {
+        By::Hand(uid) => accounts::name_of(uid),
+        _ => None,
+    };
+    match name {
+        Some(name) => format!("{origin} ({})", plain(&name)),
+        None => origin,
+    }
 }

@@ -8,6 +8,9 @@ use crate::config::{MuninConf, read_munin_conf};
 use crate::export::munin::PLUGINS;
 use crate::model::Places;
 
+/// A munin-node.conf has a few kilobytes.
+const LARGEST: u64 = 1 << 20;
+
 pub fn run(_: &Places, given: &Given) -> ExitCode {
     let words: Vec<&str> = given.words.iter().map(String::as_str).collect();
     let dir = match words.as_slice() {
@@ -19,12 +22,21 @@ pub fn run(_: &Places, given: &Given) -> ExitCode {
         return failed(&format!("cannot find {dir}"));
     };
     let path = dir.join("munin-node.conf");
-    let text = match std::fs::read(&path) {
+    let text = match read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => return failed(&format!("cannot read {}: {error}", path.display())),
     };
     say(&told(&dir, &read_munin_conf(&text), &names(&dir.join("plugins"))));
     ExitCode::SUCCESS
+}
+
+/// What could be a configuration: neither a pipe that never ends, nor a film.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() || found.len() > LARGEST {
+        return Err(std::io::Error::other("it is no file of at most a megabyte"));
+    }
+    std::fs::read(path)
 }
 
 /// The links of a directory of plugins, sorted.
@@ -37,20 +49,24 @@ fn names(dir: &Path) -> Vec<String> {
 
 fn told(dir: &Path, conf: &MuninConf, plugins: &[String]) -> String {
     let list = |items: &[String]| items.iter().map(|item| format!("'{item}'")).collect::<Vec<_>>().join(", ");
-    let mut text = format!("# What {}/munin-node.conf says.\n[munin]\n", dir.display());
+    let mut text = format!("# What {}/munin-node.conf says.\n[munin]\n", dir.to_string_lossy().escape_debug());
     text.push_str(&format!("listen = [{}]\n", list(&conf.listen.iter().map(ToString::to_string).collect::<Vec<_>>())));
     if let Some(name) = &conf.host_name {
         text.push_str(&format!("host-name = '{name}'\n"));
     }
     if conf.allow.is_empty() {
         text.push_str("# Nobody was on its lists, so only this host may ask.\n");
+    } else if conf.has_deny {
+        text.push_str("# Some of these were denied all the same. Leave them out, and take the # away; until then only this host may ask.\n");
+        text.push_str(&format!("# allow = [{}]\n", list(&conf.allow)));
     } else {
         text.push_str(&format!("allow = [{}]\n", list(&conf.allow)));
     }
     for (key, folder) in [("plugins", "plugins"), ("plugin-conf", "plugin-conf.d")] {
         let path = dir.join(folder);
         // A path with a quote in it would need another way of writing.
-        if path.is_dir() && !path.to_string_lossy().contains(['\'', '\n']) {
+        let text_of = path.to_str().filter(|text| !text.contains(|letter: char| letter == '\'' || letter.is_control()));
+        if path.is_dir() && text_of.is_some() {
             text.push_str(&format!("{key} = '{}'\n", path.display()));
         }
     }

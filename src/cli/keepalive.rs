@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::given::Given;
 use super::life::{self, Life};
+use crate::engine::run_as;
 use crate::log;
 use crate::model::Places;
 use crate::store::{BoardError, Header, marker, read_header};
@@ -66,6 +67,8 @@ fn keep_alive(places: &Places) -> Result<Deed, String> {
         Ok(_) | Err(BoardError::Foreign | BoardError::Torn) => {}
         Err(error) => return Err(error.to_string()),
     }
+    // What is made, moved and started from here on is by the rights of who runs the daemon.
+    run_as::become_owner(places)?;
     for dir in [&places.run_dir, &places.state_dir] {
         files::own_dir(dir).map_err(|error| format!("cannot use {}: {error}", dir.display()))?;
     }

@@ -387,7 +387,7 @@ pub mod tests {
             kind: kind.byte(),
             on: 1,
             since_s: u32::try_from((NOW_WALL - HOUR) / 1000).expect("before 2106"),
-            until_s: 0,
+            ..ClassRow::new_zeroed()
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::class_list;
 use super::events;
 use super::given::Given;
 use super::grid::{self, Paint, Tone};
@@ -192,10 +193,12 @@ fn tell_class(look: &Look, row: &ClassRow) -> String {
         Some(ClassKind::Outcome) => "It follows how a promise came out.",
         Some(ClassKind::State) => "It follows the state of a service.",
         Some(ClassKind::Defined) => "The policy says what makes it true, in the table `[class.NAME]`.",
-        Some(ClassKind::Set) => "Somebody set it, or a command did; `watchd class clear NAME` takes it back.",
+        Some(ClassKind::Set) => "`watchd class clear NAME` takes it back.",
         None => "",
     };
-    format!("The {kind} class {name} {is}{held}. {}\n", source.replace("NAME", &name))
+    let from = format!("It comes from {}. ", class_list::from(row, look));
+    let from = if row.kind().is_none() { "" } else { &from };
+    format!("The {kind} class {name} {is}{held}. {from}{}\n", source.replace("NAME", &name))
 }
 
 /// Sentences in lines of this width; what is indented is a line of its own and stays one.

@@ -19,6 +19,8 @@ pub struct MuninConf {
     pub listen: Vec<SocketAddr>,
     /// Networks, and expressions that begin with `^`.
     pub allow: Vec<String>,
+    /// Some of them may not all the same, which cannot be said.
+    pub has_deny: bool,
     /// Line, its text, and why it is not carried over.
     pub left: Vec<(u32, String, &'static str)>,
 }
@@ -33,10 +35,13 @@ const OURS: &[&str] = &[
     "user",
     "group",
     "max_servers",
-    "ignore_file",
     "reverse_lookups",
     "paranoia",
 ];
+
+/// Files beside plugins that nobody runs, as Debian's munin-node.conf has them.
+const IGNORED: &[&str] =
+    &["[\\#~]$", "DEADJOE$", "\\.bak$", "%$", "\\.dpkg-(tmp|new|old|dist)$", "\\.rpm(save|new)$", "\\.pod$"];
 
 /// What munin-node does without a line that says otherwise.
 const PORT: u16 = 4949;
@@ -72,9 +77,11 @@ pub fn read_munin_conf(text: &str) -> MuninConf {
                 }
             }
             "deny" | "cidr_deny" => {
-                has_lists = true;
+                (has_lists, conf.has_deny) = (true, true);
                 leave("there is no list of who may not; leave them out of `allow`");
             }
+            "ignore_file" if IGNORED.contains(&value) => {}
+            "ignore_file" => leave("such files are run when they can be; move them elsewhere"),
             "timeout" => leave("a plugin has 60 s; say otherwise with `timeout` in plugin-conf.d"),
             "global_timeout" => leave("a connection has 900 s"),
             "default_plugin_user" | "default_plugin_group" => leave("say it in plugin-conf.d, below [*]"),
@@ -86,8 +93,14 @@ pub fn read_munin_conf(text: &str) -> MuninConf {
     if hosts.is_empty() {
         hosts = vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     }
-    conf.listen = hosts.into_iter().map(|host| SocketAddr::new(host, port)).collect();
-    conf.listen.dedup();
+    let (any, all) = (|host: &IpAddr| host.is_unspecified(), hosts.clone());
+    for host in hosts {
+        let is_covered = !any(&host) && all.iter().any(|other| any(other) && other.is_ipv4() == host.is_ipv4());
+        let address = SocketAddr::new(host, port);
+        if !is_covered && !conf.listen.contains(&address) {
+            conf.listen.push(address);
+        }
+    }
     if !has_lists {
         // Without a list munin-node lets everybody in.
         conf.allow = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
@@ -108,8 +121,9 @@ fn expression(text: &str) -> Option<String> {
         return Some(address);
     }
     let whole = format!("^{bare}$");
-    // A quote would end the TOML string it is written in.
-    Regex::whole(&whole).ok().filter(|_| !whole.contains(['\'', '\n'])).map(|_| whole)
+    // A quote would end the TOML string it is written in, which takes no control characters either.
+    let fits = |letter: char| letter != '\'' && !letter.is_control();
+    Regex::whole(&whole).ok().filter(|_| whole.chars().all(fits)).map(|_| whole)
 }
 
 fn network(text: &str) -> Option<String> {
@@ -154,6 +168,9 @@ mod tests {
             ("tls enabled", "no TLS"),
             ("tls_private_key /x", "no TLS"),
             ("nonsense 7", "not known"),
+            ("ignore_file mine$", "move them elsewhere"),
+            ("allow a\tb", "cannot be understood"),
+            ("allow ^\u{7}$", "cannot be understood"),
             ("\u{1b}[31m", "not known"),
         ] {
             let conf = read_munin_conf(&format!("\n{line}\n"));
@@ -169,6 +186,20 @@ mod tests {
             [("127", "^127$"), (".*", "^.*$"), ("^192\\.0\\.2\\.1$", "192.0.2.1"), ("fe80::1", "fe80::1")]
         {
             assert_eq!(expression(text).as_deref(), Some(expect), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_listened_to_once() {
+        for (hosts, expect) in [
+            (&["*", "*", "::"][..], &["0.0.0.0:4949", "[::]:4949"][..]),
+            (&["127.0.0.1", "*"], &["0.0.0.0:4949", "[::]:4949"]),
+            (&["127.0.0.1", "::1", "127.0.0.1"], &["127.0.0.1:4949", "[::1]:4949"]),
+            (&["::", "192.0.2.1"], &["[::]:4949", "192.0.2.1:4949"]),
+        ] {
+            let text: String = hosts.iter().map(|host| format!("host {host}\n")).collect();
+            let listen: Vec<String> = read_munin_conf(&text).listen.iter().map(ToString::to_string).collect();
+            assert_eq!(listen, expect, "{hosts:?}");
         }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! A line that cannot be understood ends the reading of its file, as it does in munin-node; what came before it counts.
 
-use crate::model::settings::rank;
+use crate::model::settings::place_of;
 
 /// What one section says. Of a key that stands twice the later counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +55,13 @@ pub fn read_plugin_conf(text: &str, sections: &mut Vec<PluginSection>) -> Option
 }
 
 /// Puts sections into the order in which they are laid over each other.
-pub fn sort_plugin_sections(sections: &mut [PluginSection]) {
-    sections.sort_by(|one, other| rank(&one.name).cmp(&rank(&other.name)));
+pub fn sort_plugin_sections(sections: &mut Vec<PluginSection>) {
+    let mut sorted: Vec<PluginSection> = Vec::new();
+    for section in sections.drain(..) {
+        let place = place_of(&section.name, sorted.iter().map(|other| other.name.as_str()));
+        sorted.insert(place, section);
+    }
+    *sections = sorted;
 }
 
 /// What stands before a `#`; `\#` is one that belongs to the text.

@@ -25,6 +25,8 @@ section! {
         cycle: Duration = "cycle",
         /// What the door runs as.
         user: Account = "user",
+        /// What the daemon becomes, where nothing needs root.
+        run_as: Account = "run-as",
         memory: Memory = "memory",
         /// Whether own children get a control group each.
         cgroup: bool = "cgroup",

@@ -28,7 +28,10 @@ const ROWS: usize = 32;
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Row {
-    name: [u8; 64],
+    name: [u8; 56],
+    /// The account of who set it, and one; 0 when that is not known, as in files of earlier versions.
+    by: u32,
+    _spare: u32,
     since_wall: u64,
     /// Both 0 when it lasts until it is cleared.
     until_wall: u64,
@@ -86,7 +89,7 @@ impl ByHand {
     /// Writes down what is set by hand now.
     fn save(&mut self, given: &Given, notes: &mut Notes) {
         let mut block = vec![0; ROWS * size_of::<Row>()];
-        let by_hand = given.iter().filter(|class| class.giver == Giver::Hand);
+        let by_hand = given.iter().filter(|class| class.giver.is_hand());
         for (bytes, class) in block.chunks_exact_mut(size_of::<Row>()).zip(by_hand) {
             bytes.copy_from_slice(Row::of(class, self.boot).as_bytes());
         }
@@ -118,14 +121,19 @@ impl Row {
     fn of(class: &GivenClass, boot: [u8; 40]) -> Self {
         let (mono, wall) = class.until.map_or((0, 0), |until| (millis(until.mono), millis(until.wall)));
         let since_wall = millis(class.since);
-        Self { name: fixed(&class.name), since_wall, until_wall: wall, until_mono: mono, boot }
+        let by = match class.giver {
+            Giver::Hand(Some(uid)) => uid.wrapping_add(1),
+            _ => 0,
+        };
+        Self { name: fixed(&class.name), by, _spare: 0, since_wall, until_wall: wall, until_mono: mono, boot }
     }
 
     /// The class, unless its time is over or the row is free.
     fn recall(&self, boot: &[u8; 40], now: Now) -> Option<GivenClass> {
         let name = heapless::String::try_from(text(&self.name)).ok().filter(|name| !name.is_empty())?;
         let since = Duration::from_millis(self.since_wall);
-        let class = |until| GivenClass { name, giver: Giver::Hand, since, until };
+        let giver = Giver::Hand(self.by.checked_sub(1));
+        let class = |until| GivenClass { name, giver, since, until };
         if self.until_wall == 0 {
             return Some(class(None));
         }
@@ -139,6 +147,11 @@ impl Row {
     }
 }
 
+/// By whom, for people.
+fn whose_hand(uid: Option<u32>) -> String {
+    uid.map_or_else(|| "by hand".to_owned(), |uid| format!("by hand, uid {uid}"))
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -149,7 +162,7 @@ fn later(now: Now, by: Duration) -> Now {
 
 impl Core {
     /// `class-set` and `class-clear`.
-    pub(super) fn order_class(&mut self, request: &Request<'_>) -> (Reply, String) {
+    pub(super) fn order_class(&mut self, request: &Request<'_>, uid: Option<u32>) -> (Reply, String) {
         let name = canonify(request.name);
         if request.verb == Verb::ClassClear {
             let taken = self.judgement.classes.given.take_back(&name);
@@ -157,19 +170,19 @@ impl Core {
                 return (Reply::NoSuchName, format!("cannot clear {name}: nobody has set it"));
             }
             self.changed_classes();
-            self.notes.add(EventKind::ClassCleared, &name, "by hand");
+            self.notes.add(EventKind::ClassCleared, &name, &whose_hand(uid));
             return (Reply::Ok, format!("{name} is cleared"));
         }
         if let Some(kind) = self.owner_of(&name) {
             return (Reply::Failed, format!("cannot set {name}: it is a {kind} class, which watchd itself decides"));
         }
         let is_known = self.judgement.classes.given.contains(&name);
-        let by_hand = self.judgement.classes.given.iter().filter(|class| class.giver == Giver::Hand).count();
+        let by_hand = self.judgement.classes.given.iter().filter(|class| class.giver.is_hand()).count();
         let until = request.lasts.map(|lasts| later(self.now, lasts));
         let given = if by_hand >= ROWS && !is_known {
             Err(NotGiven::TooMany)
         } else {
-            self.judgement.classes.given.give(&name, Giver::Hand, until, self.now)
+            self.judgement.classes.given.give(&name, Giver::Hand(uid), until, self.now)
         };
         match given {
             Err(NotGiven::Name) => (Reply::BadRequest, format!("cannot set {name}: it is no name of a class")),
@@ -179,7 +192,7 @@ impl Core {
             Ok(()) => {
                 let lasts = request.lasts.map(|time| format!("for {}", spoken(time)));
                 let lasts = lasts.unwrap_or_else(|| "until it is cleared".to_owned());
-                self.notes.add(EventKind::ClassSet, &name, &format!("by hand, {lasts}"));
+                self.notes.add(EventKind::ClassSet, &name, &format!("{}, {lasts}", whose_hand(uid)));
                 self.changed_classes();
                 let lost = if self.by_hand.is_writable() {
                     ""
@@ -215,7 +228,7 @@ impl Core {
         let is_over = |class: &GivenClass| class.until.is_some_and(|until| until.mono <= mono);
         let mut by_hand = false;
         while let Some(class) = self.judgement.classes.given.take_first(is_over) {
-            by_hand |= class.giver == Giver::Hand;
+            by_hand |= class.giver.is_hand();
             self.is_stirred = true;
             self.notes.add(EventKind::ClassCleared, &class.name, "its time is over");
         }
@@ -249,7 +262,7 @@ mod tests {
     #[test]
     fn an_end_is_counted_on_the_clock_that_can_be_trusted() {
         let mut given = Given::default();
-        given.give("quiet", Giver::Hand, Some(at(1_600, 10_600)), at(1_000, 10_000)).expect("a name");
+        given.give("quiet", Giver::Hand(Some(1000)), Some(at(1_600, 10_600)), at(1_000, 10_000)).expect("a name");
         let row = Row::of(given.iter().next().expect("it is given"), [1; 40]);
         for (claim, boot, now, left) in [
             ("a while later", 1, at(1_200, 10_200), Some(400)),
@@ -261,9 +274,14 @@ mod tests {
             ("after a boot without a clock", 2, at(7, 5), Some(600)),
         ] {
             let class = row.recall(&[boot; 40], now);
+            let giver = class.as_ref().map(|class| class.giver);
+            assert!(giver.is_none_or(|giver| giver == Giver::Hand(Some(1000))), "{claim}: {giver:?}");
             let until = class.map(|class| class.until.expect("it has an end"));
             assert_eq!(until.map(|until| until.mono - now.mono), left.map(Duration::from_secs), "{claim}");
         }
         assert!(Row::new_zeroed().recall(&[0; 40], at(0, 0)).is_none(), "a free row");
+        let old = Row { name: fixed("quiet"), ..Row::new_zeroed() };
+        assert_eq!(old.recall(&[0; 40], at(0, 0)).map(|class| class.giver), Some(Giver::Hand(None)), "of version 1");
+        assert_eq!(size_of::<Row>(), 128);
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 
+use super::posted::Posted;
 use crate::classes::is_class_name;
 use crate::sys::clock;
 
@@ -214,9 +215,19 @@ impl From<io::Error> for AskError {
 /// Asks the daemon, and waits for its answer no longer than what is asked can take.
 pub fn ask(socket: &Path, request: &Request<'_>) -> Result<(Reply, String), AskError> {
     let patience = if request.verb == Verb::Upgrade { UPGRADE } else { PATIENCE };
+    say(socket, &format!("{request}\n"), patience)
+}
+
+/// Hands the daemon something that it is to tell.
+pub fn hand(socket: &Path, posted: &Posted<'_>) -> Result<(Reply, String), AskError> {
+    say(socket, &format!("{posted}\n"), PATIENCE)
+}
+
+/// Says one line and takes the answer.
+fn say(socket: &Path, line: &str, patience: Duration) -> Result<(Reply, String), AskError> {
     let deadline = clock::now().mono + patience;
     let mut stream = connect(socket)?;
-    match stream.write_all(format!("{request}\n").as_bytes()) {
+    match stream.write_all(line.as_bytes()) {
         // Whoever is not heard is told so, perhaps before he has spoken.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,

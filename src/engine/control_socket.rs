@@ -180,6 +180,12 @@ impl ControlSocket {
         id
     }
 
+    /// The account of a client; none when it has gone, or cannot be told.
+    pub fn uid(&self, id: u64) -> Option<u32> {
+        let client = self.clients.iter().find(|client| client.id == id)?;
+        listen::peer_uid(&client.stream).ok()
+    }
+
     /// Gives a client more time for its answer than others.
     pub fn hold(&mut self, id: u64, until: Duration) {
         if let Some(client) = self.clients.iter_mut().find(|client| client.id == id) {

@@ -35,6 +35,7 @@ use super::requests::ServiceWatch;
 use super::scribe::{self, Scribe};
 use super::services::{Services, Turn};
 use super::sight::Sight;
+use super::slow::Slow;
 use super::stall::Stall;
 use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
@@ -81,6 +82,7 @@ pub struct Core {
     pub(super) checks: Checks,
     pub(super) ears: Ears,
     pub(super) mounts: Mounts,
+    pub(super) slow: Slow,
     pub(super) outputs: Outputs,
     pub(super) scribe: Scribe,
     pub(super) guests: Guests,
@@ -116,6 +118,8 @@ pub struct Core {
     pub(super) is_stirred: bool,
     stopping: Stopping,
     pub(super) upgrade: Upgrade,
+    /// What the policy we began with has us run as.
+    pub(super) run_as: Option<String>,
     /// Where our program was started from.
     pub(super) program: PathBuf,
     /// It makes us the only one.
@@ -218,6 +222,7 @@ impl Core {
             checks: Checks::default(),
             ears,
             mounts: Mounts::default(),
+            slow: Slow::default(),
             outputs: Outputs::default(),
             scribe: Scribe::default(),
             guests: Guests::default(),
@@ -247,6 +252,7 @@ impl Core {
             is_stirred: true,
             stopping: Stopping::No,
             upgrade: Upgrade::No,
+            run_as: policy.daemon.run_as,
             program: super::upgrade::program(),
             lock,
         };
@@ -346,6 +352,7 @@ impl Core {
             self.ears.deadline(),
             self.scribe.deadline(),
             self.mounts.deadline(),
+            self.slow.deadline(),
             self.guests.deadline(),
             self.upkeep.deadline(),
             self.crowds.deadline(),
@@ -389,6 +396,7 @@ impl Core {
             Some(Token::Mounts) => {
                 self.mounts.advance(&mut self.sight.probes.filesystem);
             }
+            Some(Token::Slow) => self.slow.advance(&mut self.sight.probes, self.now.mono),
             Some(Token::Upkeep) => self.on_upkeep(),
             Some(Token::Crowd) => self.advance_crowds(),
             Some(Token::Stall) => self.on_stall(ready),
@@ -431,6 +439,7 @@ impl Core {
             let _ = self.poller.modify(self.control.source(), Token::Control.pack(), Interest::Read);
         }
         self.mounts.expire(&mut self.sight.probes.filesystem, mono);
+        self.slow.expire(&mut self.sight.probes, mono);
         self.expire_upkeep();
         self.advance_crowds();
         self.carry_letters();
@@ -458,6 +467,11 @@ impl Core {
         self.note_faults();
         if let Some(source) = self.mounts.start(&self.sight.host, &self.sight.probes.filesystem, self.now.mono) {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
+        }
+        if self.manner.is_daemon()
+            && let Some(source) = self.slow.start(&self.sight.host, self.now.mono)
+        {
+            let _ = self.poller.add(source, Token::Slow.pack(), Interest::Read);
         }
         self.outputs.look(self.services.specs(), self.now.mono);
         self.watch_pidfiles();
@@ -550,9 +564,8 @@ impl Core {
             self.publish(is_cycle);
         }
         self.publisher.beat(self.now, clock::now());
-        // What stays is what is there between two cycles.
         if is_cycle {
-            memory::trim_text();
+            memory::trim_after_cycle();
         } else {
             memory::trim_grown();
         }

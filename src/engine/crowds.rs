@@ -21,7 +21,7 @@ use super::tokens::Token;
 use super::upgrade::Upgrade;
 use super::upkeep::Found;
 use crate::agent::{CommandEnd, Report, Tally, Work, named, tally};
-use crate::model::{CrowdWork, Identity, Member, Now, Outcome, StopStep};
+use crate::model::{CrowdWork, Identity, Member, Now, Outcome, Quantity, StopStep};
 use crate::sys::epoll::{Interest, Poller};
 use crate::sys::pidfd::Pidfd;
 
@@ -34,13 +34,15 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Crowds {
     under_way: Vec<Campaign>,
-    /// Those that use too much, and since when.
+    /// Those that use too much of something, and since when.
     late: Vec<Late>,
 }
 
 struct Late {
     promise: usize,
     identity: Identity,
+    /// The bit of what it uses too much.
+    bit: u8,
     since: Duration,
 }
 
@@ -119,12 +121,14 @@ impl Crowds {
 
     /// Takes in who uses too much now.
     fn note_late(&mut self, promise: usize, members: &[Member], mono: Duration) {
-        let is_over = |identity| members.iter().any(|member| member.over != 0 && member.identity == identity);
-        self.late.retain(|late| late.promise != promise || is_over(late.identity));
-        for member in members.iter().filter(|member| member.over != 0) {
-            let identity = member.identity;
-            if !self.late.iter().any(|late| late.promise == promise && late.identity == identity) {
-                self.late.push(Late { promise, identity, since: mono });
+        let is_over =
+            |late: &Late| members.iter().any(|member| member.over & late.bit != 0 && member.identity == late.identity);
+        self.late.retain(|late| late.promise != promise || is_over(late));
+        for (member, what) in members.iter().flat_map(|member| Quantity::ALL.iter().map(move |what| (member, what))) {
+            let (identity, bit) = (member.identity, member.over & 1 << what.byte());
+            let is_known = |late: &Late| late.promise == promise && late.identity == identity && late.bit == bit;
+            if bit != 0 && !self.late.iter().any(is_known) {
+                self.late.push(Late { promise, identity, bit, since: mono });
             }
         }
         if self.late.is_empty() {
@@ -133,8 +137,10 @@ impl Crowds {
         }
     }
 
-    fn late_for(&self, promise: usize, identity: Identity, mono: Duration) -> Duration {
-        let found = self.late.iter().find(|late| late.promise == promise && late.identity == identity);
+    fn late_for(&self, promise: usize, identity: Identity, what: Quantity, mono: Duration) -> Duration {
+        let bit = 1 << what.byte();
+        let mut late = self.late.iter();
+        let found = late.find(|late| late.promise == promise && late.identity == identity && late.bit == bit);
         found.map_or(Duration::ZERO, |late| mono.saturating_sub(late.since))
     }
 }
@@ -178,7 +184,7 @@ impl Core {
         self.crowds.note_late(promise, &members, mono);
         let Some(work) = self.crowd(promise) else { return };
         let lasts = |member: &Member, bound: &crate::model::Bound| {
-            self.crowds.late_for(promise, member.identity, mono) >= bound.lasts
+            self.crowds.late_for(promise, member.identity, bound.what, mono) >= bound.lasts
         };
         #[allow(
             clippy::cast_possible_truncation,
@@ -399,14 +405,20 @@ mod tests {
         crowds.note_late(1, &[member(1, 1)], at(110));
         crowds.note_late(0, &[member(1, 1), member(2, 1)], at(130));
         let late = |crowds: &Crowds, promise, pid| {
-            crowds.late_for(promise, Identity { pid, start_ticks: 7 }, at(160)).as_secs()
+            crowds.late_for(promise, Identity { pid, start_ticks: 7 }, Quantity::Rss, at(160)).as_secs()
         };
         assert_eq!((late(&crowds, 0, 1), late(&crowds, 0, 2), late(&crowds, 1, 1)), (60, 30, 50));
         // One that was within its limit meanwhile begins anew, and so does another process of that pid.
         crowds.note_late(0, &[member(2, 1)], at(140));
         crowds.note_late(0, &[member(1, 1), member(2, 1)], at(150));
         assert_eq!((late(&crowds, 0, 1), late(&crowds, 0, 2)), (10, 30));
-        assert_eq!(crowds.late_for(0, Identity { pid: 2, start_ticks: 8 }, at(160)), Duration::ZERO);
+        assert_eq!(crowds.late_for(0, Identity { pid: 2, start_ticks: 8 }, Quantity::Rss, at(160)), Duration::ZERO);
+        // Each thing it uses too much of has its own beginning: one that is old for long was not large for long.
+        let age = 1 << Quantity::Age.byte();
+        crowds.note_late(0, &[member(3, age)], at(100));
+        crowds.note_late(0, &[member(3, age | 1)], at(150));
+        let of = |what| crowds.late_for(0, Identity { pid: 3, start_ticks: 7 }, what, at(160)).as_secs();
+        assert_eq!((of(Quantity::Age), of(Quantity::Rss), of(Quantity::Cpu)), (60, 10, 0));
         crowds.note_late(0, &[], at(160));
         crowds.note_late(1, &[], at(160));
         assert_eq!(crowds.late.capacity(), 0, "nothing of it stays");

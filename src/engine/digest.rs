@@ -19,6 +19,9 @@ use crate::sys::files::write_private;
 
 /// Bytes of lines that wait.
 const MOST: u64 = 32 << 10;
+/// Of these, the bytes that are left for saying that there was no room.
+const RESERVE: u64 = 128;
+const FULL: &str = "watchd: from here on there was no room for more reports";
 /// What stands in place of the id of a report in its letter.
 pub const REPORT: &str = "";
 
@@ -32,23 +35,33 @@ pub struct Digest {
     sent: usize,
     /// Lines there was no room for.
     lost: u32,
+    /// Of a pass beside the daemon: what the daemon is to write down.
+    held: Vec<(String, String)>,
 }
 
 impl Digest {
     pub fn open(places: &Places, spec: Option<Spec>) -> Self {
-        Self { path: places.digest(), spec, is_due: false, sent: 0, lost: 0 }
+        Self { path: places.digest(), spec, is_due: false, sent: 0, lost: 0, held: Vec::new() }
     }
 
     /// Puts a report among those that wait.
     fn add(&mut self, id: &str, text: &str, now: Now, notes: &mut Notes) {
         let when = Civil::local(now.wall);
-        if let Err(error) = append(&self.path, &format!("{when} {id}: {text}\n")) {
+        let line = format!("{when} {id}: {}\n", text.replace(char::is_control, " "));
+        if let Err(error) = append(&self.path, &line, MOST - RESERVE) {
             self.lost += 1;
             if self.lost == 1 {
                 let text = format!("cannot keep a report for the digest: {error}");
                 notes.add(EventKind::StateUnwritable, "digest", &text);
+                // That something is missing outlives us.
+                let _ = append(&self.path, &format!("{when} {FULL}\n"), MOST);
             }
         }
+    }
+
+    /// What the daemon is to write down; nothing of it is here afterwards.
+    pub fn take_held(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.held)
     }
 
     /// What there is to send; remembers how much of it that is.
@@ -81,11 +94,11 @@ impl Digest {
     }
 }
 
-fn append(path: &std::path::Path, line: &str) -> io::Result<()> {
+fn append(path: &std::path::Path, line: &str, most: u64) -> io::Result<()> {
     let flags = libc::O_NOFOLLOW;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     let size = file.metadata()?.size();
-    if size + line.len() as u64 > MOST {
+    if size + line.len() as u64 > most {
         return Err(io::Error::other("there is no room for more"));
     }
     let written = file.write_all(line.as_bytes());
@@ -97,6 +110,14 @@ fn append(path: &std::path::Path, line: &str) -> io::Result<()> {
 }
 
 impl Core {
+    /// A line for the digest; a pass beside the daemon leaves the writing to the daemon.
+    pub(super) fn note_for_digest(&mut self, id: &str, text: &str) {
+        if self.manner.is_guest() && !self.manner.is_shadow {
+            return self.digest.held.push((id.to_owned(), text.to_owned()));
+        }
+        self.keep_for_digest(id, text);
+    }
+
     pub(super) fn keep_for_digest(&mut self, id: &str, text: &str) {
         self.digest.add(id, text, self.now, &mut self.notes);
     }
@@ -165,10 +186,16 @@ mod tests {
         for _ in 0..2_000 {
             digest.add("c", &"x".repeat(100), Now::default(), &mut notes);
         }
+        // Killed now, it knows not how many, but that there were more.
+        let mut again = Digest::open(&places, None);
+        assert!(again.take().ends_with("no room for more reports\n"), "{}", again.take());
         let kept = fs::metadata(places.digest()).expect("it is there").size();
         assert!(kept <= MOST && notes.total() == 1, "told once: {}", notes.total());
         let text = digest.take();
-        let count = digest.lines();
+        let count = digest.lines() - 1;
         assert!(text.ends_with(&format!("and {} more that there was no room for\n", 2_000 - count)), "{count}");
+        digest.arrived().expect("it can be written");
+        digest.add("d", "a\nb\r", Now::default(), &mut notes);
+        assert!(digest.take().ends_with(" d: a b \n") && digest.lines() == 1, "one report is one line");
     }
 }

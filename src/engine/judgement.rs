@@ -138,7 +138,7 @@ impl Core {
                 }
                 if matches!(&told.work, Work::Report(report) if report.digest) {
                     let id = told.id.clone();
-                    self.keep_for_digest(&id, &text);
+                    self.note_for_digest(&id, &text);
                 }
                 self.post(promise, &text, is_over);
             }

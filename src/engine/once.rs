@@ -4,11 +4,14 @@
 //! knows of them is in the ledger for the next one. Beside a daemon it keeps commands and reports only, each under the
 //! lock of its promise. A dry run judges and writes nothing; like a guest it has a directory of its own.
 
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::core::Core;
 use super::manner::{Manner, Role};
+use super::run_as;
 use super::start::{self, Failure, system};
 use crate::agent::Work;
 use crate::files::Memory;
@@ -40,6 +43,7 @@ pub struct Passed {
 
 /// Makes one pass.
 pub fn run(places: &Places, is_dry: bool) -> Result<Passed, Failure> {
+    let became = if is_dry { None } else { run_as::become_owner(places).map_err(Failure::System)? };
     let alone = if is_dry { None } else { start::lock(places, None)? };
     let is_alone = alone.is_some();
     let role = if is_alone { Role::Alone } else { Role::Guest(places.state_dir.clone()) };
@@ -48,10 +52,17 @@ pub fn run(places: &Places, is_dry: bool) -> Result<Passed, Failure> {
     let lock = alone.map_or_else(|| start::lock(&own.places, None), |lock| Ok(Some(lock)))?;
     let lock = lock.ok_or_else(|| Failure::System("cannot make a pass: its own directory is in use".to_owned()))?;
     let loaded = start::load(&own.places, &manner)?;
+    if !is_dry {
+        run_as::follow(&own.places, loaded.policy.daemon.run_as.as_deref(), became.as_ref())
+            .map_err(Failure::System)?;
+    }
     let mut core = Core::new(&own.places, loaded, (lock, manner), None)?;
     let before = core.notes.total();
     core.run_once()?;
     let is_guest = !is_dry && !is_alone;
+    if is_guest {
+        core.give_to_daemon(&places.control());
+    }
     let mut came = core.came_out(before, is_guest);
     if is_dry {
         let memory = Memory::new(&own.places.state_dir);
@@ -79,15 +90,27 @@ impl Own {
         if !manner.is_guest() {
             return Ok(Self { places: places.clone(), dir: None });
         }
-        let dir = std::env::temp_dir().join(format!("watchd-pass-{}", std::process::id()));
-        // A name that somebody else has taken is refused, not used.
-        std::fs::DirBuilder::new().create(&dir).map_err(|error| system("make a directory for the pass", &error))?;
+        let dir = make_dir(&std::env::temp_dir()).map_err(|error| system("make a directory for the pass", &error))?;
         let own = Self {
             places: Places { run_dir: dir.clone(), state_dir: dir.join("state"), ..places.clone() },
             dir: Some(dir),
         };
         files::own_dir(&own.places.state_dir).map_err(|error| system("make a directory for the pass", &error))?;
         Ok(own)
+    }
+}
+
+/// A directory of our own. A name that is taken, by a pass that was killed or by somebody else, is never used.
+fn make_dir(above: &Path) -> io::Result<PathBuf> {
+    /// So many passes of one number are killed before somebody tidies.
+    const NAMES: u32 = 16;
+    let mut number = 0;
+    loop {
+        let dir = above.join(format!("watchd-pass-{}-{number}", std::process::id()));
+        match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < NAMES => number += 1,
+            made => return made.map(|()| dir),
+        }
     }
 }
 
@@ -154,5 +177,23 @@ impl Core {
             Some(Came { kind: promise.kind(), id: promise.id.clone(), outcome, why, diff: String::new() })
         };
         agent.promises().iter().enumerate().filter_map(came).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn what_a_killed_pass_has_left_stops_no_other() {
+        let scratch = Scratch::new();
+        let first = make_dir(&scratch).expect("it can be made");
+        let second = make_dir(&scratch).expect("another can be made");
+        assert!(first != second && first.is_dir() && second.is_dir());
+        assert!(make_dir(&scratch.join("nowhere")).is_err());
+        std::os::unix::fs::symlink("/nowhere", scratch.join(format!("watchd-pass-{}-2", std::process::id())))
+            .expect("a link can be made");
+        assert!(make_dir(&scratch).is_ok_and(|third| third.is_dir()), "a link is not followed");
     }
 }

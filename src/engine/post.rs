@@ -170,6 +170,11 @@ impl Post {
         Some((held.letter.clone(), pause))
     }
 
+    /// All that has not arrived, oldest first; nothing of it is here afterwards.
+    pub fn take_all(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.held).into_iter().map(|held| held.letter).collect()
+    }
+
     /// Whether a report has a letter that has not arrived.
     pub fn has(&self, report: &str) -> bool {
         self.held.iter().any(|held| held.letter.report == report)
@@ -304,7 +309,12 @@ impl Core {
             let Some((letter, pause)) = self.post.keep(number, mono) else { return };
             // Once is enough; what has arrived late is told again.
             if letter.tries == 1 {
-                let text = format!("{}: {how}; tried again in {} s: {}", letter.channel, pause.as_secs(), letter.text);
+                let then = if self.manner.is_guest() {
+                    "the daemon tries again".to_owned()
+                } else {
+                    format!("tried again in {} s", pause.as_secs())
+                };
+                let text = format!("{}: {how}; {then}: {}", letter.channel, letter.text);
                 self.notes.add(EventKind::ReportUndelivered, &letter.report, &text);
             }
             letter

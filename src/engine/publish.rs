@@ -9,10 +9,10 @@ use super::core::Core;
 use super::policy::{Munin, Policy};
 use super::reader::Loaded;
 use crate::agent::Work;
-use crate::classes::{Classes, Prefix};
+use crate::classes::{Classes, Giver, Prefix};
 use crate::model::{ClassKind, EventKind, Form, Now};
-use crate::store::board::{self, Page, fixed};
-use crate::store::{Board, ClassRow, Header, PromiseRow, Readings, ServiceRow};
+use crate::store::board::{self, By, Page, fixed};
+use crate::store::{Board, ClassRow, Header, PromiseRow, Readings, ServiceRow, locks};
 use crate::sys::{daemon, memory};
 
 /// The board and what is put on it.
@@ -177,12 +177,16 @@ impl Core {
             &|service| services.specs().nth(service).map(|spec| spec.id.as_str()),
             &|promise| agent.promises().get(promise).map(|promise| -> Prefix<'_> { promise.prefix() }),
             &mut |class| {
+                let (by, giver) = given_by(class.giver).fields();
                 let row = ClassRow {
                     since_s: seconds(class.since),
                     until_s: seconds(class.until),
+                    by,
                     name: fixed(class.name),
                     kind: class.kind.byte(),
                     on: u8::from(class.on),
+                    giver,
+                    ..ClassRow::new_zeroed()
                 };
                 let old = rows.get_mut(count);
                 let changed = old.as_ref().is_some_and(|old| old.name == row.name && old.on != row.on);
@@ -231,6 +235,15 @@ impl Core {
         text += "  look      watchd status, watchd events, watchd why NAME\n";
         // Nobody may read it.
         let _ = crate::sys::stderr::write_out(text.as_bytes());
+    }
+}
+
+/// Who gave a class, as the board has it.
+fn given_by(giver: Option<Giver>) -> By {
+    match giver {
+        Some(Giver::Hand(Some(uid))) => By::Hand(uid),
+        Some(Giver::Command(key)) => By::Command(locks::short(key)),
+        _ => By::Unknown,
     }
 }
 

@@ -82,6 +82,9 @@ impl Core {
     /// Applies the difference. What can fail comes first, so that a failure changes nothing.
     fn apply(&mut self, mut loaded: Loaded) -> Result<(), Vec<String>> {
         self.manner.adapt(&mut loaded.policy);
+        if loaded.policy.daemon.run_as != self.run_as {
+            return Err(vec!["watchd.run-as: it cannot change while watchd runs; restart watchd".to_owned()]);
+        }
         let wanted = wanted(&self.places, &loaded).map_err(|fault| vec![fault])?;
         if wanted != *self.door.wanted() {
             self.change_door(wanted)?;

@@ -9,6 +9,7 @@ use super::control::{Refusal, Reply, Request, Verb};
 use super::core::Core;
 use super::doorkeeper::Past;
 use super::guests::Kitchen;
+use super::posted::Posted;
 use super::services::{Refusal as Refused, Services, Turn};
 use super::system::{Grip, SystemHands, Watch};
 use super::tokens::Token;
@@ -35,9 +36,10 @@ impl Core {
     pub(super) fn on_client(&mut self, id: u64) {
         let Some(line) = self.control.hear(id) else { return };
         let (reply, text) = match Request::parse(&line) {
+            _ if Posted::is_one(&line) => self.take_posted(&line),
             // Its answer comes from the program that runs then.
             Ok(Request { verb: Verb::Upgrade, .. }) => return self.try_program(Some(id)),
-            Ok(request) => self.obey(&request),
+            Ok(request) => self.obey(&request, self.control.uid(id)),
             Err(Refusal::Incomplete) => (Reply::BadRequest, Refusal::TooLong.to_string()),
             Err(refusal) => (Reply::BadRequest, refusal.to_string()),
         };
@@ -46,7 +48,7 @@ impl Core {
         self.control.answer(id, &page);
     }
 
-    fn obey(&mut self, request: &Request<'_>) -> (Reply, String) {
+    fn obey(&mut self, request: &Request<'_>, uid: Option<u32>) -> (Reply, String) {
         let verb = match request.verb {
             Verb::Shutdown => {
                 self.stop();
@@ -55,7 +57,7 @@ impl Core {
                     "watchd is ending; services are left as they are unless on-exit says otherwise".to_owned(),
                 );
             }
-            Verb::ClassSet | Verb::ClassClear => return self.order_class(request),
+            Verb::ClassSet | Verb::ClassClear => return self.order_class(request, uid),
             Verb::Upgrade => return (Reply::BadRequest, Refusal::UnknownVerb.to_string()),
             Verb::Start => supervisor::Verb::Start,
             Verb::Stop => supervisor::Verb::Stop,
@@ -98,6 +100,7 @@ impl Core {
     /// A child that is neither service nor errand: the door, a helper, or an orphan of a service.
     pub(super) fn on_helper_end(&mut self, pid: i32) {
         self.mounts.on_child(pid);
+        self.slow.on_child(pid);
         if let Some(what) = self.outputs.on_child(pid) {
             self.notes.add(EventKind::Trouble, "", what);
         }

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::core::Core;
 use super::manner::{Manner, Role};
 use super::reader::{Answer, Loaded, Reading};
+use super::run_as;
 use crate::model::Places;
 use crate::store::read_header;
 use crate::sys::handover::Handover;
@@ -29,6 +30,7 @@ pub enum Failure {
 pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
     let mut left = Handover::take();
     memory::trim_text();
+    let became = run_as::become_owner(places).map_err(Failure::System)?;
     let Some(lock) = lock(places, left.as_mut().and_then(|left| left.lock.take()))? else {
         return Err(Failure::System(format!(
             "cannot start: a watchd runs with {} already; `watchd status` shows it",
@@ -37,6 +39,7 @@ pub fn run(places: &Places, is_shadow: bool) -> Result<(), Failure> {
     };
     let manner = Manner { role: Role::Daemon, is_shadow };
     let loaded = load(places, &manner)?;
+    run_as::follow(places, loaded.policy.daemon.run_as.as_deref(), became.as_ref()).map_err(Failure::System)?;
     memory::spare_from_oom();
     if let Some(powers) = loaded.policy.daemon.powers
         && let Err(error) = capabilities::keep(powers)

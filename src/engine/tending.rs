@@ -6,13 +6,14 @@ use super::core::Core;
 use super::crowds;
 use super::errands::Done;
 use super::judgement::calendar;
+use super::ports;
 use super::tokens::Token;
 use super::upkeep::{Found, Step};
-use crate::agent::{CommandEnd, Report, Work};
+use crate::agent::{CommandEnd, Promise, Report, Work};
 use crate::classes::Scene;
 use crate::config::Mode;
 use crate::files::{self, Memory, Task};
-use crate::model::{EventKind, Marks, Outcome, PromiseKind, Source, Tended};
+use crate::model::{EventKind, Marks, MeasureWork, Outcome, PromiseKind, Source, Tended};
 use crate::sys::clock::Civil;
 use crate::sys::epoll::Interest;
 use crate::sys::memory;
@@ -79,6 +80,8 @@ impl Core {
         let agent = &mut self.judgement.agent;
         let before = agent.outcomes().get(place).copied();
         let is_news = !report.text.is_empty() && report.text != agent.words(place);
+        // Who has most connections changes by the minute.
+        let is_news = is_news && !(report.outcome == Outcome::Kept && agent.promises().get(place).is_some_and(is_port));
         let is_act = report.outcome == Outcome::Repaired || report.marks != Marks::default();
         agent.tended(place, report, self.now);
         self.turns.looked(place, agent, (self.now, report.is_deed), &mut self.notes);
@@ -91,7 +94,7 @@ impl Core {
             }
             return;
         }
-        if is_news || (is_act && !report.text.is_empty()) {
+        if is_news || (is_act && !report.text.is_empty() && !is_port(promise)) {
             let text = format!("{}: {}", report.outcome, report.text);
             let kind =
                 if promise.kind() == PromiseKind::Process { EventKind::ProcessTended } else { EventKind::FileTended };
@@ -139,6 +142,7 @@ impl Core {
             Work::Fresh(work) => files::fresh(&promise.id, work, &memory, now),
             Work::Measure(measure) => match &measure.source {
                 Source::Log { path, pattern, kind } => files::tail(&promise.id, &memory, (path, pattern, *kind)),
+                Source::Port { port, is_there } => ports::look(&self.places.root, *port, *is_there),
                 Source::Run(_) | Source::Metric(..) | Source::Told(_) => Tended::new(Outcome::Unknown, ""),
             },
             Work::Crowd(work) => crowds::look(work, &self.places.root, now),
@@ -178,6 +182,10 @@ impl Core {
         };
         self.judgement.agent.render(text, &self.judgement.classes, &scene)
     }
+}
+
+fn is_port(promise: &Promise) -> bool {
+    matches!(&promise.work, Work::Measure(MeasureWork { source: Source::Port { .. }, .. }))
 }
 
 /// One number and nothing else, as programs print it.

@@ -21,6 +21,8 @@ pub enum Token {
     Reading,
     /// The child that asks file systems.
     Mounts,
+    /// The child that reads what may be slow.
+    Slow,
     /// A descriptor of the services; they know which.
     Service(u64),
     /// A descriptor of a running command.
@@ -67,7 +69,8 @@ impl Token {
             Self::Stall => (15, 0),
             Self::Crowd => (16, 0),
             Self::Pidfiles => (17, 0),
-            Self::Feed => (18, 0),
+            Self::Slow => (18, 0),
+            Self::Feed => (19, 0),
         };
         (kind << KIND) | (rest & REST)
     }
@@ -93,7 +96,8 @@ impl Token {
             15 => Self::Stall,
             16 => Self::Crowd,
             17 => Self::Pidfiles,
-            18 => Self::Feed,
+            18 => Self::Slow,
+            19 => Self::Feed,
             _ => return None,
         })
     }
@@ -118,6 +122,7 @@ mod tests {
             Token::Stall,
             Token::Crowd,
             Token::Pidfiles,
+            Token::Slow,
             Token::Feed,
         ] {
             assert_eq!(Token::unpack(token.pack()), Some(token));

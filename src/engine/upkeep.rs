@@ -49,6 +49,8 @@ const _: () = assert!(size_of::<Record>() <= 4096);
 #[derive(Default)]
 pub struct Upkeep {
     waiting: Vec<usize>,
+    /// The room of the last round, for what comes during the next.
+    spare: Vec<usize>,
     round: Option<Round>,
     stuck: heapless::Vec<(i32, usize), STUCK_MAX>,
 }
@@ -129,7 +131,7 @@ impl Upkeep {
         (mono, patience): (Duration, Duration),
         tend: impl Fn(usize) -> Tended,
     ) -> std::io::Result<BorrowedFd<'_>> {
-        let left = std::mem::take(&mut self.waiting);
+        let left = std::mem::replace(&mut self.waiting, std::mem::take(&mut self.spare));
         let helper = Helper::start(keep, |output| {
             for promise in &left {
                 let mut record = Record { place: u32::try_from(*promise).unwrap_or(u32::MAX), ..Record::new_zeroed() };
@@ -153,7 +155,7 @@ impl Upkeep {
                 Ok(self.round.insert(round).helper.output.as_fd())
             }
             Err(error) => {
-                self.waiting = left;
+                self.spare = std::mem::replace(&mut self.waiting, left);
                 Err(error)
             }
         }
@@ -194,16 +196,10 @@ impl Upkeep {
     /// The round is over. What the child was at comes out as `found`, the rest waits again.
     fn finish(&mut self, found: Found) -> Step {
         let Some(mut round) = self.round.take() else { return Step::Over };
-        if round.left.is_empty() {
-            // Its room is used again.
-            if self.waiting.is_empty() {
-                self.waiting = round.left;
-            }
-            return Step::Over;
-        }
-        let current = round.left.remove(0);
+        let current = (!round.left.is_empty()).then(|| round.left.remove(0));
         self.waiting.append(&mut round.left);
-        Step::Done(current, found)
+        self.spare = round.left;
+        current.map_or(Step::Over, |current| Step::Done(current, found))
     }
 
     /// When the child has had enough time.

@@ -14,6 +14,7 @@ pub mod json;
 pub mod munin;
 mod number;
 pub mod openmetrics;
+pub mod origin;
 mod page;
 pub mod svg;
 pub mod usual;

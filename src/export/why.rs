@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::events::{Past, Query};
 use super::json::{self, Class, Process, Promise, Rows};
+use super::origin::Origin;
 use super::{Page, history};
 use crate::model::Now;
-use crate::store::ClassRow;
 use crate::store::board::text;
+use crate::store::{ClassRow, Snapshot};
 
 /// How many events are told.
 const EVENTS: usize = 20;
@@ -33,11 +34,12 @@ struct Known<'a> {
     #[serde(flatten)]
     class: Class<'a>,
     on: bool,
+    from: Origin<'a>,
 }
 
 impl<'a> Known<'a> {
-    fn new(row: &'a ClassRow) -> Self {
-        Self { class: Class::new(row), on: row.is_on() }
+    fn new(row: &'a ClassRow, snapshot: &'a Snapshot) -> Self {
+        Self { class: Class::new(row), on: row.is_on(), from: Origin::new(row, snapshot) }
     }
 }
 
@@ -65,7 +67,7 @@ pub fn write(past: Past<'_>, name: &str, now: Now, page: &mut Page) -> bool {
         name,
         service: service.map(|row| Process::new(row, snapshot.readings())),
         promises: Rows(|| promises().map(Promise::new)),
-        class: class.map(Known::new),
+        class: class.map(|row| Known::new(row, snapshot)),
         classes: Rows(|| snapshot.classes.iter().filter(is_own).map(|row| text(&row.name))),
     };
     let _ = serde_json::to_writer(&mut *page, &document);
@@ -91,7 +93,11 @@ pub fn classes(past: Past<'_>, page: &mut Page) {
         schema: u32,
         classes: C,
     }
-    json::write(&Classes { schema: 1, classes: Rows(|| past.snapshot.classes.iter().map(Known::new)) }, page);
+    let snapshot = past.snapshot;
+    json::write(
+        &Classes { schema: 1, classes: Rows(|| snapshot.classes.iter().map(|row| Known::new(row, snapshot))) },
+        page,
+    );
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::model::{QUANTITIES, is_begun};
 pub const GROUP: usize = 8;
 pub const GROUPS: usize = QUANTITIES / GROUP;
 
-const MAGIC: &[u8; 18] = b"watchd learned 1\n\0";
+const MAGIC: &[u8; 18] = b"watchd learned 2\n\0";
 const HEAD: u64 = 4096;
 const SHEET: u64 = 4096;
 const GROUP_BYTES: u64 = 64 << 10;

@@ -107,7 +107,7 @@ const fn level(memory: f32, tail: f32, guess: f32, floor: f32, release: f32) -> 
         guess,
         floor: [floor, floor],
         release,
-        beyond: if memory > 0.0 { 0.85 } else { 1.15 },
+        beyond: if memory > 0.0 { 0.8 } else { 1.05 },
     }
 }
 

@@ -23,6 +23,9 @@
 //! going back there is no alarm, and nor is anything between the two. An hour in alarm on most of its last visits learns as well,
 //! so that a changed rhythm ends its alarms, too.
 //!
+//! **What comes again and again is a habit**: a statistic that began more than two alarms of late gets a higher line, and a run of equal
+//! values that was called flat counts among the usual ones, so that nothing is told for ever.
+//!
 //! **Time**: for the first four weeks only a gap is an alarm. Any step from 10 to 300 seconds is weighed by its length. A clock
 //! that goes back gives a step of no length.
 //!

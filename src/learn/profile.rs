@@ -60,7 +60,12 @@ pub struct Pulse {
     begun: u32,
     /// Mean distance of the last hour.
     centre: f32,
-    spare: u32,
+    /// Seconds without an alarm.
+    quiet_s: f32,
+    /// Seconds since the habits faded last.
+    fade_s: f32,
+    /// How often each statistic and side has begun an alarm of late, in 16ths; two more to fill the row.
+    habits: [u8; 2 * STATISTICS + 2],
 }
 
 /// The promise of the room: what one quantity costs on disk, and in memory while it is looked at.
@@ -84,6 +89,12 @@ const NOISE_TEACH: f32 = 0.25;
 const CALM: f32 = 0.02;
 /// After an alarm the next has to be larger: what was disturbed is not yet known again.
 const WARY: f32 = 3.0;
+/// An alarm that begins so long after the last one is another.
+const APART_S: f32 = 3_600.0;
+/// How long it is remembered what began an alarm, and by how much that line is higher for each time beyond so many.
+const HABIT_S: f32 = 21.0 * DAY;
+const HABIT: f32 = 0.5;
+const OFTEN: f32 = 2.0;
 /// For so long after a new level was adopted everything teaches, and lines are this much higher.
 const YOUNG_S: f32 = 3.0 * DAY;
 const YOUNG: f32 = 2.0;
@@ -94,7 +105,7 @@ const FORMER_S: f32 = 14.0 * DAY;
 /// Nothing further away than this counts in a mean.
 const FAR: f32 = 6.0;
 /// Detectors share the false alarms that the quantity may give.
-const SHARE: f32 = 4.5;
+const SHARE: f32 = 2.5;
 /// A line that holds for memory, in parts of it: how long an alarm by chance lasts.
 const EPISODE: f32 = 0.5;
 
@@ -274,6 +285,7 @@ impl Pulse {
             for place in 0..STATISTICS {
                 self.weigh(place, look, settings, judgement);
             }
+            self.count_alarms(look.dt);
         } else {
             self.alarms = 0;
         }
@@ -334,7 +346,9 @@ impl Pulse {
             // A slow mean goes on for hours after its cause has gone; then it is history, not an alarm.
             let gone = matches!(place, SHIFT | PLATEAU | LEAK) && now < value * 0.4;
             let bit = 1_u32 << (place * 2 + side);
-            let line = tail.anomaly(statistic.tail, anomaly, statistic.beyond).max(floor);
+            let habit = f32::from(self.habits.get(place * 2 + side).copied().unwrap_or_default()) / 16.0;
+            let line = tail.anomaly(statistic.tail, anomaly, statistic.beyond).max(floor)
+                * (1.0 + HABIT * (habit - OFTEN).max(0.0));
             let held = self.alarms & bit != 0 && *value > line * statistic.release;
             let line = line * wary;
             let level = if gone {
@@ -353,6 +367,23 @@ impl Pulse {
         }
     }
 
+    /// What alarms again and again is a habit of the quantity: its line rises, and comes down when it has stopped.
+    fn count_alarms(&mut self, dt: f32) {
+        let begins = self.alarms != 0 && self.quiet_s > APART_S;
+        self.fade_s += dt.min(600.0);
+        let fades = self.fade_s > HABIT_S / 16.0;
+        if fades {
+            self.fade_s = 0.0;
+        }
+        for (place, habit) in self.habits.iter_mut().enumerate() {
+            *habit -= if fades { habit.div_ceil(16) } else { 0 };
+            if begins && self.alarms & 1 << place != 0 {
+                *habit = habit.saturating_add(16);
+            }
+        }
+        self.quiet_s = if self.alarms == 0 { self.quiet_s + dt } else { 0.0 };
+    }
+
     fn learn(&mut self, moment: &mut Moment, look: &Look) {
         let flat = self.steady.is_flat();
         let alarm = self.alarms != 0 || flat;
@@ -366,6 +397,7 @@ impl Pulse {
             self.grain = self.grain.min(change);
         }
         moment.count(wrong, dt.min(600.0));
+        moment.repeat(f32::from(u8::from(look.value == self.value)), look.seconds.min(600));
         if !alarm || look.usual.troubled || self.is_young() {
             self.teach(moment, look, alarm);
         }
@@ -383,9 +415,8 @@ impl Pulse {
 
     fn teach(&mut self, moment: &mut Moment, look: &Look, alarm: bool) {
         let seconds = look.seconds.min(600);
-        let same = f32::from(u8::from(look.value == self.value));
         let clip = if self.age_s < WEEK_S { 6.0 } else { 3.0 };
-        let lesson = Lesson { seconds, clip, hurry: alarm || self.is_young(), same };
+        let lesson = Lesson { seconds, clip, hurry: alarm || self.is_young() };
         let usual = look.usual;
         // Between two levels nobody knows what is usual.
         if look.off == look.distance || self.is_young() {

@@ -6,7 +6,7 @@
 //! 1772348550,
 //! ```
 //!
-//! A time is seconds since 1970 or `2026-03-01 07:00:00` (a `T` for the blank; universal time, `Z` or nothing behind it); an
+//! A time is seconds since 1970 or `2026-03-01 07:00:00` (a `T` for the blank; `Z` or nothing behind it for universal time, or `+01:00`); an
 //! empty value was not measured, and nor was a row that is missing from a regular series. A third column, or one named `series`,
 //! tells several series apart. Rows are read one at a time, whatever their number; a bad one is told with its line and left out.
 
@@ -290,6 +290,7 @@ fn cut(text: &str) -> String {
 const LAST: i64 = 253_402_300_799;
 
 fn time_of(text: &str) -> Option<i64> {
+    let (text, ahead_s) = zone_of(text)?;
     let whole = text.split_once('.').map_or(text, |(whole, part)| {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if digits { whole } else { "" }
@@ -297,7 +298,23 @@ fn time_of(text: &str) -> Option<i64> {
     if !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()) {
         return whole.parse().ok().filter(|at| *at <= LAST);
     }
-    date_of(whole.strip_suffix('Z').unwrap_or(whole))
+    date_of(whole).map(|at| at - ahead_s).filter(|at| *at >= 0)
+}
+
+/// A time without its `Z` or `+01:00`, and how far that zone is ahead of universal time.
+fn zone_of(text: &str) -> Option<(&str, i64)> {
+    if let Some(text) = text.strip_suffix('Z').filter(|text| text.contains(':')) {
+        return Some((text, 0));
+    }
+    // The date has signs of its own: ten letters of it, and what parts it from the time.
+    let sign = text.get(11..).and_then(|time| time.find(['+', '-']));
+    let Some((text, zone)) = sign.and_then(|place| text.split_at_checked(place + 11)) else { return Some((text, 0)) };
+    let digits: String = zone.chars().skip(1).filter(|letter| *letter != ':').collect();
+    let is_plain = matches!(zone.len(), 3 | 5 | 6) && matches!(digits.len(), 2 | 4);
+    let number = digits.parse::<i64>().ok().filter(|_| is_plain && digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let (hours, minutes) = if digits.len() == 2 { (number, 0) } else { (number / 100, number % 100) };
+    let ahead_s = hours * 3_600 + minutes * 60;
+    (hours < 15 && minutes < 60).then_some((text, if zone.starts_with('-') { -ahead_s } else { ahead_s }))
 }
 
 /// `2026-03-01 07:00:59` or with a `T`; the seconds may be missing.
@@ -350,6 +367,17 @@ mod tests {
             ("2000-02-29 12:34:56", Some(951_827_696)),
             ("2000-02-29T12:34:56Z", Some(951_827_696)),
             ("2026-03-01 07:00", Some(1_772_348_400)),
+            ("2026-03-01 08:00:00+01:00", Some(1_772_348_400)),
+            ("2026-03-01T02:00:00.250-0500", Some(1_772_348_400)),
+            ("2026-03-01T07:00:00+00", Some(1_772_348_400)),
+            ("2026-03-01T07:00:00+1:00", None),
+            ("2026-03-01T07:00:00+01:0", None),
+            ("2026-03-01T07:00:00+25:00", None),
+            ("2026-03-01T07:00:00+", None),
+            ("1772348400+01:00", None),
+            ("1772348400Z", None),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("2026-03-01 07:00\u{e9}+01", None),
             ("2026-13-01 07:00:00", None),
             ("2026-00-01 07:00:00", None),
             ("2026-3-1 7:00:00", None),

@@ -155,6 +155,12 @@ impl Moment {
         self.hour.trouble += (alarm - self.hour.trouble) * seconds / (TROUBLE_S + seconds);
     }
 
+    /// Learns how often values repeat; also from a flat line, or one that stays would be told of for ever.
+    pub fn repeat(&mut self, same: f32, seconds: u16) {
+        let hour = &mut self.hour;
+        hour.same += f32::from(seconds) / hour.seen_s.max(u32::from(seconds)).max(1) as f32 * (same - hour.same);
+    }
+
     /// Learns the level `value` (without drift) seen for `seconds`; what lies beyond `clip` spreads teaches no more than that.
     pub fn learn(&mut self, mut value: f32, usual: &Usual, lesson: &Lesson) {
         let off = value - usual.level;
@@ -169,7 +175,6 @@ impl Moment {
                 off.clamp(-bound, bound) * f32::from(lesson.seconds) / if lesson.hurry { HURRY_S } else { HOUR_S };
             value -= hour.drift;
         }
-        hour.same += rate * (lesson.same - hour.same);
         let pooled = (hour.distance * 1.25).max(1e-30);
         self.cell.widen(off.abs() / pooled);
         for (cell, memory) in [(&mut self.cell, CELL_MEMORY), (&mut self.day, DAY_MEMORY)] {
@@ -185,8 +190,6 @@ pub struct Lesson {
     pub clip: f32,
     /// What was known is outdated.
     pub hurry: bool,
-    /// 1 when the sample equals the one before.
-    pub same: f32,
 }
 
 impl Hour {

@@ -1,6 +1,7 @@
 //! Nothing measured, and nothing moving: the two faults in which no number is wrong.
 //!
-//! A gap is an alarm at its first missing value when the quantity never misses one, else before it is three minutes old. A flat
+//! A gap is an alarm at its first missing value when the quantity never misses one, else before it is three minutes old; where single
+//! values were lost of late the second one is waited for. A flat
 //! line is an alarm when the run of equal values is three times as surprising as the most surprising run so far: each repetition
 //! counts by how rare repetitions are at this hour, so a value that never repeats is caught in minutes, one that rests at night is not.
 
@@ -27,11 +28,15 @@ pub struct Steady {
 const SOON_S: f32 = 180.0;
 /// How long a single missing value is remembered: a quarter.
 const LONE_S: i64 = 91 * 86_400;
+/// One lost so lately is followed by others.
+const LATELY_S: i64 = 14 * 86_400;
 /// Steps shorter than this are never judged by one missing value.
 const HASTY_S: f32 = 90.0;
 /// No run is surprising below this: one chance in a few million.
 const LEAST: f32 = 15.0;
 const LEAST_S: f32 = 1_200.0;
+/// After a flat line the longest run that is usual grows by no more than this.
+const AGAIN: f32 = 1.5;
 /// "Three times longer than ever."
 const TIMES: f32 = 3.0;
 
@@ -49,16 +54,18 @@ impl Steady {
         let short = |seconds: i64| f32::from(u16::try_from(seconds.clamp(0, 65_535)).unwrap_or_default());
         let steadfast = at.saturating_sub(self.lone_at) > LONE_S && step_s >= HASTY_S;
         let age = short(at.saturating_sub(self.gap_at)).max(short(at.saturating_sub(last_at)) - step_s * 1.5);
-        steadfast || age + step_s > SOON_S
+        // Where single values are lost, one is no gap, however long the step.
+        let is_lone = age == 0.0 && at.saturating_sub(self.lone_at) < LATELY_S;
+        steadfast || (age + step_s >= SOON_S && !is_lone)
     }
 
     /// A value came; answers whether it is part of a flat line. `usual` is the share of repetitions at this hour.
     pub fn same(&mut self, same: bool, usual: f32, dt: f32) -> bool {
         if !same || self.gap_at != 0 {
-            if self.flat == 0 {
-                self.most = self.most.max(self.run);
-                self.most_s = self.most_s.max(self.run_s);
-            }
+            // What was flat and moves again is part of what is usual, but not all at once: a fault comes back.
+            let most = |most: f32, least: f32| if self.flat == 0 { f32::MAX } else { most.max(least / TIMES) * AGAIN };
+            self.most = self.most.max(self.run.min(most(self.most, LEAST)));
+            self.most_s = self.most_s.max(self.run_s.min(most(self.most_s, LEAST_S)));
             self.run = 0.0;
             self.run_s = 0.0;
             self.flat = 0;

@@ -13,7 +13,7 @@ pub struct CrowdWork {
     pub least: u32,
     /// None for any number.
     pub most: Option<u32>,
-    /// What each of them may use: memory and age.
+    /// What each of them may use: memory, processor and age.
     pub bounds: Vec<Bound>,
     /// Run when there are too few.
     pub start: Option<Launch>,

@@ -155,6 +155,11 @@ pub enum Source {
     Run(Launch),
     /// Probe and place in its table.
     Metric(u8, u8),
+    /// The TCP connections of a port: those that come to it, or those that went to it.
+    Port {
+        port: u16,
+        is_there: bool,
+    },
     /// What this command says of it.
     Told(String),
 }
@@ -210,6 +215,12 @@ super::words! {
         RssHigh = "rss_high",
         /// One of them is older than it may be.
         AgeHigh = "age_high",
+        /// One of them uses more of a processor than it may.
+        CpuHigh = "cpu_high",
+        /// Connections come from few addresses.
+        EntropyLow = "entropy_low",
+        /// Connections come from as many addresses as there are connections, nearly.
+        EntropyHigh = "entropy_high",
     }
 }
 
@@ -221,6 +232,11 @@ impl Marks {
     pub fn with(self, mark: Mark, is: bool) -> Self {
         let bit = 1_u16 << mark.byte();
         Self(if is { self.0 | bit } else { self.0 & !bit })
+    }
+
+    /// What both say.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     pub fn has(self, mark: Mark) -> bool {

@@ -39,3 +39,10 @@ pub struct EnvFile {
 /// Class and level of the I/O scheduler, as `ioprio_set` takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ionice(pub u16);
+
+impl Ionice {
+    /// The class that may starve all others.
+    pub fn is_realtime(self) -> bool {
+        self.0 >> 13 == 1
+    }
+}

@@ -24,7 +24,7 @@ use crate::store::Readings;
 use crate::sys::shared::Mapping;
 
 /// Raised when a row or the header changes its meaning; changed tables of metrics are noticed by themselves.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 pub(crate) const MAGIC: [u8; 8] = *b"watchd\x1a\n";
 
 /// How many of the newest events the board shows; the journal keeps more.
@@ -184,9 +184,34 @@ pub struct ClassRow {
     pub since_s: u32,
     /// When it ends by itself; 0 when that is not known.
     pub until_s: u32,
+    /// Who gave it, as `giver` says: an account, or the short key of a command.
+    pub by: u32,
     pub name: [u8; 54],
     pub kind: u8,
     pub on: u8,
+    pub giver: u8,
+    pub _spare: [u8; 3],
+}
+
+/// Who gave a class of the kind `Set`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Unknown,
+    /// A person, by the number of the account.
+    Hand(u32),
+    /// A command, by the short key of its id.
+    Command(u32),
+}
+
+impl By {
+    /// The fields `by` and `giver` of a row.
+    pub const fn fields(self) -> (u32, u8) {
+        match self {
+            Self::Unknown => (0, 0),
+            Self::Hand(uid) => (uid, 1),
+            Self::Command(key) => (key, 2),
+        }
+    }
 }
 
 impl ClassRow {
@@ -200,6 +225,14 @@ impl ClassRow {
 
     pub fn kind(&self) -> Option<ClassKind> {
         ClassKind::from_byte(self.kind)
+    }
+
+    pub fn given_by(&self) -> By {
+        match self.giver {
+            1 => By::Hand(self.by),
+            2 => By::Command(self.by),
+            _ => By::Unknown,
+        }
     }
 
     pub fn is_on(&self) -> bool {
@@ -354,7 +387,7 @@ const _: () = assert!(
     size_of::<EventRow>() == 256
         && size_of::<LearnedRow>() == 72
         && size_of::<ServiceRow>() == 240
-        && size_of::<ClassRow>() == 64
+        && size_of::<ClassRow>() == 72
 );
 
 /// Everything that is published at once.

@@ -70,6 +70,12 @@ pub fn key(kind: &str, id: &str) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)).max(1)
 }
 
+/// A key in half the room, for where a mistake costs a word.
+#[allow(clippy::cast_possible_truncation, reason = "half of it is wanted")]
+pub const fn short(key: u64) -> u32 {
+    (key ^ key >> 32) as u32
+}
+
 impl Locks {
     /// Opens or makes the file. What is no such file is set aside and a new one begun: at most a promise acts too early. Gives
     /// also where it was put.

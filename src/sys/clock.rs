@@ -37,7 +37,9 @@ pub struct Civil {
 pub fn set_zone(zone: &str) -> bool {
     let plain =
         zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte)) && !zone.starts_with('/');
-    let file = std::path::Path::new("/usr/share/zoneinfo").join(zone);
+    // As the C library looks for it.
+    let dir = std::env::var_os("TZDIR").unwrap_or_else(|| "/usr/share/zoneinfo".into());
+    let file = std::path::Path::new(&dir).join(zone);
     let named = plain && std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"TZif"));
     // Letters, an offset, and when summer begins and ends.
     let letters = zone.bytes().take_while(u8::is_ascii_alphabetic).count();
@@ -45,9 +47,11 @@ pub fn set_zone(zone: &str) -> bool {
     let rule = letters >= 3
         && rest.iter().any(u8::is_ascii_digit)
         && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-,./:".contains(byte));
-    if !named && !rule && zone != "UTC" {
+    let known = if named { None } else { known_rule(zone) };
+    if !named && !rule && known.is_none() && zone != "UTC" {
         return false;
     }
+    let zone = known.unwrap_or(zone);
     // SAFETY: there is one thread, so nobody reads the environment meanwhile.
     unsafe { std::env::set_var("TZ", zone) };
     // SAFETY: as above; tzset reads TZ and writes only the C library's own variables.
@@ -57,6 +61,48 @@ pub fn set_zone(zone: &str) -> bool {
 
 unsafe extern "C" {
     fn tzset();
+}
+
+/// Rules of some zones, for hosts that have no files of zones; as they are since 2007.
+const RULES: &[(&str, &[&str])] = &[
+    (
+        "CET-1CEST,M3.5.0,M10.5.0/3",
+        &[
+            "Europe/Amsterdam",
+            "Europe/Belgrade",
+            "Europe/Berlin",
+            "Europe/Bratislava",
+            "Europe/Brussels",
+            "Europe/Budapest",
+            "Europe/Copenhagen",
+            "Europe/Ljubljana",
+            "Europe/Luxembourg",
+            "Europe/Madrid",
+            "Europe/Oslo",
+            "Europe/Paris",
+            "Europe/Prague",
+            "Europe/Rome",
+            "Europe/Stockholm",
+            "Europe/Vienna",
+            "Europe/Warsaw",
+            "Europe/Zagreb",
+            "Europe/Zurich",
+        ],
+    ),
+    ("GMT0BST,M3.5.0/1,M10.5.0", &["Europe/London", "Europe/Dublin"]),
+    ("WET0WEST,M3.5.0/1,M10.5.0", &["Europe/Lisbon"]),
+    (
+        "EET-2EEST,M3.5.0/3,M10.5.0/4",
+        &["Europe/Athens", "Europe/Bucharest", "Europe/Helsinki", "Europe/Kyiv", "Europe/Sofia"],
+    ),
+    ("EST5EDT,M3.2.0,M11.1.0", &["America/New_York"]),
+    ("CST6CDT,M3.2.0,M11.1.0", &["America/Chicago"]),
+    ("PST8PDT,M3.2.0,M11.1.0", &["America/Los_Angeles"]),
+    ("UTC0", &["Etc/UTC", "GMT"]),
+];
+
+fn known_rule(zone: &str) -> Option<&'static str> {
+    RULES.iter().find(|(_, zones)| zones.contains(&zone)).map(|(rule, _)| *rule)
 }
 
 impl Civil {

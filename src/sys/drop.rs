@@ -58,6 +58,19 @@ pub fn forget_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Root becomes an account for good, with the groups it has.
+pub fn become_account(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    nix::unistd::setgroups(&groups)?;
+    nix::unistd::setresgid(gid, gid, gid)?;
+    nix::unistd::setresuid(uid, uid, uid)?;
+    super::capabilities::drop_all()?;
+    // The change took /proc/self from us, by which a file is opened once more and this program begins anew.
+    prctl::set_dumpable(true)?;
+    Ok(())
+}
+
 /// Whether a file was opened for reading alone: what is mapped from any other can be made writable again.
 pub fn is_read_only(file: &File) -> io::Result<bool> {
     let flags = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETFL)?;

@@ -119,6 +119,22 @@ pub fn dir_for(above: &Path, name: &str, uid: u32) -> io::Result<()> {
     }
 }
 
+/// Gives a directory of ours, with what of ours is in it, to an account. What is somebody else's stays theirs, with what is in it; no
+/// link is followed.
+pub fn give(dir: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let own = nix::unistd::geteuid().as_raw();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        if found.uid() == own && found.is_dir() {
+            give(&entry.path(), uid, gid)?;
+        } else if found.uid() == own {
+            std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid))?;
+        }
+    }
+    std::os::unix::fs::lchown(dir, Some(uid), Some(gid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,25 +26,56 @@ fn text() -> (usize, usize) {
     (start & !(page - 1), end & !(page - 1))
 }
 
+/// The two ends of what each cycle runs: the linker puts those functions side by side (`hot.txt`), these two around them. They must
+/// differ, or they would be made one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn watchd_hot_begins(number: usize) -> usize {
+    number ^ 0x5a
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn watchd_hot_ends(number: usize) -> usize {
+    number ^ 0xa5
+}
+
+/// It is never larger; a linker that knows no order puts the two anywhere.
+const HOT_MOST: usize = 512 << 10;
+
+/// What each cycle runs, which a fault may bring in 64 KiB at a time; nothing where the linker did not put it together.
+fn hot_text() -> std::ops::Range<usize> {
+    let (start, end) = (watchd_hot_begins as *const () as usize, watchd_hot_ends as *const () as usize);
+    if end.checked_sub(start).is_some_and(|length| length <= HOT_MOST) { start..end } else { 0..0 }
+}
+
 /// Divides the mappings of the text into small ones, so that a fault brings in little. Two that lie side by side must differ
 /// in something; whether they go into a core dump changes nothing else.
 fn divide_text() {
     let (start, end) = text();
+    let hot = hot_text();
     for block in (start / BLOCK..end / BLOCK).filter(|block| block % 2 == 1) {
         let address = block * BLOCK;
-        if address >= start && address + BLOCK <= end {
+        if address >= start && address + BLOCK <= end && !hot.contains(&address) {
             // SAFETY: a range of our own text; the advice changes no contents and no access.
             unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(address), BLOCK, libc::MADV_DONTDUMP) };
         }
     }
 }
 
-/// So many faults may pass before text is given back in the middle of something. Each brings in one [`BLOCK`] at most, so what
-/// is resident of the text stays below half a megabyte and what one piece of work touches.
-const GROWTH: i64 = 64;
+/// So many faults may pass before text is given back in the middle of something. Each brings in one [`BLOCK`] at most, or 64 KiB of what
+/// each cycle runs, so what is resident of the text stays below half a megabyte, what each cycle runs, and what one piece of work touches.
+const GROWTH: i64 = 56;
+
+/// A cycle with fewer faults has met nothing new.
+const STEADY: i64 = 16;
 
 /// The faults there had been when text was given back last.
 static FAULTS: AtomicI64 = AtomicI64::new(0);
+/// The faults there had been at the end of the last cycle.
+static CYCLE: AtomicI64 = AtomicI64::new(0);
+/// Text was given back then.
+static WAS_TRIMMED: AtomicBool = AtomicBool::new(false);
 /// Text stays where it is.
 static KEEPS: AtomicBool = AtomicBool::new(false);
 
@@ -58,6 +89,18 @@ pub fn trim_grown() {
     if faults() - FAULTS.load(Ordering::Relaxed) >= GROWTH {
         trim_text();
     }
+}
+
+/// Gives text back after a cycle in which something new has come in, so that what stays is what each cycle runs. What comes in after that is
+/// just this, and is left alone once.
+pub fn trim_after_cycle() {
+    let came = faults() - CYCLE.load(Ordering::Relaxed);
+    let trims = came >= STEADY && !WAS_TRIMMED.load(Ordering::Relaxed);
+    if trims {
+        trim_text();
+    }
+    WAS_TRIMMED.store(trims, Ordering::Relaxed);
+    CYCLE.store(faults(), Ordering::Relaxed);
 }
 
 /// Faults of this process that needed no disk.

@@ -37,6 +37,8 @@ pub struct Stat {
     pub comm: String,
     pub state: char,
     pub parent: i32,
+    /// Page faults that needed no disk.
+    pub faults: u64,
     /// User and system time of children that were waited for, in clock ticks.
     pub children_ticks: u64,
 }
@@ -51,6 +53,7 @@ pub fn stat(pid: i32) -> Option<Stat> {
         comm,
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
+        faults: number(7)?,
         children_ticks: number(13)? + number(14)?,
     })
 }

@@ -12,6 +12,7 @@ pub mod net;
 pub mod past;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,26 @@ pub fn pause(time: Duration) {
     let _ = nix::poll::poll(&mut [], millis);
 }
 
+/// Writes a script that may be run at once, as [`copied`] does.
+pub fn script(path: &Path, text: &str) {
+    let mut install = install("/dev/stdin".as_ref(), path).stdin(Stdio::piped()).spawn().expect("install can be run");
+    install.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it reads");
+    assert!(install.wait().is_ok_and(|status| status.success()), "{}", path.display());
+}
+
+/// Copies a program that may be run at once. Another process writes it: while one of ours has a program open for writing, a thread beside may
+/// fork, and until its exec that child keeps the program busy.
+pub fn copied(program: impl AsRef<Path>, path: &Path) {
+    let copied = install(program.as_ref(), path).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{}", path.display());
+}
+
+fn install(from: &Path, to: &Path) -> Command {
+    let mut command = Command::new("install");
+    command.args(["-m", "755", "--"]).arg(from).arg(to).stdin(Stdio::null());
+    command
+}
+
 /// A directory that is gone afterwards, with everything that was started from it.
 pub struct Scratch {
     pub dir: PathBuf,
@@ -92,6 +113,20 @@ impl Scratch {
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).expect("a file can be written");
+        path
+    }
+
+    /// A program that is a script.
+    pub fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        script(&path, text);
+        path
+    }
+
+    /// A copy of a program.
+    pub fn copied(&self, program: impl AsRef<Path>, name: &str) -> PathBuf {
+        let path = self.path(name);
+        copied(program, &path);
         path
     }
 
@@ -204,6 +239,11 @@ impl Home {
     /// A command of watchd with this place's options.
     pub fn command(&self, args: &[&str]) -> Command {
         let program = if self.uid.is_some() { self.private_binary() } else { binary() };
+        self.command_of(&program, args)
+    }
+
+    /// The same, of a copy.
+    pub fn command_of(&self, program: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null());
         if let Some(config) = &self.config {
@@ -222,7 +262,7 @@ impl Home {
     fn private_binary(&self) -> PathBuf {
         let path = self.scratch.path("watchd");
         if !path.exists() {
-            fs::copy(binary(), &path).expect("the binary can be copied");
+            copied(binary(), &path);
         }
         path
     }

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use watchd::model::ServiceState;
 
-use crate::harness::{Home, is_root, net, skip, until};
+use crate::harness::{self, Home, binary, is_root, net, skip, until};
 
 /// Links of a directory of plugins; a name with a wildcard stands before what it is linked as.
 const LINKS: &[(&str, &str)] = &[
@@ -59,11 +59,71 @@ const LINKS: &[(&str, &str)] = &[
     ("nfs_client", "nfs_client"),
     ("netstat_multi", "netstat_multi"),
     ("if_", "if_lo.copy"),
+    ("diskstat_", "diskstat_iops_vda"),
+    ("diskstat_", "diskstat_latency_vda"),
+    ("diskstat_", "diskstat_throughput_vda"),
+    ("irqstats", "irqstats_0"),
+    ("nfsd", "nfsd"),
+    ("nfs4_client", "nfs4_client"),
+    ("ntp_", "ntp_192.0.2.10"),
+    ("ntp_kernel_err", "ntp_kernel_err"),
+    ("ntp_kernel_pll_freq", "ntp_kernel_pll_freq"),
+    ("ntp_kernel_pll_off", "ntp_kernel_pll_off"),
+    ("ntp_offset", "ntp_offset"),
+    ("ntp_states", "ntp_states"),
+    ("sensors_", "sensors_fan"),
+    ("sensors_", "sensors_power"),
+    ("sensors_", "sensors_temp"),
+    ("sensors_", "sensors_volt"),
+];
+
+/// Programs that plugins ask, as far as they are asked.
+const PROGRAMS: &[(&str, &str)] = &[
+    (
+        "sensors",
+        "#!/bin/sh\ncat <<'E'\nodd-virtual-0\nAdapter: Virtual device\nVcore:       888.00 mV (min =  +0.00 V, max =  +1.74 V)\n\
+         Case Fan:    1268 RPM  (min = 3750 RPM, div = 8)  ALARM\nPackage id 0:  +52.0 C  (high = +82.0 C, crit = +100.0 C)\n\
+         Core 0:        -3.0 C\nPPT:          11.20 W  (crit =  45.00 W)\nE\n",
+    ),
+    (
+        "ntpq",
+        "#!/bin/sh\ncase \"$*\" in\n*help*) ;;\n*version*) echo 'ntpq 4.2.8p15' ;;\n\
+         *kerninfo*) echo 'pll offset:            -0.123456\npll frequency:         12.345678\nestimated error:       0.789' ;;\n\
+         *associations*) echo '\nind assid status  conf reach auth condition  last_event cnt\n=====\n\
+         \x20 1 40001  961a   yes   yes  none  sys.peer    sys_peer  1' ;;\n\
+         *'readvar 40001 srcadr,'*) echo 'srcadr=192.0.2.10, delay=1.234, offset=0.567, jitter=0.089' ;;\n\
+         *srcadr*) echo srcadr=192.0.2.10 ;;\n*stratum*) echo stratum=1 ;;\n\
+         *) echo 'remote refid st t when poll reach delay offset jitter\n=====\n\
+         *192.0.2.10 .GPS. 1 u 12 64 377 1.234 0.567 0.089' ;;\nesac\n",
+    ),
+];
+
+/// Plugins that have to be among those that were compared: run as much as our own.
+const COMPARED: &[&str] = &[
+    "cpu",
+    "irqstats_0",
+    "netstat",
+    "df_abs",
+    "tcp",
+    "proc",
+    "multips",
+    "buddyinfo",
+    "port_22",
+    "netstat_multi",
+    "diskstat_iops_vda",
+    "ntp_192.0.2.10",
+    "ntp_kernel_err",
+    "ntp_offset",
+    "sensors_fan",
+    "sensors_power",
+    "sensors_temp",
+    "sensors_volt",
 ];
 
 const CONF: &str = "[df*]\nenv.warning 91\nenv.critical 97\nenv.exclude_re ^/run/user ^/tmp\n[proc]\nenv.procname perl|sh\n\
                     [cpu]\nenv.system_warning 50%\n[multips]\nenv.names perl sh\n[fw_*]\nuser root\n[munin_stats]\nuser munin\n\
-                    group munin\n[irqstats]\nenv.iNMI_warning 5\n[port_22]\nenv.count_critical 100\n";
+                    group munin\n[irqstats]\nenv.iNMI_warning 5\n[port_22]\nenv.count_critical 100\n\
+                    [sensors_*]\nenv.sensors @/programs/sensors\n[ntp_*]\nenv.PATH @/programs:/usr/sbin:/usr/bin:/sbin:/bin\n";
 
 /// A munin-node that ends with the test.
 struct Node(Child);
@@ -111,7 +171,11 @@ fn set_up(home: &Home, port: u16) -> Option<Node> {
             symlink(target, plugins.join(name)).expect("a link can be made");
         }
     }
-    home.scratch.write("munin/plugin-conf.d/all", CONF);
+    home.scratch.dir_of("programs", None);
+    for (name, text) in PROGRAMS {
+        home.scratch.script(&format!("programs/{name}"), text);
+    }
+    home.scratch.write("munin/plugin-conf.d/all", &CONF.replace('@', &home.scratch.dir.to_string_lossy()));
     let conf = format!(
         "log_level 4\nlog_file @/node.log\npid_file @/node.pid\nbackground 0\nsetsid 0\nuser root\ngroup root\n\
          host_name told.example\nhost 127.0.0.1\nport {port}\nallow .*\n"
@@ -144,7 +208,7 @@ fn a_real_munin_node_and_ours_tell_the_same() {
     let listed = until("its list", || Some(net::munin(theirs, list)).filter(|list| list.contains("cpu")));
     let also = net::munin(ours, list);
     let mut faults = Vec::new();
-    let mut values = 0;
+    let (mut values, mut compared) = (0, Vec::new());
     let names: Vec<&str> = listed.lines().nth(1).expect("a list").split_whitespace().collect();
     assert!(names.len() > 20, "{listed}");
     for name in names {
@@ -156,15 +220,23 @@ fn a_real_munin_node_and_ours_tell_the_same() {
         compare_config(name, &net::munin(theirs, &config), &net::munin(ours, &config), &mut faults);
         let fetch = format!("fetch {name}");
         let [before, between, after] = [theirs, ours, theirs].map(|port| net::munin(port, &fetch));
-        values += compare_values(name, [&before, &between, &after], &mut faults);
+        let count = compare_values(name, [&before, &between, &after], &mut faults);
+        values += count;
+        compared.extend((count > 0 || name.starts_with("diskstat")).then(|| name.to_owned()));
     }
     drop(node);
     assert!(faults.is_empty(), "\n{}\n{}", faults.join("\n"), daemon.said());
     assert!(values > 100, "{values} values were compared");
+    let is_here = |name: &&&str| {
+        LINKS.iter().any(|(file, link)| link == *name && Path::new("/usr/share/munin/plugins").join(file).exists())
+    };
+    let missing: Vec<_> =
+        COMPARED.iter().filter(is_here).filter(|name| !compared.iter().any(|known| known == *name)).collect();
+    assert!(missing.is_empty(), "nothing of {missing:?} was compared, but of {compared:?}");
 }
 
 /// `graph attribute` and `graph field.attribute`, as a master understands them: of a graph the first counts, of a field the last.
-fn understood(text: &str) -> BTreeMap<String, String> {
+pub fn understood(text: &str) -> BTreeMap<String, String> {
     let (mut graph, mut found) = (String::new(), BTreeMap::new());
     for line in text.lines().filter(|line| !line.starts_with('#') && *line != "." && !line.starts_with("cap ")) {
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -209,7 +281,7 @@ fn compare_values(name: &str, [before, ours, after]: [&str; 3], faults: &mut Vec
             "memory" => 256.0 * 1024.0 * 1024.0,
             _ => 60.0,
         });
-        if name != "diskstats" && (value < low - slack || value > high + slack) {
+        if !name.starts_with("diskstat") && (value < low - slack || value > high + slack) {
             faults.push(format!("fetch {name}: {key} is {value}, not {low} to {high}"));
         }
     }
@@ -228,8 +300,7 @@ fn munin_node_configure_proposes_the_plugin_of_ours() {
     let conf = home.scratch.dir_of("conf", None);
     let plugin = home.scratch.dir_of("conf/lib", None).join("plugins/watchd_");
     home.scratch.dir_of("conf/lib/plugins", None);
-    fs::copy(contrib.join("watchd_"), &plugin).expect("it can be copied");
-    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    harness::copied(contrib.join("watchd_"), &plugin);
     home.scratch.dir_of("conf/plugins", None);
     home.scratch.dir_of("conf/plugin-conf.d", None);
     let user = if is_root() { "root" } else { "nobody" };
@@ -261,4 +332,63 @@ fn munin_node_configure_proposes_the_plugin_of_ours() {
         let output = command.output().expect("it can be run");
         assert!(String::from_utf8_lossy(&output.stdout).contains(expect), "{words:?}: {output:?}");
     }
+}
+
+#[test]
+fn the_links_that_are_proposed_are_those_of_munin_node_configure() {
+    if !root().join("usr/sbin/munin-node-configure").exists() || !Path::new("/usr/share/munin/plugins").exists() {
+        return skip("there is no munin-node (package munin-node)");
+    }
+    let home = Home::new("suggest", "[watchd]\ncycle = \"1s\"\n");
+    let mut daemon = home.start();
+    daemon.wait_for("two cycles", |snapshot| (snapshot.header.cycles > 2).then_some(()));
+    let [conf, links] = ["conf", "conf/plugins"].map(|name| home.scratch.dir_of(name, None));
+    home.scratch.dir_of("conf/plugin-conf.d", None);
+    fs::write(conf.join("munin-node.conf"), "host_name told.example\n").expect("a file can be written");
+    let mut command = script("munin-node-configure", &conf, &home.scratch.dir_of("memory", None));
+    let theirs = command.arg("--shell").output().expect("it can be run");
+    // A program that knows where the daemon's board is.
+    let watchd = home.scratch.script(
+        "asked",
+        &format!("#!/bin/sh\nexec {} \"$@\" --run-dir {}\n", binary().display(), home.run_dir().display()),
+    );
+    let suggest = || {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin/suggest"));
+        let output =
+            command.env("WATCHD", &watchd).arg("/usr/share/munin/plugins").arg(&links).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("it is text")
+    };
+    let proposed = |text: &str| -> Vec<String> {
+        let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with("ln -s ")).map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let (ours, theirs) = (proposed(&suggest()), proposed(&String::from_utf8_lossy(&theirs.stdout)));
+    let listed = crate::harness::until("a list", || {
+        let mut asked = Command::new(&watchd);
+        let mut child = asked.args(["munin", "--stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        std::io::Write::write_all(&mut child.stdin.take()?, b"cap multigraph\nlist\nquit\n").ok()?;
+        String::from_utf8(child.wait_with_output().ok()?.stdout).ok()?.lines().nth(2).map(str::to_owned)
+    });
+    let is_ours = |line: &&String| {
+        let name = line.trim_end_matches('\'').rsplit('/').next().unwrap_or_default();
+        listed.split(' ').any(|listed| listed == name)
+    };
+    let (built_in, run): (Vec<_>, Vec<_>) = theirs.iter().partition(is_ours);
+    assert!(built_in.len() > 15, "{theirs:?}");
+    assert_eq!(ours.iter().collect::<Vec<_>>(), run);
+    // A link that is there already is not proposed again.
+    for line in &ours {
+        let mut words = line.split('\'').filter(|word| word.starts_with('/'));
+        symlink(words.next().expect("a file"), words.next().expect("a link")).expect("a link can be made");
+    }
+    assert_eq!(proposed(&suggest()), Vec::<String>::new());
+    drop(daemon);
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/munin/suggest"));
+    let output = command.env("WATCHD", "/nonexistent").output().expect("it runs");
+    assert!(
+        output.status.code() == Some(1) && String::from_utf8_lossy(&output.stderr).contains("cannot ask watchd"),
+        "{output:?}"
+    );
 }

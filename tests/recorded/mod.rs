@@ -12,7 +12,7 @@ use watchd::model::{ClassKind, EventKind, Now, Outcome, PromiseKind, ServiceStat
 use watchd::store::board::{ClassRow, EventRow, Header, Page, PromiseRow, ServiceRow, fixed};
 use watchd::store::{Board, Rates, Reader, Readings, Snapshot};
 use watchd_probes::filesystem::{Filesystem, Space};
-use watchd_probes::{Buffer, Host, Look, Probes, Sample};
+use watchd_probes::{Buffer, Host, Look, Probes, Sample, conntrack, sensors};
 use zerocopy::FromZeros;
 
 pub const NOW: Now = Now { mono: Duration::from_secs(1_000_000), wall: Duration::from_secs(1_767_225_900) };
@@ -27,6 +27,10 @@ fn sample(root: &Path) -> Sample {
     let host = Host::open(root).expect("the fixture is there");
     let (mut buffer, mut sample) = (Buffer::default(), Sample::default());
     let mut probes = Probes { filesystem: Filesystem::with_statvfs(recorded_space), ..Probes::default() };
+    let mut found = Vec::new();
+    sensors::ask(&host, &mut |sensor| found.push(*sensor));
+    probes.sensors.supply(&found, true);
+    probes.conntrack.supply(conntrack::ask(&host));
     probes.read_all(&mut Look { host: &host, buffer: &mut buffer, now: NOW }, &mut sample);
     sample
 }
@@ -149,7 +153,13 @@ fn services() -> Vec<ServiceRow> {
 
 fn classes() -> Vec<ClassRow> {
     let since_s = u32::try_from(wall(60) / 1000).unwrap_or(u32::MAX);
-    let row = |name, kind: ClassKind, on| ClassRow { name: fixed(name), kind: kind.byte(), on, since_s, until_s: 0 };
+    let row = |name, kind: ClassKind, on| ClassRow {
+        name: fixed(name),
+        kind: kind.byte(),
+        on,
+        since_s,
+        ..ClassRow::new_zeroed()
+    };
     vec![
         row("linux", ClassKind::Hard, 1),
         row("web_ready", ClassKind::State, 1),

@@ -1,5 +1,5 @@
 //! A walk over all pids of /proc, in steps: directory entries are asked for in chunks of a few hundred, and between two
-//! chunks the walk may rest until the next turn. The buffer is the walk's own and is made once.
+//! chunks the walk may rest until the next turn. The buffer is a part of the walk: nothing is allocated.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,10 +21,15 @@ pub(crate) enum Step {
     End,
 }
 
-#[derive(Default)]
 pub(crate) struct Walk {
     proc: Option<OwnedFd>,
-    chunk: Vec<MaybeUninit<u8>>,
+    chunk: [MaybeUninit<u8>; CHUNK],
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { proc: None, chunk: [MaybeUninit::uninit(); CHUNK] }
+    }
 }
 
 impl Walk {
@@ -34,7 +39,6 @@ impl Walk {
             Some(proc) => proc,
             None => host.open_dir(PATH).map_err(|errno| Fault::io(PATH, errno))?,
         };
-        self.chunk.resize(CHUNK, MaybeUninit::uninit());
         let mut entries = RawDir::new(&proc, &mut self.chunk);
         let step = loop {
             let Some(entry) = entries.next() else { break Step::End };

@@ -1,13 +1,15 @@
-//! Counts the processes of a kind. Called in a child: a command line may not come for as long as its process is stuck.
+//! Counts the processes of a kind. Called in a child: a command line may not come for as long as its process is stuck, and what
+//! they use of a processor is known only after a while.
 
 use std::path::Path;
 use std::time::Duration;
 
+use nix::poll::PollTimeout;
 use watchd_probes::process::{Seen, stat, survey};
 use watchd_probes::{Buffer, Host, Look};
 
 use crate::model::{CrowdWork, Identity, MEMBERS, Member, Now, Outcome, Quantity, Regex, Selection, Tended, Terminal};
-use crate::sys::accounts;
+use crate::sys::{accounts, clock};
 
 /// How far up it is looked whose child watchd is.
 const GENERATIONS: usize = 32;
@@ -23,8 +25,12 @@ pub fn look(work: &CrowdWork, root: &Path, now: Now) -> Tended {
 
 struct Candidate {
     member: Member,
-    start_ticks: u64,
+    /// Ticks on a processor so far.
+    ticks: u64,
 }
+
+/// Over so long it is looked who uses a processor; a tick is 10 ms.
+const WINDOW: Duration = Duration::from_millis(500);
 
 fn count(work: &CrowdWork, root: &Path, now: Now) -> Result<Tended, String> {
     let selector = Selector::new(&work.who)?;
@@ -33,7 +39,7 @@ fn count(work: &CrowdWork, root: &Path, now: Now) -> Result<Tended, String> {
     let mut look = Look { host: &host, buffer: &mut buffer, now };
     let ours = Ours::new(&mut look);
     let (mut count, mut rss) = (0_u32, 0_u64);
-    let (mut large, mut rest): (Vec<Candidate>, Vec<Candidate>) = (Vec::new(), Vec::new());
+    let mut all: Vec<Candidate> = Vec::new();
     let hidden = survey(&mut look, &mut |seen| {
         if ours.has(seen) || !selector.takes(seen, now) {
             return;
@@ -44,23 +50,51 @@ fn count(work: &CrowdWork, root: &Path, now: Now) -> Result<Tended, String> {
         let over = over(work, size, age(seen, now));
         let identity = Identity { pid: seen.stat.pid, start_ticks: seen.stat.start_ticks };
         let member = Member { identity, comm: short(seen.stat.comm.as_bytes()), over };
-        let list = if over == 0 { &mut rest } else { &mut large };
-        list.push(Candidate { member, start_ticks: seen.stat.start_ticks });
+        all.push(Candidate { member, ticks: seen.stat.utime.saturating_add(seen.stat.stime) });
     })
     .map_err(|fault| fault.to_string())?;
     if hidden > 0 {
         return Err("some processes are hidden from watchd (hidepid?), so nobody can tell how many run".to_owned());
     }
+    if let Some(bound) = work.bounds.iter().find(|bound| bound.what == Quantity::Cpu) {
+        mark_busy(&mut look, &mut all, bound.max);
+    }
+    let (mut large, mut rest): (Vec<Candidate>, Vec<Candidate>) = all.into_iter().partition(|one| one.member.over != 0);
+    let start = |candidate: &Candidate| candidate.member.identity.start_ticks;
     let excess = work.most.map_or(0, |most| usize::try_from(count.saturating_sub(most)).unwrap_or(usize::MAX));
-    large.sort_by_key(|candidate| candidate.start_ticks);
+    large.sort_by_key(start);
     // What came last is what is too much.
-    rest.sort_by_key(|candidate| std::cmp::Reverse(candidate.start_ticks));
+    rest.sort_by_key(|candidate| std::cmp::Reverse(start(candidate)));
     let members: Vec<Member> =
         large.iter().chain(rest.iter().take(excess)).take(MEMBERS).map(|candidate| candidate.member).collect();
     let is_fine = members.is_empty() && count >= work.least;
     #[allow(clippy::cast_precision_loss, reason = "a petabyte more or less a byte")]
     let figures = [rss as f64, f64::from(count)];
     Ok(Tended { figures, members, ..Tended::new(if is_fine { Outcome::Kept } else { Outcome::Would }, "") })
+}
+
+/// Looks a second time, and marks those that used more than so many percent of a processor meanwhile.
+fn mark_busy(look: &mut Look<'_>, all: &mut [Candidate], max: u64) {
+    if all.is_empty() {
+        return;
+    }
+    let before = clock::now().mono;
+    // There is nothing to wait for but time.
+    let _ = nix::poll::poll(&mut [], PollTimeout::try_from(WINDOW).unwrap_or(PollTimeout::ZERO));
+    let gone = clock::now().mono.saturating_sub(before);
+    for candidate in all {
+        let Ok(found) = stat(look, candidate.member.identity.pid) else { continue };
+        let used = found.utime.saturating_add(found.stime).saturating_sub(candidate.ticks);
+        if found.start_ticks == candidate.member.identity.start_ticks && percent(used, gone) > max {
+            candidate.member.over |= 1 << Quantity::Cpu.byte();
+        }
+    }
+}
+
+/// Ticks of 10 ms in a time, as a share of one processor, rounded down.
+fn percent(ticks: u64, time: Duration) -> u64 {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+    ticks.saturating_mul(1_000) / millis
 }
 
 /// The beginning of a name, which is all that is kept of it.
@@ -240,6 +274,21 @@ mod tests {
                 (pids, f64::from(u32::try_from(named.len()).unwrap())),
                 "{claim}"
             );
+        }
+    }
+
+    #[test]
+    fn ticks_are_a_share_of_one_processor() {
+        let millis = Duration::from_millis;
+        for (ticks, time, expect) in [
+            (50, millis(500), 100),
+            (45, millis(500), 90),
+            (0, millis(500), 0),
+            (200, millis(500), 400),
+            (1, millis(0), 1_000),
+            (u64::MAX, millis(500), u64::MAX / 500),
+        ] {
+            assert_eq!(percent(ticks, time), expect, "{ticks} in {time:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use watchd_probes::inventory::Inventory;
 
 use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback};
-use super::{existence, powers};
+use super::{existence, powers, run_as};
 use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
 use crate::config::{Account, At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
@@ -41,6 +41,7 @@ pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loa
     let mut maker = Maker { findings, builder, mounts: host.root.and_then(existence::mounts) };
     let mut daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
     let (munin, http) = maker.listeners(document);
+    daemon.run_as = run_as::account(document, munin.as_ref(), http.as_ref(), &mut maker.findings);
     daemon.powers = powers::needed(document, munin.as_ref(), http.as_ref());
     let learn_after = maker.learning(document);
     maker.names(document);
@@ -129,9 +130,11 @@ fn promised(document: &Document) -> Vec<Promised<'_>> {
     let mut all = Vec::new();
     let plain = Figure::NONE;
     let of = |table, prefix, id, place, (common, figures)| Promised { table, prefix, id, place, common, figures };
-    all.extend(
-        document.measures.iter().map(|it| of("measure", "", &it.id, it.place, (&it.section.common, Figure::MEASURE))),
-    );
+    all.extend(document.measures.iter().map(|it| {
+        let port = it.section.metric.as_ref().and_then(|metric| super::measures::port(&metric.value));
+        let figures = if port.is_some() { Figure::PORT } else { Figure::MEASURE };
+        of("measure", "", &it.id, it.place, (&it.section.common, figures))
+    }));
     all.extend(document.disks.iter().map(|it| of("disk", "disk_", &it.id, it.place, (&it.section.common, plain))));
     all.extend(document.processes.iter().map(|it| of("process", "", &it.id, it.place, (&it.section.common, plain))));
     all.extend(
@@ -173,6 +176,7 @@ impl Maker {
         Daemon {
             cycle: self.time(section.cycle.as_ref(), "watchd.cycle", range).unwrap_or(Duration::from_secs(10)),
             user: user.to_owned(),
+            run_as: None,
             memory: section.memory.as_ref().map_or(Memory::Trim, |memory| memory.value),
             cgroup: section.cgroup.as_ref().is_none_or(|cgroup| cgroup.value),
             digest: None,

@@ -52,7 +52,6 @@ impl Maker {
             ("check", section.check.as_ref().map(|at| at.place)),
             ("wait-for-host", section.wait_for_host.as_ref().map(|at| at.place)),
             ("on-pressure", section.on_pressure.as_ref().map(|at| at.place)),
-            ("cpu", section.cpu.as_ref().map(|at| at.place)),
             ("fds", section.fds.as_ref().map(|at| at.place)),
             ("threads", section.threads.as_ref().map(|at| at.place)),
             ("children", section.children.as_ref().map(|at| at.place)),

@@ -1,5 +1,7 @@
 //! `[measure.ID]` into what is looked at, and the levels that mean something.
 
+use std::time::Duration;
+
 use watchd_probes::{MetricId, PROBES};
 
 use super::assemble::Maker;
@@ -8,6 +10,21 @@ use super::services::launch;
 use crate::agent::{Promise, Work};
 use crate::config::{At, Document, Level, Measure, Named, Place, nearest};
 use crate::model::{LogKind, MeasureWork, Source, Threshold};
+
+/// It goes through all connections there are, so not in every cycle.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// The port of `tcp.port.80`, and whether it is the other side's, as of `tcp.to.25`.
+pub fn port(metric: &str) -> Option<(u16, bool)> {
+    let (side, port) = metric.strip_prefix("tcp.")?.split_once('.')?;
+    let is_plain = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    let port = port.parse().ok().filter(|port: &u16| is_plain && *port > 0)?;
+    match side {
+        "port" => Some((port, false)),
+        "to" => Some((port, true)),
+        _ => None,
+    }
+}
 
 impl Maker {
     pub fn measure(&mut self, named: &Named<Measure>, document: &Document) -> Promise {
@@ -26,7 +43,10 @@ impl Maker {
             let what = "is not below `high`";
             self.findings.fault(at.place, &format!("{key}.low"), what, "leave some room between them");
         }
-        self.promise((&named.id, &key), &section.common, Work::Measure(work))
+        let is_port = matches!(work.source, Source::Port { .. });
+        let promise = self.promise((&named.id, &key), &section.common, Work::Measure(work));
+        let every = if is_port && section.common.every.is_none() { EVERY } else { promise.every };
+        Promise { every, ..promise }
     }
 
     /// Exactly one of `file`, `run`, `metric` and `command`.
@@ -116,6 +136,14 @@ impl Maker {
     }
 
     fn metric(&mut self, name: &At<String>, key: &str) -> Source {
+        if let Some((port, is_there)) = port(&name.value) {
+            return Source::Port { port, is_there };
+        }
+        if name.value.starts_with("tcp.") {
+            let remedy = "write tcp.port.80 for those that come to a port, tcp.to.25 for those that went to one";
+            self.findings.fault(name.place, &format!("{key}.metric"), "names no port from 1 to 65535", remedy);
+            return Source::Metric(0, 0);
+        }
         let hosts = || PROBES.iter().filter(|info| info.labels.is_empty());
         let found = MetricId::from_name(&name.value)
             .filter(|id| hosts().any(|info| PROBES.get(id.probe()).is_some_and(|probe| probe.name == info.name)));
@@ -152,6 +180,29 @@ impl Maker {
             (Some(enter), Some(leave)) => Some(Threshold { enter: enter.value.0, leave: leave.value.0 }),
             (Some(enter), None) => Some(Threshold { enter: enter.value.0, leave: enter.value.0 }),
             (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_a_number_of_one_side() {
+        for (metric, expect) in [
+            ("tcp.port.80", Some((80, false))),
+            ("tcp.to.65535", Some((65_535, true))),
+            ("tcp.port.0", None),
+            ("tcp.port.080", None),
+            ("tcp.port.65536", None),
+            ("tcp.port.", None),
+            ("tcp.port.+80", None),
+            ("tcp.from.80", None),
+            ("tcp.port", None),
+            ("udp.port.53", None),
+        ] {
+            assert_eq!(port(metric), expect, "{metric}");
         }
     }
 }

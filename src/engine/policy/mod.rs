@@ -17,6 +17,7 @@ mod node;
 mod powers;
 mod promises;
 mod reports;
+mod run_as;
 mod services;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -57,6 +58,8 @@ pub struct Daemon {
     pub cycle: Duration,
     /// What the door runs as.
     pub user: String,
+    /// What the daemon becomes when root starts it.
+    pub run_as: Option<String>,
     pub memory: Memory,
     /// Own children get a control group each, where that is possible.
     pub cgroup: bool,

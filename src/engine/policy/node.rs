@@ -199,12 +199,18 @@ fn shell_of(path: &Path) -> Option<String> {
     (!start.starts_with(b"#!") && start != b"\x7fELF").then(|| "/bin/sh".to_owned())
 }
 
-/// The variables that our own plugins may look at; those that are run have theirs already.
+/// What our own plugins may look at; those that are run have theirs already.
 fn settings(sections: Vec<PluginSection>) -> Settings {
     let told = sections
         .into_iter()
-        .filter(|section| !section.variables.is_empty() && (section.name.contains('*') || is_core(&section.name)));
-    Settings::new(told.map(|section| PluginSetting { section: section.name, variables: section.variables }).collect())
+        .filter(|section| !section.variables.is_empty() || section.host_name.is_some())
+        .filter(|section| section.name.contains('*') || is_core(&section.name));
+    let setting = |section: PluginSection| PluginSetting {
+        section: section.name,
+        variables: section.variables,
+        host_name: section.host_name.filter(|host| is_host(host)).map(|host| host.to_ascii_lowercase()),
+    };
+    Settings::new(told.map(setting).collect())
 }
 
 /// Whether we have a plugin of this name ourselves.

@@ -20,13 +20,16 @@ static CPU_GRAPH: Graph = Graph {
         let cpus = facts.host(cpu::CPUS).unwrap_or(1);
         let limit = if facts.is_set("scaleto100") { 100 } else { cpus.saturating_mul(100) };
         page.put(format_args!("graph_args --base 1000 -r --lower-limit 0 --upper-limit {limit}\n"));
-        for name in facts.setting("ignore_fields").unwrap_or_default().split_ascii_whitespace() {
-            if CPU_GRAPH.fields.iter().any(|field| field.name == name) {
-                page.put(format_args!("{name}.graph no\n"));
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let ignored = facts.setting("ignore_fields").unwrap_or_default();
+        for field in CPU_GRAPH.fields {
+            if field.need == Need::Optional && (field.value)(facts, ObjectId::HOST) == Amount::Unknown {
+                continue;
             }
-        }
-        for field in CPU_GRAPH.fields.iter().filter(|_| facts.is_set("scaleto100")) {
-            if (field.value)(facts, ObjectId::HOST) != Amount::Unknown {
+            if ignored.split(|letter| !is_word(letter)).any(|word| word == field.name) {
+                page.put(format_args!("{}.graph no\n", field.name));
+            }
+            if facts.is_set("scaleto100") {
                 page.put(format_args!("{0}.cdef {0},{cpus},/\n", field.name));
             }
         }
@@ -91,7 +94,13 @@ static CPU_GRAPH: Graph = Graph {
 
 /// Ticks of all processors in one state.
 fn time(facts: &Facts<'_>, state: MetricId) -> Amount {
-    facts.number(state).map(ticks).into()
+    facts.number(state).map(|seconds| ticks(seconds * scale(facts))).into()
+}
+
+/// The setting `HZ` stands for a kernel that counts otherwise than in hundredths of a second.
+pub fn scale(facts: &Facts<'_>) -> f64 {
+    let told = facts.setting("HZ").and_then(|hertz| hertz.parse::<f64>().ok());
+    told.filter(|hertz| hertz.is_finite() && *hertz >= 1.0).map_or(1.0, |hertz| 100.0 / hertz)
 }
 
 pub const FORKS: Plugin =

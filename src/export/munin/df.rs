@@ -17,7 +17,7 @@ pub const DF: Plugin = Plugin {
     about: "Used space of each file system.",
     shape: Shape::Own {
         is_multigraph: false,
-        is_present: |facts| shown(facts, EXCLUDED).next().is_some(),
+        is_present: |facts| shown(&facts.unset(), EXCLUDED).next().is_some(),
         write: |facts, ask, page| {
             write_head("Disk usage in percent", DF.about, ask, page);
             for object in shown(facts, EXCLUDED) {
@@ -32,7 +32,7 @@ pub const DF_INODE: Plugin = Plugin {
     about: "Used inodes of each file system.",
     shape: Shape::Own {
         is_multigraph: false,
-        is_present: |facts| shown(facts, EXCLUDED_INODE).next().is_some(),
+        is_present: |facts| shown(&facts.unset(), EXCLUDED_INODE).next().is_some(),
         write: |facts, ask, page| {
             write_head("Inode usage in percent", DF_INODE.about, ask, page);
             for object in shown(facts, EXCLUDED_INODE) {
@@ -79,7 +79,7 @@ const EXCLUDED_INODE: &[&[u8]] = &[
 /// The file systems of a plugin: with blocks of their own, not of an excluded type, and left in by the settings.
 fn shown<'a>(facts: &'a Facts<'_>, excluded: &'a [&[u8]]) -> impl Iterator<Item = ObjectId> + use<'a> {
     let view = facts.readings.view;
-    let told = facts.setting("exclude");
+    let told = facts.setting("exclude").filter(|told| *told != "0");
     let (only, not) = (patterns(facts.setting("include_re")), patterns(facts.setting("exclude_re")));
     view.objects(ProbeId::Filesystem)
         .filter(move |object| {

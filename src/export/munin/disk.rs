@@ -1,7 +1,7 @@
 //! The plugin diskstats: four graphs of all block devices, and the same four below them for each device.
 //!
-//! Munin's plugin keeps readings in a file and shows the mean of five minutes; these are the rates of the last cycle, from the same
-//! counters and with the same formulas. Whole devices that did something since the boot are shown, partitions of one that is
+//! Munin's plugin keeps readings in a file and shows the mean of the time since the one of five minutes ago; so does the probe, and the
+//! formulas are the same. Whole devices that did something since the boot are shown, partitions of one that is
 //! shown are not. A device that tells no times (`md`) has no latency and no utilization.
 
 use watchd_probes::{MetricId, ObjectId, ProbeId, disk};
@@ -14,7 +14,7 @@ use crate::export::Page;
 pub const DISKSTATS: Plugin = Plugin {
     name: "diskstats",
     about: "What the block devices do, and how long it takes them.",
-    shape: Shape::Own { is_multigraph: true, is_present: |facts| !devices(facts).is_empty(), write },
+    shape: Shape::Own { is_multigraph: true, is_present: |facts| !devices(&facts.unset()).is_empty(), write },
 };
 
 /// One of the four kinds of graph.
@@ -41,6 +41,17 @@ struct Part {
 }
 
 const WHOLE: &str = "/";
+
+/// Counters, and their means.
+static MEANS: [(MetricId, MetricId); 7] = [
+    (disk::READS, disk::MEAN_READS),
+    (disk::READ_BYTES, disk::MEAN_READ_BYTES),
+    (disk::READ_TIME, disk::MEAN_READ_TIME),
+    (disk::WRITES, disk::MEAN_WRITES),
+    (disk::WRITTEN_BYTES, disk::MEAN_WRITTEN_BYTES),
+    (disk::WRITE_TIME, disk::MEAN_WRITE_TIME),
+    (disk::IO_TIME, disk::MEAN_IO_TIME),
+];
 
 static ASPECTS: [Aspect; 4] = [
     Aspect {
@@ -192,8 +203,13 @@ fn devices<'a>(facts: &'a Facts<'_>) -> Vec<Device<'a>> {
     let names: Vec<_> = devices.iter().map(|device| device.name).collect();
     devices.retain(|device| !names.iter().any(|whole| is_partition(device.name, whole)));
     devices.retain(|device| is_wanted(facts, &[device.name, device.called]));
-    devices.sort_unstable_by_key(|device| device.rank());
-    devices
+    // They come nearly in order.
+    let mut sorted: Vec<Device<'_>> = Vec::new();
+    for device in devices {
+        let place = sorted.iter().rposition(|other| other.rank() <= device.rank()).map_or(0, |place| place + 1);
+        sorted.insert(place, device);
+    }
+    sorted
 }
 
 /// Whether the settings leave a device in: `include_only` and `exclude` are parts of names.
@@ -223,11 +239,24 @@ fn is_partition(name: &[u8], whole: &[u8]) -> bool {
 
 /// Pixels, wide enough for the longest name: Munin's own formula.
 fn width(facts: &Facts<'_>, devices: &[Device<'_>]) -> usize {
-    let usual = facts.setting("graph_width").and_then(|width| width.parse().ok()).unwrap_or(400);
+    let usual = usual_width(facts);
+    if is_trimmed(facts) {
+        return usual;
+    }
     let longest = devices.iter().map(|device| device.called.len()).max().unwrap_or(0);
     let short = devices.iter().map(|device| device.short().len()).max().unwrap_or(0);
     let need = (6 * (74 + short)).max(6 * (42 + longest)).saturating_sub(97);
     if need > usual { usual + (need - usual).next_multiple_of(50) } else { usual }
+}
+
+/// What the settings say, or the width of all graphs.
+fn usual_width(facts: &Facts<'_>) -> usize {
+    facts.setting("graph_width").and_then(|width| width.parse().ok()).filter(|width| *width > 0).unwrap_or(400)
+}
+
+/// Whether names are cut to fit the width, rather than the other way round.
+fn is_trimmed(facts: &Facts<'_>) -> bool {
+    facts.setting("trim_labels").is_some_and(|value| value != "0")
 }
 
 struct Device<'a> {
@@ -253,6 +282,16 @@ impl<'a> Device<'a> {
         self.called.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
     }
 
+    /// Writes a name, of which the end is left when it has to be trimmed: beside so many letters of numbers.
+    fn write_name(&self, name: &[u8], numbers: usize, page: &mut Page) {
+        let room = ((usual_width(self.facts) + 97) / 6).saturating_sub(10 + numbers);
+        if !is_trimmed(self.facts) || name.len() <= room {
+            return page.push(name);
+        }
+        page.text("..");
+        page.push(name.get(name.len() - room.saturating_sub(2)..).unwrap_or_default());
+    }
+
     fn count(&self, metric: MetricId) -> u64 {
         self.facts.int(metric, self.object).unwrap_or(0)
     }
@@ -266,8 +305,11 @@ impl<'a> Device<'a> {
         !aspect.needs_times || time(disk::READ_TIME) > 0.0 || time(disk::WRITE_TIME) > 0.0
     }
 
+    /// Growth in a second, over five minutes as Munin's plugin has it; of the last cycle where what was before is told as well.
     fn rate(&self, metric: MetricId) -> Option<f64> {
-        self.facts.rate(metric, self.object)
+        let mean = MEANS.iter().find(|(counter, _)| *counter == metric && !self.facts.has_past);
+        let mean = mean.and_then(|(_, mean)| self.facts.readings.view.get(*mean, self.object).number());
+        mean.or_else(|| self.facts.rate(metric, self.object))
     }
 
     /// So much of one for each of the other; 0 when there was none of the other.
@@ -292,7 +334,7 @@ impl<'a> Device<'a> {
         page.put(format_args!("multigraph diskstats_{}.{}\n", aspect.name, Clean(self.called)));
         if ask.wants_config() {
             page.put(format_args!("graph_title {} for /dev/", aspect.device_title));
-            page.push(self.called);
+            self.write_name(self.called, 32, page);
             page.put(format_args!("\n{}graph_category disk\n", aspect.device_head));
         }
         for part in aspect.device_fields {
@@ -317,11 +359,11 @@ impl Part {
 
     fn write_config(&self, device: &Device<'_>, name: Name<'_>, page: &mut Page) {
         page.put(format_args!("{name}.label "));
-        page.push(match self.label {
-            "" => device.short(),
-            WHOLE => device.called,
-            label => label.as_bytes(),
-        });
+        match self.label {
+            "" => device.write_name(device.short(), 64, page),
+            WHOLE => device.write_name(device.called, 32, page),
+            label => page.text(label),
+        }
         page.text("\n");
         write_traits(name, "type GAUGE\nmin 0\ndraw LINE1", page);
         write_traits(name, self.traits, page);

@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub guests: &'a [Guest],
     /// The plugin that is asked, by the name it was asked by.
     pub plugin: &'a [u8],
+    /// Values of the cycles before are told as well.
+    pub has_past: bool,
 }
 
 /// The value of a field.
@@ -33,7 +35,15 @@ pub enum Amount {
 
 impl<'a> Facts<'a> {
     pub fn new(snapshot: &'a Snapshot, now: Now) -> Self {
-        Self { snapshot, readings: snapshot.readings(), now, settings: Settings::NONE, guests: &[], plugin: b"" }
+        Self {
+            snapshot,
+            readings: snapshot.readings(),
+            now,
+            settings: Settings::NONE,
+            guests: &[],
+            plugin: b"",
+            has_past: false,
+        }
     }
 
     /// The same with settings of the plugins, and with plugins of others.
@@ -41,14 +51,19 @@ impl<'a> Facts<'a> {
         Self { settings, guests, ..self }
     }
 
-    /// A setting of the plugin that is asked.
+    /// The same as if nobody had set anything: whether there is a plugin is no matter of settings.
+    pub fn unset(&self) -> Self {
+        Self { settings: Settings::NONE, ..*self }
+    }
+
+    /// A setting of the plugin that is asked; an empty one is none.
     pub fn setting(&self, variable: &str) -> Option<&'a str> {
-        self.settings.get(self.plugin, variable)
+        self.settings.get(self.plugin, variable).filter(|value| !value.is_empty())
     }
 
     /// Whether a setting says yes, as Munin's plugins understand it.
     pub fn is_set(&self, variable: &str) -> bool {
-        self.setting(variable).is_some_and(|value| value.eq_ignore_ascii_case("yes") || value == "1")
+        self.setting(variable) == Some("yes")
     }
 
     /// A count as it is; a fraction is rounded to the nearest whole.

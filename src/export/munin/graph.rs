@@ -146,6 +146,7 @@ impl Plugin {
                 let found = facts.readings.view.find(*probe, instance);
                 found.filter(|_| is_plain(instance) && !self.is_taken(facts, instance))
             }
+            Shape::Own { is_present, .. } if !is_present(facts) => None,
             Shape::Host(_) | Shape::Own { .. } => instance.is_empty().then_some(ObjectId::HOST),
         };
         let Some(object) = object else { return false };

@@ -12,7 +12,10 @@ use super::facts::Facts;
 use crate::export::{General, Page};
 
 /// Plugins of Munin that take no thresholds.
-const NONE: &[&[u8]] = &[b"threads", b"entropy", b"fw_packets"];
+const NONE: &[&[u8]] = &[b"threads", b"fw_packets", b"fw_conntrack", b"fw_forwarded_local"];
+
+/// Those written in Perl, to which `0` is as good as nothing.
+const PERL: &[&[u8]] = &[b"memory", b"df", b"df_inode", b"irqstats", b"users"];
 
 /// Writes the thresholds of a field, where there are any. The last line of a kind is the one that counts.
 pub fn write(facts: &Facts<'_>, field: &dyn std::fmt::Display, page: &mut Page) {
@@ -24,8 +27,9 @@ pub fn write(facts: &Facts<'_>, field: &dyn std::fmt::Display, page: &mut Page) 
         return;
     }
     for kind in ["warning", "critical"] {
-        let own = facts.setting(&format!("{name}_{kind}"));
-        let Some(value) = own.or_else(|| facts.setting(kind)).filter(|value| !value.is_empty()) else { continue };
+        let told =
+            |variable: &str| facts.setting(variable).filter(|value| *value != "0" || !PERL.contains(&facts.plugin));
+        let Some(value) = told(&format!("{name}_{kind}")).or_else(|| told(kind)) else { continue };
         page.put(format_args!("{name}.{kind} "));
         match base(facts, &name) {
             Some(base) => write_shares(value, base, page),

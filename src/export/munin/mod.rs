@@ -13,6 +13,7 @@ mod cpu;
 mod df;
 mod disk;
 mod facts;
+mod firewall;
 mod graph;
 mod guest;
 mod host;
@@ -23,6 +24,7 @@ mod memory;
 mod network;
 mod own;
 mod process;
+mod sensors;
 mod service;
 mod session;
 mod speed;
@@ -40,6 +42,7 @@ use super::Page;
 
 /// All plugins, in the order of their names.
 pub static PLUGINS: &[Plugin] = &[
+    sensors::ACPI,
     cpu::CPU,
     speed::CPUSPEED,
     df::DF,
@@ -47,6 +50,8 @@ pub static PLUGINS: &[Plugin] = &[
     disk::DISKSTATS,
     host::ENTROPY,
     cpu::FORKS,
+    firewall::FW_CONNTRACK,
+    firewall::FW_FORWARDED_LOCAL,
     network::FW_PACKETS,
     // Before `if_`, of which it would be the interface `err_…`.
     network::IF_ERR,
@@ -62,6 +67,10 @@ pub static PLUGINS: &[Plugin] = &[
     process::PROC_PRI,
     process::PROCESSES,
     service::PS,
+    sensors::FAN,
+    sensors::POWER,
+    sensors::TEMPERATURE,
+    sensors::VOLTAGE,
     memory::SWAP,
     process::THREADS,
     host::UPTIME,
@@ -99,6 +108,14 @@ pub fn names(facts: &Facts<'_>, with_multigraph: bool, give: &mut dyn FnMut(&str
     for plugin in PLUGINS.iter().filter(|plugin| with_multigraph || !plugin.is_multigraph()) {
         plugin.names(facts, &mut |instance| give(plugin.name, instance));
     }
+}
+
+/// The virtual host of one of our own plugins; none when it is the node's.
+fn host_of<'a>(facts: &Facts<'a>, plugin: &str, instance: &[u8]) -> Option<&'a str> {
+    if facts.settings.is_empty() {
+        return None;
+    }
+    facts.settings.host_name(&[plugin.as_bytes(), instance].concat())
 }
 
 /// Whether one of our own plugins has something to say under this name.

@@ -22,9 +22,11 @@ static IF_GRAPH: Graph = Graph {
     more: |facts, object, page| {
         title(facts, object, "traffic", page);
         // The bound is in bits although the values are bytes: that is what the files of a master have.
-        let told = facts.setting("speed").and_then(|megabits| megabits.parse::<u64>().ok());
-        let told = told.and_then(|megabits| megabits.checked_mul(1_000_000));
-        if let Some(bits) = told.or_else(|| facts.int(network::SPEED, object).map(|bytes| bytes * 8)) {
+        let bits = match facts.setting("speed") {
+            Some(megabits) => megabits.parse::<u64>().ok().and_then(|megabits| megabits.checked_mul(1_000_000)),
+            None => facts.int(network::SPEED, object).map(|bytes| bytes * 8),
+        };
+        if let Some(bits) = bits {
             page.put(format_args!("down.max {bits}\nup.max {bits}\n"));
         }
     },

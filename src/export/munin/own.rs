@@ -20,8 +20,8 @@ pub const SERVICES: Plugin = Plugin {
         is_multigraph: false,
         is_present: |facts| !facts.snapshot.services.is_empty(),
         write: |facts, ask, page| {
-            let head = "graph_title Watched services\ngraph_args --base 1000 -l 0 --upper-limit 1\n\
-                        graph_vlabel ready\ngraph_scale no\n";
+            let head = "graph_title Watched services\ngraph_args --base 1000 -l 0\n\
+                        graph_vlabel services that are ready\ngraph_scale no\n";
             write_services(facts, ask, (head, SERVICES.about), page);
         },
     },
@@ -81,7 +81,11 @@ fn write_services(facts: &Facts<'_>, ask: Ask, (head, about): (&str, &str), page
         let name = Clean(text(&service.id).as_bytes());
         if ask.wants_config() {
             page.put(format_args!("{name}.label {}\n", text(&service.id)));
-            write_traits(name, if is_restarts { "type DERIVE\nmin 0" } else { "min 0\nmax 1\ncritical 1:" }, page);
+            write_traits(
+                name,
+                if is_restarts { "type DERIVE\nmin 0" } else { "min 0\nmax 1\ndraw AREASTACK\ncritical 1:" },
+                page,
+            );
             limits::write(facts, &name, page);
         }
         if ask.wants_values() {
@@ -117,15 +121,16 @@ fn is_told(class: &ClassRow) -> bool {
 
 fn write_classes(facts: &Facts<'_>, ask: Ask, page: &mut Page) {
     if ask.wants_config() {
-        page.text("graph_title Classes\ngraph_args --base 1000 -l 0 --upper-limit 1\n");
-        page.text("graph_vlabel true\ngraph_scale no\ngraph_category watchd\n");
+        page.text("graph_title Classes\ngraph_args --base 1000 -l 0\n");
+        page.text("graph_vlabel classes that are true\ngraph_scale no\ngraph_category watchd\n");
         page.put(format_args!("graph_info {}\n", CLASSES.about));
     }
     for class in facts.snapshot.classes.iter().filter(|class| is_told(class)) {
         let name = Clean(text(&class.name).as_bytes());
         if ask.wants_config() {
             page.put(format_args!("{name}.label {}\n", text(&class.name)));
-            write_traits(name, "min 0\nmax 1", page);
+            // One on the other: lines that are all at 1 would hide each other.
+            write_traits(name, "min 0\nmax 1\ndraw AREASTACK", page);
             limits::write(facts, &name, page);
         }
         if ask.wants_values() {
@@ -202,7 +207,8 @@ static SELF_GRAPH: Graph = Graph {
         },
         Field {
             name: "longest_turn",
-            traits: "label longest turn (ms)\nmin 0",
+            // Told in milliseconds, drawn as what fits beside the others.
+            traits: "label longest turn (s)\nmin 0\ncdef longest_turn,1000,/",
             need: Need::Always,
             value: |facts, _| Amount::from(milliseconds(facts.snapshot.header.longest_turn_us)),
         },

@@ -4,7 +4,7 @@
 //! at the next white space. A name is compared with what the board has and is never a path. One deviation from
 //! munin-node: a node whose name has capitals lists its plugins all the same.
 
-use super::{Ask, Facts, Guest, answer, is_ours, names, spool};
+use super::{Ask, Facts, Guest, answer, host_of, is_ours, names, spool};
 use crate::export::Page;
 
 /// What to do with the connection after a line.
@@ -60,7 +60,7 @@ impl Session {
         } else if let Some(rest) = after(line, b"list") {
             self.list(rest, host, facts, page);
         } else if after(line, b"nodes").is_some() {
-            nodes(host, facts.guests, page);
+            nodes(host, facts, page);
         } else if let Some(name) = after(line, b"config") {
             return reply(facts, if self.dirty { Ask::Dirty } else { Ask::Config }, name, page);
         } else if let Some(name) = after(line, b"fetch") {
@@ -89,15 +89,17 @@ impl Session {
             parts.into_iter().for_each(|part| page.push(part));
         };
         let is_own = wanted.is_empty() || wanted.eq_ignore_ascii_case(host.as_bytes());
-        if is_own {
-            names(facts, self.multigraph, &mut |plugin, instance| give([plugin.as_bytes(), instance], page));
-        }
+        let is_there = |there: Option<&str>| match there {
+            Some(there) if !there.eq_ignore_ascii_case(host) => wanted.eq_ignore_ascii_case(there.as_bytes()),
+            _ => is_own,
+        };
+        names(facts, self.multigraph, &mut |plugin, instance| {
+            if is_there(host_of(facts, plugin, instance)) {
+                give([plugin.as_bytes(), instance], page);
+            }
+        });
         for guest in facts.guests.iter().filter(|guest| self.understands(guest)) {
-            let is_there = match &guest.host {
-                Some(there) => wanted.eq_ignore_ascii_case(there.as_bytes()),
-                None => is_own,
-            };
-            if is_there && !is_ours(facts, guest.name.as_bytes()) {
+            if is_there(guest.host.as_deref()) && !is_ours(facts, guest.name.as_bytes()) {
                 give([guest.name.as_bytes(), b""], page);
             }
         }
@@ -116,13 +118,13 @@ fn after<'a>(line: &'a [u8], command: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// The node itself, and the virtual hosts that plugins belong to.
-fn nodes(host: &str, guests: &[Guest], page: &mut Page) {
+fn nodes(host: &str, facts: &Facts<'_>, page: &mut Page) {
     page.put(format_args!("{}\n", Lower(host)));
-    for (place, guest) in guests.iter().enumerate() {
-        let known = || guests.iter().take(place).any(|other| other.host == guest.host);
-        match &guest.host {
-            Some(there) if !there.eq_ignore_ascii_case(host) && !known() => page.put(format_args!("{there}\n")),
-            _ => {}
+    let mut told: Vec<&str> = facts.guests.iter().filter_map(|guest| guest.host.as_deref()).collect();
+    names(facts, true, &mut |plugin, instance| told.extend(host_of(facts, plugin, instance)));
+    for (place, there) in told.iter().enumerate() {
+        if !there.eq_ignore_ascii_case(host) && !told.iter().take(place).any(|other| other == there) {
+            page.put(format_args!("{there}\n"));
         }
     }
     page.text(".\n");

@@ -15,8 +15,9 @@
 use watchd_probes::disk::{IO_TIME, READ_BYTES, READS, WRITES, WRITTEN_BYTES};
 use watchd_probes::{MetricId, ObjectId, ProbeId, cpu, load, memory, network, paging, process, sockets, uptime};
 
+use super::cpu::scale as cpu_scale;
 use super::facts::{Clean, Facts};
-use super::{Ask, answer, disk, names};
+use super::{Ask, answer, disk, host_of, names};
 use crate::export::Page;
 use crate::export::history::Short;
 use crate::store::history::{HistoryReader, Place, Point, Span, key, key_of_name};
@@ -105,8 +106,13 @@ pub fn since(rest: &[u8]) -> Option<u64> {
 
 /// Whether a master may be offered this: it was switched on, and no plugin belongs to a virtual host, of which a spool cannot tell.
 pub fn is_offered(facts: &Facts<'_>, host: &str) -> bool {
-    let is_own = |there: &Option<String>| there.as_ref().is_none_or(|there| there.eq_ignore_ascii_case(host));
-    facts.snapshot.header.has_spool() && facts.guests.iter().all(|guest| is_own(&guest.host))
+    let is_own = |there: Option<&str>| there.is_none_or(|there| there.eq_ignore_ascii_case(host));
+    if !facts.snapshot.header.has_spool() || !facts.guests.iter().all(|guest| is_own(guest.host.as_deref())) {
+        return false;
+    }
+    let mut is_offered = true;
+    names(facts, true, &mut |plugin, instance| is_offered &= is_own(host_of(facts, plugin, instance)));
+    is_offered
 }
 
 /// Writes what one of our own plugins has to say since then; false when there is none in this place.
@@ -122,7 +128,7 @@ pub fn write(facts: &Facts<'_>, past: Option<&HistoryReader>, since: u64, place:
         return false;
     }
     let mut text = Page::new(Page::LIMIT);
-    answer(facts, Ask::Dirty, &name, &mut text);
+    answer(&Facts { has_past: past.is_some(), ..*facts }, Ask::Dirty, &name, &mut text);
     begin(&name, text.bytes(), page);
     let newest = facts.snapshot.header.sample_wall_ms / 1000;
     let rings = past.and_then(|history| Rings::of(history, facts, since, newest));
@@ -220,7 +226,9 @@ fn find<'a>(facts: &Facts<'a>, plugin: &[u8], graph: &[u8], field: &[u8]) -> Opt
             let object = view.find(ProbeId::Network, instance)?;
             return Some(found(series, object));
         }
-        instance.is_empty().then(|| found(series, ObjectId::HOST))
+        let scale = if plugin == b"cpu" { cpu_scale(&Facts { plugin: b"cpu", ..*facts }) } else { 1.0 };
+        let found = found(series, ObjectId::HOST);
+        instance.is_empty().then_some(Found { factor: found.factor * scale, ..found })
     })
 }
 
