@@ -238,6 +238,13 @@ fn probe(name: &str) -> Work {
         read(ProbeId::Users, &mut probes.users);
         read(ProbeId::Sockets, &mut probes.sockets);
         read(ProbeId::Cpufreq, &mut probes.cpufreq);
+        read(ProbeId::Sensors, &mut probes.sensors);
+        read(ProbeId::Conntrack, &mut probes.conntrack);
+        read(ProbeId::Timex, &mut probes.timex);
+        read(ProbeId::Firewall, &mut probes.firewall);
+        read(ProbeId::Arp, &mut probes.arp);
+        read(ProbeId::Softnet, &mut probes.softnet);
+        read(ProbeId::Mdadm, &mut probes.mdadm);
         assert!(is_known, "{wanted} is not in the list above");
         black_box(sample.view().rows.len());
     })

@@ -4,6 +4,8 @@
 
 mod harness;
 
+use std::io::{Read, Write};
+
 use harness::{Home, net, past, until};
 use serde_json::Value;
 use watchd::model::{Outcome, ServiceState, Severity};
@@ -168,6 +170,141 @@ fn what_is_usual_stands_beside_what_was() {
     assert_eq!((code, lines.next()), (0, Some("ts,mean,min,max,expected,low,high")));
     assert!(lines.all(|line| line.split(',').filter(|field| !field.is_empty()).count() == 7), "{csv}");
     assert!(home.ask(&["history", "load.five", "--json"]).1.contains("\"usual\":"));
+}
+
+/// Head and body as they came.
+fn raw(http: u16, words: &str) -> (String, Vec<u8>) {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", http)).expect("it listens");
+    stream.write_all(words.as_bytes()).expect("it takes bytes");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it ends");
+    let end = answer.windows(4).position(|part| part == b"\r\n\r\n").expect("an answer has a head") + 4;
+    let body = answer.split_off(end);
+    (String::from_utf8(answer).expect("heads are text"), body)
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+#[test]
+fn every_document_is_told_whole_packed_by_its_head_and_not_twice() {
+    let http = net::free_port();
+    let home = Home::new(
+        "forms",
+        &format!(
+            "[watchd]\ncycle = \"1s\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n[process.runs]\nrun = [\"/bin/sleep\", \"1000\"]\n"
+        ),
+    );
+    past::write(&home.scratch.path("state"), 15);
+    let mut daemon = home.start();
+    daemon.wait_state("runs", ServiceState::Ready);
+    until("a history", || (net::get(http, "/api/history?metric=load.five").0 == 200).then_some(()));
+    let end = watchd::sys::clock::now().wall.as_secs() - 3600;
+    let stretch = format!("from={}&to={end}", end - 86_400);
+    for (address, kind) in [
+        ("/api/status".to_owned(), "application/json"),
+        ("/api/history".to_owned(), "application/json"),
+        (format!("/api/history?metric=load.five&{stretch}"), "application/json"),
+        ("/api/events?last=300".to_owned(), "application/json"),
+        ("/api/classes".to_owned(), "application/json"),
+        ("/api/why?name=runs".to_owned(), "application/json"),
+        (format!("/graph/load.five.svg?{stretch}"), "image/svg+xml"),
+    ] {
+        let ask = |method: &str, more: &str| raw(http, &format!("{method} {address} HTTP/1.0\r\n{more}\r\n"));
+        let (head, body) = ask("GET", "");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{address}: {head}");
+        assert_eq!(header(&head, "Content-Type"), Some(kind), "{address}");
+        assert_eq!(header(&head, "Content-Length"), Some(body.len().to_string().as_str()), "{address}");
+        assert_eq!(header(&head, "Cache-Control"), Some("no-cache"), "{address}");
+        if kind == "application/json" {
+            let document: Value = serde_json::from_slice(&body).expect("it is JSON");
+            assert_eq!(document["schema"], 1, "{address}");
+        }
+        // A cycle may go by between two questions; what then has changed is another answer.
+        until(&format!("{address} by its head, packed, and known again"), || {
+            let (head, body) = ask("GET", "");
+            let tag = header(&head, "ETag").expect("a tag").to_owned();
+            let (only, nothing) = ask("HEAD", "");
+            let (packed_head, packed) = ask("GET", "Accept-Encoding: gzip\r\n");
+            let (known, none) = ask("GET", &format!("If-None-Match: {tag}\r\n"));
+            assert!(nothing.is_empty() && only.starts_with("HTTP/1.1 200 "), "{address}: {only}");
+            if header(&only, "ETag") != Some(&tag)
+                || header(&packed_head, "ETag") != Some(&tag)
+                || !known.starts_with("HTTP/1.1 304 ")
+            {
+                return None;
+            }
+            assert_eq!(header(&only, "Content-Length"), header(&head, "Content-Length"), "{address}");
+            assert!(none.is_empty() && header(&known, "ETag") == Some(&tag), "{address}: {known}");
+            if header(&packed_head, "Content-Encoding") == Some("gzip") {
+                assert!(packed.len() < body.len(), "{address}");
+                let inside =
+                    miniz_oxide::inflate::decompress_to_vec(&packed[10..packed.len() - 8]).expect("it is deflate");
+                assert_eq!(inside, body, "{address}");
+            } else {
+                assert!(packed == body && body.len() < 2048, "{address}: {} bytes were not packed", body.len());
+            }
+            Some(())
+        });
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+            let (head, body) = ask(method, "");
+            assert!(
+                head.starts_with("HTTP/1.1 405 ") && header(&head, "Allow") == Some("GET, HEAD"),
+                "{method} {address}: {head}"
+            );
+            assert!(body.starts_with(b"only GET and HEAD"), "{method} {address}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_question_gets_its_status_and_a_line_that_says_why() {
+    let http = net::free_port();
+    let home = Home::new("wrong", &format!("[watchd]\ncycle = \"1s\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n"));
+    past::write(&home.scratch.path("state"), 1);
+    let _daemon = home.start();
+    until("a history", || (net::get(http, "/api/history?metric=load.five").0 == 200).then_some(()));
+    let long = format!("/api/why?name={}", "n".repeat(2100));
+    for (address, status, why) in [
+        ("/api", 404, "there is no such page"),
+        ("/api/", 404, "there is no such page"),
+        ("/api/strange", 404, "there is no such page"),
+        ("/api/status?after=strange", 400, "ask ?after=NUMBER"),
+        ("/api/status?after=-1", 400, "ask ?after=NUMBER"),
+        ("/api/history?metric=strange", 404, "it has no history"),
+        ("/api/history?metric=load.five&object=strange", 404, "it has no history of this metric"),
+        ("/api/history?metric=load.five&points=1", 400, "cannot understand the question"),
+        ("/api/history?metric=load.five&points=2001", 400, "cannot understand the question"),
+        ("/api/history?metric=load.five&since=strange", 400, "cannot understand the question"),
+        ("/api/history?metric=load.five&from=9&to=3", 400, "cannot understand the question"),
+        ("/api/history?metric=%zz", 400, "cannot understand the question"),
+        ("/api/history?strange=1", 400, "cannot understand the question"),
+        ("/api/events?last=0", 400, "cannot understand"),
+        ("/api/events?last=301", 400, "cannot understand"),
+        ("/api/events?since=strange", 400, "cannot understand"),
+        ("/api/why", 400, "ask ?name=NAME"),
+        ("/api/why?name=", 404, "is called that"),
+        ("/api/why?name=%zz", 400, "ask ?name=NAME"),
+        ("/api/why?name=strange", 404, "is called that"),
+        ("/graph/strange.svg", 404, "it has no history"),
+        ("/graph/load.five.svg?width=159", 400, "cannot understand the question"),
+        ("/graph/load.five.png", 404, "there is no such page"),
+        ("/page.js", 406, "packed"),
+        (&long, 414, "too long"),
+    ] {
+        let more = if status == 406 { "Accept-Encoding: identity\r\n" } else { "" };
+        let (head, body) = raw(http, &format!("GET {address} HTTP/1.0\r\n{more}\r\n"));
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let shown = &address[..address.len().min(60)];
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {head}");
+        assert!(body.contains(why) && body.ends_with('\n') && body.lines().count() == 1, "{shown}: {body:?}");
+        assert_eq!(header(&head, "Content-Type"), Some("text/plain; charset=utf-8"), "{shown}");
+        assert_eq!((header(&head, "Cache-Control"), header(&head, "ETag")), (Some("no-store"), None), "{shown}");
+        assert!(!body.contains("strange"), "nothing a client sent goes into an answer: {body}");
+    }
+    let (head, _) = raw(http, &format!("GET /api/status HTTP/1.0\r\nCookie: {}\r\n\r\n", "c".repeat(9000)));
+    assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
 }
 
 #[test]

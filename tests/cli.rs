@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use harness::{Scratch, binary};
+use harness::{Home, Scratch, binary, past};
 use watchd::model::{ClassKind, EventKind, Identity, ServiceState};
 use watchd::store::board::{Page, fixed};
 use watchd::store::journal::Journal;
@@ -422,4 +422,91 @@ fn a_killed_writer_is_told_from_one_that_lives() {
     assert_eq!(place.ask(&["status"]).0, 3, "ended, though nobody has collected it yet");
     stand.wait().unwrap();
     assert_eq!(place.ask(&["status"]).0, 3);
+}
+
+#[test]
+fn a_history_is_drawn_listed_and_written_as_csv_and_json() {
+    let home = Home::new("history", "");
+    let (code, _) = home.ask(&["history"]);
+    assert_eq!(code, 3, "there is none yet");
+    // Nobody has to run.
+    past::write(&home.scratch.path("state"), 2);
+    let (code, list) = home.ask(&["history"]);
+    assert!(code == 0 && list.starts_with("METRIC") && list.contains("network.rx_bytes"), "{list}");
+    let (code, list) = home.ask(&["history", "--csv"]);
+    assert!(code == 0 && list.starts_with("metric,object\n") && list.contains("\nfilesystem.avail,\"/\"\n"), "{list}");
+
+    let (code, drawn) = home.ask(&["history", "load.five", "--since", "1d"]);
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert_eq!((code, lines.len()), (0, 23), "{drawn}");
+    assert!(lines[0].starts_with("load.five, 1d in steps of "), "{drawn}");
+    assert!(lines[1].starts_with("newest ") && lines[1].contains(", most "), "{drawn}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{drawn}");
+    let marks = drawn
+        .chars()
+        .filter(|letter| ('\u{2801}'..='\u{28ff}').contains(letter) || ('▁'..='█').contains(letter))
+        .count();
+    assert!(marks > 60, "{marks} marks\n{drawn}");
+    assert!(!drawn.contains('\u{1b}'), "no colours into a pipe");
+
+    let (code, csv) = home.ask(&["history", "load.five", "--since", "1h", "--csv"]);
+    let mut rows = csv.lines();
+    assert_eq!((code, rows.next()), (0, Some("ts,mean,min,max")));
+    let means: Vec<f64> = rows
+        .map(|row| {
+            let numbers: Vec<f64> = row.split(',').skip(1).map(|number| number.parse().expect("a number")).collect();
+            assert!(row.len() > 20 && row.as_bytes()[10] == b'T' && numbers.len() == 3, "{row}");
+            assert!(numbers[1] <= numbers[0] && numbers[0] <= numbers[2], "{row}");
+            numbers[0]
+        })
+        .collect();
+    assert!(means.len() >= 350, "{} rows of ten seconds", means.len());
+
+    let (code, json) = home.ask(&["history", "load.five", "--since", "1h", "--json"]);
+    let document: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!((code, &document["schema"], &document["metric"]), (0, &1.into(), &"load.five".into()));
+    let points = document["points"].as_array().expect("points");
+    // A cycle may have gone by between the two.
+    assert!(points.len().abs_diff(means.len()) <= 2, "{} and {}", points.len(), means.len());
+    let told: Vec<f64> = points.iter().map(|point| point[2].as_f64().expect("a number")).collect();
+    assert!(means.iter().filter(|mean| told.contains(mean)).count() + 2 >= means.len(), "both tell the same");
+}
+
+#[test]
+fn a_wrong_question_about_the_past_says_what_could_be_meant() {
+    let home = Home::new("no-history", "");
+    past::write(&home.scratch.path("state"), 1);
+    for (words, code, fragment) in [
+        (
+            &["load.fife"][..],
+            2,
+            "cannot show `load.fife`: it has no history; `watchd history` lists what has; the nearest is `load.five`",
+        ),
+        (&["memory.avialable"], 2, "the nearest is `memory.available`"),
+        (&["zzz"], 2, "cannot show `zzz`: it has no history; `watchd history` lists what has\n"),
+        (
+            &["filesystem.avail", "--object", "/nosuch"],
+            2,
+            "cannot choose an object of `filesystem.avail`: give --object and one of /",
+        ),
+        (
+            &["load.five", "--since", "yesterday"],
+            2,
+            "cannot understand `--since yesterday`: write 90s, 30m, 6h, 7d, 5w or 2y",
+        ),
+        (&["load.five", "load.one"], 2, "cannot show `load.one` as well: one metric at a time"),
+        (&["load.five", "--csv", "--json"], 2, "cannot write CSV and JSON at once: choose one"),
+    ] {
+        let output = home.watchd(&[&["history"][..], words].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(code) && said.contains(fragment), "{words:?}: {:?} {said}", output.status);
+        assert!(output.stdout.is_empty(), "{words:?}");
+    }
+    home.scratch.write("state/history", "this is no history at all");
+    let output = home.watchd(&["history", "load.five"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && said.contains("/state/history: it is no history of this version"),
+        "{said}"
+    );
 }

@@ -1,6 +1,6 @@
 //! `watchd top` and `status --watch` on a terminal of their own: what is drawn, what keys do, and that the terminal is left as it was.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, unsafe_code)]
 
 mod harness;
 
@@ -110,9 +110,9 @@ fn the_terminal_shows_the_host_and_is_left_as_it_was() {
     seat.press("?");
     seat.see(&["Nothing can be changed from here"]);
     seat.press("qs");
-    seat.see(&["s order: state"]);
+    seat.see(&["s order: cpu"]);
     seat.press("\x0c");
-    seat.see(&["SERVICE", "s order: state"]);
+    seat.see(&["SERVICE", "s order: cpu"]);
     // Frames draw over each other: the screen is cleared line by line, and nothing scrolls.
     assert!(!seat.drawn.contains("\x1b[2J") && !seat.drawn.contains('\n'));
     seat.press("q");
@@ -130,6 +130,66 @@ fn the_terminal_shows_the_host_and_is_left_as_it_was() {
     seat.see(&["SERVICE", "q quits"]);
     seat.press("q");
     assert_eq!(seat.end(), 0);
+    assert_eq!(home.ask(&["shutdown"]).0, 0);
+    assert_eq!(daemon.wait_end(), 0);
+}
+
+#[test]
+fn what_is_not_well_is_in_sight_however_many_there_are() {
+    let many: String = (10..40)
+        .map(|n| {
+            format!("[process.well{n}]\nrun = [\"/bin/sleep\", \"100000\"]\nsettle = \"50ms\"\non-exit = \"stop\"\n")
+        })
+        .collect();
+    let broken = "[process.zz]\nrun = [\"/bin/false\"]\nlimit = \"2/10m\"\nbackoff = [\"10ms\", \"10ms\"]\n";
+    let home = Home::new("top-many", &format!("[watchd]\ncycle = \"200ms\"\n{many}{broken}"));
+    let mut daemon = home.start();
+    daemon.wait_state("well39", ServiceState::Ready);
+    daemon.wait_for("one that is not well", |page| {
+        page.service("zz").filter(|row| row.state() == ServiceState::Flapping).map(|_| ())
+    });
+    let mut seat = Seat::new(&home, &["top"], (80, 24));
+    seat.see(&["\x1b[7m>\x1b[0m \x1b[1mzz", "flapping", "s order: state"]);
+    // Larger, smaller, and as small as it can be: each time it is drawn anew, and never beyond the edge.
+    for (columns, lines) in [(200, 60), (50, 24), (20, 5), (80, 24)] {
+        let size = Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        resize(&seat.keyboard, &size);
+        seat.see(&[&format!("\x1b[{lines};1H"), "\x1b[1;1H"]);
+        let frame = &seat.drawn[seat.drawn.rfind("\x1b[1;1H").expect("it was seen")..];
+        let rows = frame.split("\x1b[").filter_map(|part| part.split_once(';')?.0.parse::<u16>().ok());
+        assert!(rows.max().is_some_and(|row| row <= lines), "{columns}x{lines}: {frame:?}");
+    }
+    seat.press("q");
+    assert_eq!(seat.end(), 0);
+    assert_eq!(home.ask(&["shutdown"]).0, 0);
+    assert_eq!(daemon.wait_end(), 0);
+}
+
+fn resize(terminal: &File, size: &Winsize) {
+    // SAFETY: TIOCSWINSZ reads the structure it is given.
+    let result = unsafe { nix::libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(terminal), nix::libc::TIOCSWINSZ, size) };
+    assert_eq!(result, 0, "a terminal has a size");
+}
+
+#[test]
+fn a_dumb_terminal_is_not_drawn_on() {
+    let home = home("dumb").env("TERM", "dumb");
+    let mut daemon = home.start();
+    daemon.wait_state("web", ServiceState::Ready);
+    for (words, code, said) in [
+        (&["top"][..], 1, "cannot draw: the terminal is dumb"),
+        (&["status", "--watch"], 0, "SERVICE"),
+        (&["status"], 0, "SERVICE"),
+    ] {
+        let mut seat = Seat::new(&home, words, (80, 24));
+        let status = until("the end of it", || {
+            seat.read();
+            seat.child.try_wait().expect("it is our child")
+        });
+        while !seat.read().is_empty() {}
+        assert!(status.code() == Some(code) && seat.drawn.contains(said), "{words:?} {status}: {}", seat.drawn);
+        assert!(!seat.drawn.contains('\x1b'), "{words:?}: {:?}", seat.drawn);
+    }
     assert_eq!(home.ask(&["shutdown"]).0, 0);
     assert_eq!(daemon.wait_end(), 0);
 }

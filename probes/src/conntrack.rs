@@ -13,8 +13,8 @@ use crate::metric::metrics;
 use crate::{Buffer, Cursor, Fault, Fields, Host, Look, MetricId, Probe, Sink};
 
 metrics! { Conntrack:
-    ALL: "all", Count, Gauge, "node_nf_conntrack_entries", "", "Connections the firewall follows.";
-    LIMIT: "limit", Count, Gauge, "node_nf_conntrack_entries_limit", "", "Connections it can follow at most.";
+    ALL: "all", Count, Gauge, "watchd_conntrack_entries", "kind=\"all\"", "Connections the firewall follows, by kind.";
+    LIMIT: "limit", Count, Gauge, "watchd_conntrack_limit", "", "Connections the firewall can follow at most.";
     ESTABLISHED: "established", Count, Gauge, "watchd_conntrack_entries", "kind=\"established\"", "Connections the firewall follows, by kind.";
     FIN_WAIT: "fin_wait", Count, Gauge, "watchd_conntrack_entries", "kind=\"fin_wait\"", "Connections the firewall follows, by kind.";
     TIME_WAIT: "time_wait", Count, Gauge, "watchd_conntrack_entries", "kind=\"time_wait\"", "Connections the firewall follows, by kind.";

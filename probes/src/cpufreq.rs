@@ -16,6 +16,8 @@ metrics! { Cpufreq:
     CURRENT: "current", Count, Gauge, "node_cpu_scaling_frequency_hertz", "", "Frequency of the processor, in Hertz.";
     LOWEST: "lowest", Count, Gauge, "node_cpu_frequency_min_hertz", "", "Lowest frequency of the processor, in Hertz.";
     HIGHEST: "highest", Count, Gauge, "node_cpu_frequency_max_hertz", "", "Highest frequency of the processor, in Hertz.";
+    SCALING_LOWEST: "scaling_lowest", Count, Gauge, "node_cpu_scaling_frequency_min_hertz", "", "Lowest frequency the processor may be set to now, in Hertz.";
+    SCALING_HIGHEST: "scaling_highest", Count, Gauge, "node_cpu_scaling_frequency_max_hertz", "", "Highest frequency the processor may be set to now, in Hertz.";
     CYCLES: "cycles", Count, Counter, "watchd_cpu_cycles_total", "", "Cycles of the processor: each frequency times how long it was used.";
 }
 pub const LABELS: &[&str] = &["cpu"];
@@ -40,6 +42,8 @@ struct Speed {
     current: Option<u64>,
     lowest: Option<u64>,
     highest: Option<u64>,
+    scaling_lowest: Option<u64>,
+    scaling_highest: Option<u64>,
     worked: Option<u64>,
 }
 
@@ -93,7 +97,8 @@ impl Speed {
         let worked = read(b"stats/time_in_state", &mut [0; TABLE], &worked);
         current.or(worked)?;
         let (lowest, highest) = (single(b"cpuinfo_min_freq"), single(b"cpuinfo_max_freq"));
-        Some(Self { cpu, current, lowest, highest, worked })
+        let (scaling_lowest, scaling_highest) = (single(b"scaling_min_freq"), single(b"scaling_max_freq"));
+        Some(Self { cpu, current, lowest, highest, scaling_lowest, scaling_highest, worked })
     }
 
     fn give(&self, out: &mut Sink<'_>) {
@@ -106,6 +111,8 @@ impl Speed {
             (CURRENT, self.current.and_then(hertz)),
             (LOWEST, self.lowest.and_then(hertz)),
             (HIGHEST, self.highest.and_then(hertz)),
+            (SCALING_LOWEST, self.scaling_lowest.and_then(hertz)),
+            (SCALING_HIGHEST, self.scaling_highest.and_then(hertz)),
             (CYCLES, self.worked.and_then(|worked| worked.checked_mul(10))),
         ] {
             if value.is_some() {
@@ -134,10 +141,12 @@ mod tests {
     #[test]
     fn what_a_driver_counts_is_told_and_what_it_does_not_is_not() {
         let rows = read_fixture("big", ProbeId::Cpufreq, &mut Cpufreq::default()).expect("readable");
-        assert_eq!(rows.len(), 12 * 4);
+        assert_eq!(rows.len(), 12 * 4 + 2);
         for (field, cpu, expect) in [
             ("highest", "11", 3_500_000_000),
             ("lowest", "0", 1_200_000_000),
+            ("scaling_lowest", "0", 1_200_000_000),
+            ("scaling_highest", "0", 2_400_000_000),
             ("cycles", "0", 1_035_548_000_000_000),
             ("cycles", "1", 1_035_548_071_000_000),
         ] {

@@ -56,6 +56,13 @@ impl Host {
         read_small_at(&self.root, path, text)
     }
 
+    /// The one number of a file of /proc/sys or /sys that is read so seldom that it is not kept open; none when there is no such file.
+    pub fn read_number(&self, path: &'static str) -> Result<Option<u64>, Fault> {
+        let mut text = [0; 32];
+        let read = self.read_small(path.as_bytes(), &mut text).map_err(|errno| Fault::io(path, errno));
+        crate::fault::if_present(read)?.map(|text| only_number(path, text)).transpose()
+    }
+
     /// Whether a directory has this entry; a link is one wherever it leads, and nothing is opened.
     pub fn has_entry(&self, dir: &[u8], name: &[u8]) -> bool {
         let mut path = [0; 256];
@@ -78,6 +85,11 @@ impl Host {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
         rustix::fs::openat(&self.root, path, flags, Mode::empty())
     }
+}
+
+fn only_number(path: &'static str, text: &[u8]) -> Result<u64, Fault> {
+    let digits = text.strip_suffix(b"\n").unwrap_or_default();
+    crate::Cursor::new(digits).whole_number().ok_or_else(|| Fault::malformed(path, 1, text))
 }
 
 /// Takes a line and its number from 1.
@@ -251,6 +263,15 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_is_cut_or_none_is_refused() {
+        let path = "proc/sys/some";
+        assert_eq!(only_number(path, b"1532\n"), Ok(1532));
+        for text in ["1532", "", "\n", "-1\n", "x\n", "1 2\n", "18446744073709551616\n", "1\0\n"] {
+            assert_eq!(only_number(path, text.as_bytes()), Err(Fault::malformed(path, 1, text.as_bytes())), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_file_larger_than_the_buffer_is_read_line_by_line() {

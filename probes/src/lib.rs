@@ -85,6 +85,11 @@ roster! {
     cpufreq: Cpufreq,
     sensors: Sensors,
     conntrack: Conntrack,
+    firewall: Firewall,
+    timex: Timex,
+    arp: Arp,
+    softnet: Softnet,
+    mdadm: Mdadm,
 }
 
 /// One probe as the tables see it.

@@ -62,6 +62,9 @@ metrics! { Memory:
     DIRECT_MAP_4K: "direct_map_4k", Bytes, Gauge, "node_memory_DirectMap4k_bytes", "", "Memory the kernel maps in pages of 4 KiB.";
     DIRECT_MAP_2M: "direct_map_2m", Bytes, Gauge, "node_memory_DirectMap2M_bytes", "", "Memory the kernel maps in pages of 2 MiB.";
     DIRECT_MAP_1G: "direct_map_1g", Bytes, Gauge, "node_memory_DirectMap1G_bytes", "", "Memory the kernel maps in pages of 1 GiB.";
+    SHMEM_PMD_MAPPED: "shmem_pmd_mapped", Bytes, Gauge, "node_memory_ShmemPmdMapped_bytes", "", "Shared memory mapped in huge pages.";
+    FILE_PMD_MAPPED: "file_pmd_mapped", Bytes, Gauge, "node_memory_FilePmdMapped_bytes", "", "Files mapped in huge pages.";
+    BALLOON: "balloon", Bytes, Gauge, "node_memory_Balloon_bytes", "", "Memory that was given back to the hypervisor.";
     KSM_SHARING: "ksm_sharing", Count, Gauge, "node_ksmd_pages_sharing", "", "Pages saved because they equal others, while the merging runs.";
 }
 pub const LABELS: &[&str] = &[];
@@ -113,9 +116,12 @@ static KEYS: &Keys = &[
     ("HardwareCorrupted", HARDWARE_CORRUPTED),
     ("AnonHugePages", ANON_HUGE_PAGES),
     ("ShmemHugePages", SHMEM_HUGE_PAGES),
+    ("ShmemPmdMapped", SHMEM_PMD_MAPPED),
     ("FileHugePages", FILE_HUGE_PAGES),
+    ("FilePmdMapped", FILE_PMD_MAPPED),
     ("CmaTotal", CMA_TOTAL),
     ("CmaFree", CMA_FREE),
+    ("Balloon", BALLOON),
     ("HugePages_Total", HUGEPAGES_TOTAL),
     ("HugePages_Free", HUGEPAGES_FREE),
     ("HugePages_Rsvd", HUGEPAGES_RESERVED),

@@ -1,7 +1,7 @@
 //! Network interfaces from /proc/net/dev: `  eth0: 104857 921 0 0 0 0 0 0 88123 702 0 0 0 0 0 0`, and their links from /sys.
 //!
 //! An old kernel glues the first number to the colon. The `drop` of the file also counts what the card had no room for.
-//! Speed, MTU and state of the link change seldom and cost three files per interface: they are read at a pace and
+//! Speed, MTU, queue and state of the link change seldom and cost five files per interface: they are read at a pace and
 //! repeated in between. Speed is bytes per second; a link that does not tell its speed (wireless, virtual, down) gives no row.
 
 use std::time::Duration;
@@ -29,6 +29,8 @@ metrics! { Network:
     TX_COMPRESSED: "tx_compressed", Count, Counter, "node_network_transmit_compressed_total", "", "Compressed packets sent.";
     SPEED: "speed", Bytes, Gauge, "node_network_speed_bytes", "", "Speed of the link in bytes per second.";
     MTU: "mtu", Bytes, Gauge, "node_network_mtu_bytes", "", "Largest packet the link takes.";
+    CARRIER: "carrier", Count, Gauge, "node_network_carrier", "", "1 when a cable is plugged in or a network is joined, 0 when not.";
+    QUEUE: "queue", Count, Gauge, "node_network_transmit_queue_length", "", "Packets that may wait to be sent.";
     UP: "up", Count, Gauge, "node_network_up", "", "1 when the link works, 0 when not.";
 }
 pub const LABELS: &[&str] = &["device"];
@@ -79,6 +81,8 @@ struct Link {
     len: usize,
     speed: Option<u64>,
     mtu: Option<u64>,
+    queue: Option<u64>,
+    carrier: Option<u64>,
     up: Option<u64>,
 }
 
@@ -133,6 +137,9 @@ impl Link {
             // -1 and "Invalid argument" both mean that there is no such thing.
             speed: number(b"/speed").filter(|speed| *speed > 0).and_then(|speed| speed.checked_mul(MEGABIT)),
             mtu: number(b"/mtu"),
+            queue: number(b"/tx_queue_len"),
+            // An interface that was switched off refuses to tell.
+            carrier: number(b"/carrier"),
             // Loopback and tunnels have no carrier to lose and say "unknown".
             up: with_file(host, name, b"/operstate", |state| Some(u64::from(state == b"up"))),
         })
@@ -143,7 +150,9 @@ impl Link {
     }
 
     fn give(&self, device: ObjectId, out: &mut Sink<'_>) {
-        for (metric, value) in [(SPEED, self.speed), (MTU, self.mtu), (UP, self.up)] {
+        for (metric, value) in
+            [(SPEED, self.speed), (MTU, self.mtu), (QUEUE, self.queue), (CARRIER, self.carrier), (UP, self.up)]
+        {
             if value.is_some() {
                 out.put(device, metric, Value::from(value));
             }
@@ -187,6 +196,10 @@ mod tests {
         assert_eq!(value(&rows, "speed", "eth0"), Some(Value::Int(1_000 * MEGABIT)));
         assert_eq!(value(&rows, "speed", "wg0"), None);
         assert_eq!(value(&rows, "mtu", "lo"), Some(Value::Int(65_536)));
+        assert_eq!(value(&rows, "queue", "eth0"), Some(Value::Int(1_000)));
+        assert_eq!(value(&rows, "carrier", "eth0"), Some(Value::Int(1)));
+        assert_eq!(value(&rows, "carrier", "docker0"), Some(Value::Int(0)));
+        assert_eq!(value(&rows, "carrier", "wg0"), None);
         assert_eq!(value(&rows, "up", "eth0"), Some(Value::Int(1)));
         assert_eq!(value(&rows, "up", "lo"), Some(Value::Int(0)));
         assert_eq!(value(&rows, "up", "docker0"), Some(Value::Int(0)));

@@ -42,6 +42,8 @@ metrics! { Process:
     KERNEL_THREADS: "kernel_threads", Count, Gauge, "watchd_processes_kernel_threads", "", "Kernel threads.";
     HIGH_PRIORITY: "high_priority", Count, Gauge, "watchd_processes_priority", "priority=\"high\"", "Processes with a nice value below 0.";
     LOW_PRIORITY: "low_priority", Count, Gauge, "watchd_processes_priority", "priority=\"low\"", "Processes with a nice value above 0.";
+    MOST_PROCESSES: "most", Count, Gauge, "node_processes_max_processes", "", "How many numbers for processes there are.";
+    MOST_THREADS: "most_threads", Count, Gauge, "node_processes_max_threads", "", "How many tasks there may be.";
     LOCKED: "locked", Count, Gauge, "watchd_processes_locked", "", "Processes that have locked memory.";
 }
 pub const LABELS: &[&str] = &[];
@@ -63,10 +65,23 @@ const STATES: [(u8, MetricId); 9] = [
     (b'W', PAGING),
 ];
 
-#[derive(Default)]
+/// What an administrator changes, and then once.
+const LIMITS: [(&str, MetricId); 2] =
+    [("proc/sys/kernel/pid_max", MOST_PROCESSES), ("proc/sys/kernel/threads-max", MOST_THREADS)];
+const LIMITS_EVERY: Duration = Duration::from_secs(60);
+
 pub struct Process {
     counts: Pass<Counts>,
     locked: Pass<Locked>,
+    limits: [Option<u64>; LIMITS.len()],
+    limits_pace: Pace,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        let (counts, locked) = (Pass::default(), Pass::default());
+        Self { counts, locked, limits: [None; LIMITS.len()], limits_pace: Pace::at_most_every(LIMITS_EVERY) }
+    }
 }
 
 impl Probe for Process {
@@ -76,6 +91,16 @@ impl Probe for Process {
         }
         if let Some(Locked(number)) = self.locked.advance(look)? {
             out.host(LOCKED, *number);
+        }
+        let limits = &mut self.limits;
+        // A kernel that does not tell them takes nothing from the rest.
+        self.limits_pace.run(look.now, || {
+            *limits = LIMITS.map(|(path, _)| look.host.read_number(path).ok().flatten());
+        });
+        for ((_, metric), limit) in LIMITS.into_iter().zip(self.limits) {
+            if let Some(limit) = limit {
+                out.host(metric, limit);
+            }
         }
         Ok(())
     }
@@ -225,6 +250,8 @@ mod tests {
             ("high_priority", 3),
             ("low_priority", 2),
             ("locked", 2),
+            ("most", 4_194_304),
+            ("most_threads", 2_061_553),
         ] {
             assert_eq!(value(&rows, field, ""), Some(Value::Int(expect)), "{field}");
         }

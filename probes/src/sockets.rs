@@ -7,7 +7,7 @@
 use crate::fault::if_present;
 use crate::keys::{Finder, Keys};
 use crate::metric::metrics;
-use crate::{Cursor, Fault, Fields, Look, Probe, Sink, Source, lines};
+use crate::{Cursor, Fault, Fields, Look, MetricId, Probe, Sink, Source, lines};
 
 metrics! { Sockets:
     USED: "used", Count, Gauge, "node_sockstat_sockets_used", "", "Sockets of all kinds.";
@@ -25,6 +25,13 @@ metrics! { Sockets:
     TCP6_INUSE: "tcp6_inuse", Count, Gauge, "node_sockstat_TCP6_inuse", "", "TCP sockets over IPv6 in use.";
     UDP6_INUSE: "udp6_inuse", Count, Gauge, "node_sockstat_UDP6_inuse", "", "UDP sockets over IPv6 in use.";
     RAW6_INUSE: "raw6_inuse", Count, Gauge, "node_sockstat_RAW6_inuse", "", "Raw sockets over IPv6 in use.";
+    FRAG6_INUSE: "frag6_inuse", Count, Gauge, "node_sockstat_FRAG6_inuse", "", "IPv6 packets being put together from fragments.";
+    FRAG6_MEMORY: "frag6_memory", Bytes, Gauge, "node_sockstat_FRAG6_memory", "", "Bytes in fragments of IPv6 packets.";
+    UDPLITE6_INUSE: "udplite6_inuse", Count, Gauge, "node_sockstat_UDPLITE6_inuse", "", "UDP-Lite sockets over IPv6 in use.";
+    TCP_MEM_BYTES: "tcp_mem_bytes", Bytes, Gauge, "node_sockstat_TCP_mem_bytes", "", "Bytes in TCP buffers, counted in whole pages.";
+    UDP_MEM_BYTES: "udp_mem_bytes", Bytes, Gauge, "node_sockstat_UDP_mem_bytes", "", "Bytes in UDP buffers, counted in whole pages.";
+    FORWARDING: "forwarding", Count, Gauge, "node_netstat_Ip_Forwarding", "", "1 when packets of others are forwarded, 2 when not.";
+    UDPLITE_ERRORS: "udplite_errors", Count, Counter, "node_netstat_UdpLite_InErrors", "", "UDP-Lite packets received but lost.";
     IP_RECEIVED: "ip_received", Count, Counter, "node_netstat_Ip_InReceives", "", "IP packets received.";
     IP_FORWARDED: "ip_forwarded", Count, Counter, "node_netstat_Ip_ForwDatagrams", "", "IP packets forwarded.";
     ICMP_RECEIVED: "icmp_received", Count, Counter, "node_netstat_Icmp_InMsgs", "", "ICMP messages received.";
@@ -60,6 +67,12 @@ metrics! { Sockets:
     IP6_RECEIVED_BYTES: "ip6_received_bytes", Bytes, Counter, "node_netstat_Ip6_InOctets", "", "Bytes of IPv6 packets received.";
     IP6_SENT_BYTES: "ip6_sent_bytes", Bytes, Counter, "node_netstat_Ip6_OutOctets", "", "Bytes of IPv6 packets sent.";
     ICMP6_ERRORS: "icmp6_errors", Count, Counter, "node_netstat_Icmp6_InErrors", "", "ICMPv6 messages received broken.";
+    ICMP6_RECEIVED: "icmp6_received", Count, Counter, "node_netstat_Icmp6_InMsgs", "", "ICMPv6 messages received.";
+    ICMP6_SENT: "icmp6_sent", Count, Counter, "node_netstat_Icmp6_OutMsgs", "", "ICMPv6 messages sent.";
+    UDP6_NO_PORT: "udp6_no_port", Count, Counter, "node_netstat_Udp6_NoPorts", "", "UDP packets over IPv6 nobody listened for.";
+    UDP6_RECEIVE_BUFFER_FULL: "udp6_receive_buffer_full", Count, Counter, "node_netstat_Udp6_RcvbufErrors", "", "UDP packets over IPv6 lost because a receive buffer was full.";
+    UDP6_SEND_BUFFER_FULL: "udp6_send_buffer_full", Count, Counter, "node_netstat_Udp6_SndbufErrors", "", "UDP packets over IPv6 lost because a send buffer was full.";
+    UDPLITE6_ERRORS: "udplite6_errors", Count, Counter, "node_netstat_UdpLite6_InErrors", "", "UDP-Lite packets over IPv6 received but lost.";
     UDP6_RECEIVED: "udp6_received", Count, Counter, "node_netstat_Udp6_InDatagrams", "", "UDP packets received over IPv6.";
     UDP6_ERRORS: "udp6_errors", Count, Counter, "node_netstat_Udp6_InErrors", "", "UDP packets received over IPv6 but lost.";
     UDP6_SENT: "udp6_sent", Count, Counter, "node_netstat_Udp6_OutDatagrams", "", "UDP packets sent over IPv6.";
@@ -81,11 +94,13 @@ static SOCKSTAT: &Groups = &[
     ("FRAG:", &[("inuse", FRAG_INUSE), ("memory", FRAG_MEMORY)]),
     ("TCP6:", &[("inuse", TCP6_INUSE)]),
     ("UDP6:", &[("inuse", UDP6_INUSE)]),
+    ("UDPLITE6:", &[("inuse", UDPLITE6_INUSE)]),
     ("RAW6:", &[("inuse", RAW6_INUSE)]),
+    ("FRAG6:", &[("inuse", FRAG6_INUSE), ("memory", FRAG6_MEMORY)]),
 ];
 
 static COUNTERS: &Groups = &[
-    ("Ip:", &[("InReceives", IP_RECEIVED), ("ForwDatagrams", IP_FORWARDED)]),
+    ("Ip:", &[("Forwarding", FORWARDING), ("InReceives", IP_RECEIVED), ("ForwDatagrams", IP_FORWARDED)]),
     ("Icmp:", &[("InMsgs", ICMP_RECEIVED), ("InErrors", ICMP_ERRORS), ("OutMsgs", ICMP_SENT)]),
     (
         "Tcp:",
@@ -113,6 +128,7 @@ static COUNTERS: &Groups = &[
             ("SndbufErrors", UDP_SEND_BUFFER_FULL),
         ],
     ),
+    ("UdpLite:", &[("InErrors", UDPLITE_ERRORS)]),
     (
         "TcpExt:",
         &[
@@ -133,10 +149,16 @@ static SINGLE: &Keys = &[
     ("Ip6OutForwDatagrams", IP6_FORWARDED),
     ("Ip6InOctets", IP6_RECEIVED_BYTES),
     ("Ip6OutOctets", IP6_SENT_BYTES),
+    ("Icmp6InMsgs", ICMP6_RECEIVED),
     ("Icmp6InErrors", ICMP6_ERRORS),
+    ("Icmp6OutMsgs", ICMP6_SENT),
     ("Udp6InDatagrams", UDP6_RECEIVED),
+    ("Udp6NoPorts", UDP6_NO_PORT),
     ("Udp6InErrors", UDP6_ERRORS),
     ("Udp6OutDatagrams", UDP6_SENT),
+    ("Udp6RcvbufErrors", UDP6_RECEIVE_BUFFER_FULL),
+    ("Udp6SndbufErrors", UDP6_SEND_BUFFER_FULL),
+    ("UdpLite6InErrors", UDPLITE6_ERRORS),
 ];
 
 /// How the numbers of a file are laid out.
@@ -190,13 +212,19 @@ fn give_pairs(text: &[u8], out: &mut Sink<'_>) -> Result<(), u32> {
         let mut keys = Finder::new(keys);
         while let Some(name) = fields.next() {
             let value = fields.next().ok_or(number)?;
-            if let Some(metric) = keys.find(name) {
-                out.host(metric, Cursor::new(value).whole_number().ok_or(number)?);
+            let Some(metric) = keys.find(name) else { continue };
+            let value = Cursor::new(value).whole_number().ok_or(number)?;
+            out.host(metric, value);
+            if let Some((_, bytes)) = PAGES.iter().find(|(pages, _)| *pages == metric) {
+                out.host(*bytes, value.checked_mul(rustix::param::page_size() as u64).ok_or(number)?);
             }
         }
     }
     Ok(())
 }
+
+/// What is told in pages, and the same in bytes.
+const PAGES: [(MetricId, MetricId); 2] = [(TCP_MEM, TCP_MEM_BYTES), (UDP_MEM, UDP_MEM_BYTES)];
 
 /// A line of names above a line of as many numbers, some of which may be negative.
 fn give_columns(text: &[u8], out: &mut Sink<'_>) -> Result<(), u32> {
@@ -255,6 +283,9 @@ mod tests {
             ("tcp_time_wait", 12),
             ("tcp6_inuse", 4),
             ("ip6_received", 12),
+            ("forwarding", 1),
+            ("tcp_mem", 23),
+            ("tcp_mem_bytes", 23 * rustix::param::page_size() as u64),
         ] {
             assert_eq!(value(&rows, field, ""), Some(Value::Int(expect)), "{field}");
         }

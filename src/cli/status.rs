@@ -121,7 +121,8 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     if given.has("json") {
         return tell_json(&look);
     }
-    if given.has("watch") && std::io::stdin().is_terminal() && terminal::size().is_some() {
+    let can_draw = std::io::stdin().is_terminal() && terminal::size().is_some() && !terminal::is_dumb();
+    if given.has("watch") && can_draw {
         return watch(places, &reader, &names);
     }
     super::say(&draw(&look, &names, width(), paint()));
@@ -157,9 +158,10 @@ fn width() -> usize {
     terminal::size().map_or(WIDTH, |(columns, _)| columns)
 }
 
-/// Colours on a terminal, unless NO_COLOR says otherwise.
+/// Colours on a terminal that can show them, unless NO_COLOR says otherwise.
 pub fn paint() -> Paint {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let unwanted = unwanted || terminal::is_dumb();
     if std::io::stdout().is_terminal() && !unwanted { Paint::Colours } else { Paint::None }
 }
 

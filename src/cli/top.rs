@@ -47,6 +47,9 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     if !std::io::stdin().is_terminal() || terminal::size().is_none() {
         return super::failed("cannot draw: this is no terminal; `watchd status` says the same once");
     }
+    if terminal::is_dumb() {
+        return super::failed("cannot draw: the terminal is dumb, as TERM says; `watchd status` says the same once");
+    }
     let reader = match Reader::open(&places.board()) {
         Ok(reader) => reader,
         Err(error) => {
@@ -63,7 +66,8 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
 }
 
 fn turn_until_quit(places: &Places, mut reader: Reader, live: &Live) {
-    let mut choice = Choice { page: Page::Table, order: Order::Policy, id: None, first: 0 };
+    // What is not well is seen without looking for it; the others stay as they are in the policy.
+    let mut choice = Choice { page: Page::Table, order: Order::Worst, id: None, first: 0 };
     let mut shown = None;
     let mut ids = Vec::new();
     loop {

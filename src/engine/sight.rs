@@ -6,6 +6,7 @@ use watchd_probes::{Buffer, Fault, Host, Look, Probes, Sample};
 
 use crate::model::{Now, Places};
 use crate::store::{Rates, Readings};
+use crate::sys::clock;
 
 /// Everything that is needed to look at the host once.
 pub struct Sight {
@@ -34,6 +35,7 @@ impl Sight {
     /// Reads every probe and computes the rates since the last time.
     pub fn look(&mut self, now: Now) {
         std::mem::swap(&mut self.newest, &mut self.before);
+        self.probes.timex.told = clock::discipline();
         let mut look = Look { host: &self.host, buffer: &mut self.buffer, now };
         self.probes.read_all(&mut look, &mut self.newest);
         let apart = self.taken.map_or(Duration::ZERO, |taken| now.mono.saturating_sub(taken.mono));

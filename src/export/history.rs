@@ -190,6 +190,9 @@ pub struct Past<'a> {
     pub now_s: u64,
 }
 
+/// Room above and below what hardly moves, as a share of it.
+const CLOSEST: f32 = 0.03;
+
 /// The scale of a picture: from 0, unless all that moves is far above it.
 pub fn range(points: &[Point]) -> (f32, f32) {
     let low = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
@@ -198,7 +201,8 @@ pub fn range(points: &[Point]) -> (f32, f32) {
         () if points.is_empty() || high <= 0.0 => (0.0, 1.0),
         () if high - low > high * 0.3 || high <= low => (0.0, high),
         () => {
-            let margin = (high - low) * 0.5;
+            // Never so close that the steps of what is kept (0.1 % of a value) look like steps of the host.
+            let margin = ((high - low) * 0.5).max(high * CLOSEST);
             ((low - margin).max(0.0), high + margin * 0.2)
         }
     }
@@ -430,6 +434,18 @@ mod tests {
         for cut in 0..text.len() {
             let _ = Query::parse(&text[..cut]);
         }
+    }
+
+    #[test]
+    fn a_picture_is_never_so_close_that_the_steps_of_the_file_are_seen() {
+        let still = |low: f32, high: f32| range(&[Point { at: 0, min: low, mean: low, max: high }]);
+        for (low, high) in [(1e13_f32, 1.001e13), (54e9, 54.05e9), (100.0, 100.1), (7.0, 7.0)] {
+            let (bottom, top) = still(low, high);
+            // A step is a thousandth of the value, and a picture less than 250 pixels high.
+            assert!(bottom <= low && high <= top && (top - bottom) > 0.03 * high, "{low} {high}: {bottom} to {top}");
+        }
+        assert_eq!(still(0.0, 5.0), (0.0, 5.0));
+        assert_eq!(still(80.0, 100.0), (70.0, 102.0));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use watchd_probes::{ObjectId, ProbeId, filesystem, load, memory, uptime};
 use super::json::{Space, Usage, processor_share, used_share};
 use super::verdict::{self, Tone};
 use super::{Page, Span, Stamp, assets};
-use crate::model::{Now, PromiseKind, Severity};
+use crate::model::{ClassKind, Now, PromiseKind, Severity};
 use crate::store::board::text;
-use crate::store::{Header, PromiseRow, Readings, ServiceRow, Snapshot};
+use crate::store::{ClassRow, Header, PromiseRow, Readings, ServiceRow, Snapshot};
 
 mod graphs;
 mod words;
@@ -252,16 +252,29 @@ fn write_promises(snapshot: &Snapshot, now: Now, page: &mut Page) {
     page.text("</tbody></table></section>\n");
 }
 
+/// Those that readings, the learner, the policy and people make stand open; the many others are one press away.
 fn write_classes(snapshot: &Snapshot, page: &mut Page) {
-    page.text("<section id=\"classes\" aria-label=\"Classes\"><h2>Classes</h2>\n<ul class=\"chips\">\n");
-    for class in snapshot.classes.iter().filter(|class| class.is_on()) {
-        let kind = class.kind().map_or("", |kind| kind.word());
-        page.put(format_args!(
-            "<li class=\"k-{kind}\" title=\"{kind}\">{}</li>\n",
-            Escaped(text(&class.name).as_bytes())
-        ));
-    }
-    page.text("</ul></section>\n");
+    let is_telling = |class: &&ClassRow| {
+        use ClassKind::{Defined, Learned, Measured, Set};
+        class.kind().is_some_and(|kind| matches!(kind, Measured | Learned | Defined | Set))
+    };
+    let on = || snapshot.classes.iter().filter(|class| class.is_on());
+    page.text("<section id=\"classes\" aria-label=\"Classes\"><h2>Classes</h2>\n<ul class=\"chips\">");
+    on().filter(is_telling).for_each(|class| write_class(class, page));
+    let hidden = if on().any(|class| is_telling(&class)) { " hidden" } else { "" };
+    let others = on().filter(|class| !is_telling(class)).count();
+    page.put(format_args!(
+        "</ul><p class=\"empty\"{hidden}>No reading and no rule of the policy stands out.</p>\n<details><summary>{others} more, of services, \
+         promises, time and host</summary><ul class=\"chips\">"
+    ));
+    on().filter(|class| !is_telling(class)).for_each(|class| write_class(class, page));
+    page.text("</ul></details></section>\n");
+}
+
+fn write_class(class: &ClassRow, page: &mut Page) {
+    let kind = class.kind().map_or("", |kind| kind.word());
+    let name = Escaped(text(&class.name).as_bytes());
+    page.put(format_args!("<li class=\"k-{kind}\" title=\"{kind}\">{name}</li>\n"));
 }
 
 fn write_events(snapshot: &Snapshot, now: Now, page: &mut Page) {

@@ -11,7 +11,8 @@ use nix::sys::socket::{
     sockopt,
 };
 
-/// Connections the kernel keeps for us before they are accepted.
+/// Connections the kernel keeps for us before they are accepted. Who finds no place is asked by the kernel to come again after 0.2 or
+/// 1 s; with more places a scraper would wait in every scrape for all those in front of him that ask for a page, a millisecond each.
 const BACKLOG: i32 = 128;
 
 /// Binds and listens, non-blocking. IPv6 addresses take IPv6 only, so that `0.0.0.0` and `::` can stand side by side.

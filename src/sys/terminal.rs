@@ -9,6 +9,11 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 
+/// Whether it says of itself that nothing can be drawn on it: an editor's shell, a log of a build.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|kind| kind == "dumb")
+}
+
 /// Columns and lines of the terminal on standard output; none when it is none.
 pub fn size() -> Option<(usize, usize)> {
     nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, libc::winsize);

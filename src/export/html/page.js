@@ -29,7 +29,7 @@
   };
   const bytes = value => scaled(value, 1024, [" B", " KiB", " MiB", " GiB", " TiB", " PiB"]);
   const short = (value, unit) => value == null ? "–"
-    : unit === "bytes" ? scaled(value, 1024, ["", "K", "M", "G", "T", "P"])
+    : unit === "bytes" ? scaled(value, 1024, [value ? " B" : "", "K", "M", "G", "T", "P"])
     : unit === "percent" || unit === "share" ? `${value < 9.95 && value % 1 ? value.toFixed(1) : value.toFixed(0)} %`
     : value !== 0 && Math.abs(value) < 9.95 ? String(+value.toFixed(2)) : scaled(value, 1000, ["", "k", "M", "G", "T"]);
   const percent = (value, digits = 0) => value == null ? "" : `${value.toFixed(digits)} %`;
@@ -117,9 +117,12 @@
     // What went wrong is never too narrow to be seen, and drawn over what went well.
     parts.sort((a, b) => (URGENT[b[2]] ?? 9) - (URGENT[a[2]] ?? 9));
     parts.sort((a, b) => (a[2] === "good" ? 0 : 1) - (b[2] === "good" ? 0 : 1));
+    // The end of it is what it is now.
+    const last = tone(service.state);
+    parts.push([end - 540, end, last]);
     for (const [one, other, name] of parts) {
       const bar = document.createElementNS(NS, "rect"), x = (one - begin) / 60, width = Math.max((other - one) / 60, name === "good" ? 0 : 9);
-      for (const [key, value] of [["x", Math.min(x, 1440 - width)], ["y", 0], ["width", width], ["height", 10], ["class", name]]) bar.setAttribute(key, value);
+      for (const [key, value] of [["x", Math.min(x, 1440 - width - (name === last ? 0 : 9))], ["y", 0], ["width", width], ["height", 10], ["class", name]]) bar.setAttribute(key, value);
       picture.append(bar);
     }
     return picture;
@@ -201,7 +204,11 @@
       const [name, bar, free, size, inodes, eta, device] = row.cells;
       name.children[1].hidden = !disk.hung;
       name.children[2].hidden = !disk.read_only;
+      wear(bar, disk.used_pct == null ? "bar none" : "bar");
       bar.firstChild.hidden = disk.used_pct == null;
+      // What nobody can write to may be full.
+      bar.firstChild.low = disk.read_only ? 100 : 80;
+      bar.firstChild.high = disk.read_only ? 100 : 90;
       bar.firstChild.value = disk.used_pct ?? 0;
       say(bar.lastChild, percent(disk.used_pct));
       say(free, disk.avail == null ? "" : bytes(disk.avail));
@@ -245,11 +252,16 @@
     });
   };
   const showClasses = status => {
-    const list = $("classes")?.querySelector("ul");
-    if (!list) return;
-    const order = ["measured", "learned", "defined", "state", "outcome", "set", "time", "hard"];
-    const sorted = [...status.classes].sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind) || (a.name < b.name ? -1 : 1));
-    keep(list, sorted, item => item.name, item => make("li", { class: `k-${item.kind}`, title: `${item.kind}, since ${new Date(item.since).toLocaleString()}` }, item.name), () => {});
+    const [main, others] = $("classes")?.querySelectorAll("ul") || [];
+    if (!others) return;
+    const order = ["measured", "learned", "defined", "set", "state", "outcome", "time", "hard"], place = item => order.indexOf(item.kind);
+    const sorted = [...status.classes].sort((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1));
+    const list = (body, items) => keep(body, items, item => item.name, item => make("li", { class: `k-${item.kind}`, title: `${item.kind}, since ${new Date(item.since).toLocaleString()}` }, item.name), () => {});
+    const telling = sorted.filter(item => place(item) < 4), rest = sorted.filter(item => place(item) >= 4);
+    list(main, telling);
+    list(others, rest);
+    main.nextElementSibling.hidden = telling.length > 0;
+    say(others.previousElementSibling, `${rest.length} more, of services, promises, time and host`);
   };
   const showEvents = () => {
     const body = $("events")?.querySelector("tbody");
@@ -331,31 +343,31 @@
       : length <= 200 * DAY ? date.toLocaleDateString([], { month: "short", day: "numeric" }) : date.toLocaleDateString([], { year: "numeric", month: "short" });
   };
   const draw = (plot, answers) => {
-    const { graph } = plot, sets = answers.map(columns), single = sets.length === 1;
+    const { graph } = plot;
     const factor = graph.unit === "share" ? 100 / (status?.host.cpus || 1) : graph.unit === "pressure" ? 100 : 1;
     const unit = graph.unit === "pressure" ? "percent" : graph.unit;
     const scale = values => factor === 1 ? values : values.map(value => value === null ? null : value * factor);
-    const tables = sets.map(set => single ? [set[0], scale(set[1]), scale(set[3]), scale(set[2])] : [set[0], scale(set[2])]);
-    const series = [{}], bands = [];
-    // What is usual at those times of the week, by what is known now: from the middle of each step to that of the next.
-    const known = (single && answers[0].usual) || { points: [] };
+    const tables = answers.map(columns).map(([at, min, mean, max]) => [at, scale(min), scale(max), scale(mean)]);
+    const series = [{}], bands = [], quiet = { stroke: "transparent", points: { show: false } };
+    // What is usual at those times of the week, by what is known now: from the middle of each step to that of the next. Of several
+    // lines it is shown of the one that was chosen, or of the first that was learned; least and most are shown of all.
+    const learned = answers.map(({ usual }) => usual || { points: [] }), chosen = plot.chosen;
+    const shown = chosen ?? Math.max(0, learned.findIndex(({ points }) => points.length)), known = learned[shown];
     const usual = known.points.map(([at, low, expected, high]) => [at, at + known.step / 2, low * factor, high * factor]);
     const usualAt = moment => usual.findLast(([at]) => at <= moment && moment < at + known.step);
+    const whose = tables.length > 1 ? ` ${graph.series[shown][2]}` : "";
     graph.series.forEach((_, place) => {
-      const stroke = colour(`--g${place}`);
-      if (single) {
-        series.push({ stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } });
-        bands.push({ series: [2, 1], fill: colour("--band") });
-      }
-      series.push({ stroke, width: 1.5, points: { size: 4, show: (u, s, i0, i1) => i1 - i0 < 3 } });
+      const alpha = chosen == null || chosen === place ? 1 : .25, band = chosen == null || chosen === place;
+      series.push(quiet, quiet, { stroke: colour(`--g${place}`), width: 1.5, alpha, points: { size: 4, show: (u, s, i0, i1) => i1 - i0 < 3 } });
+      if (band) bands.push({ series: [3 * place + 2, 3 * place + 1], fill: colour(`--b${place}`) });
     });
     const data = tables.length === 1 ? tables[0] : uPlot.join(tables);
-    const lines = graph.series.map((_, place) => single ? 3 : place + 1);
+    const lines = graph.series.map((_, place) => 3 * place + 3);
     const newest = column => { for (let at = data[column].length - 1; at >= 0; at--) if (data[column][at] != null) return data[column][at]; return null; };
     const legend = at => {
       plot.keys.forEach((key, place) => say(key, `${graph.series[place][2]} ${short(at == null ? newest(lines[place]) : data[lines[place]][at], unit)}`.trim()));
       const there = at == null ? usual.at(-1) : usualAt(data[0][at]);
-      say(plot.usual, there ? `usual ${short(there[2], unit)} to ${short(there[3], unit)}` : "");
+      say(plot.usual, there ? `usual${whose} ${short(there[2], unit)} to ${short(there[3], unit)}` : "");
       plot.usual.hidden = !there;
     };
     plot.u?.destroy();
@@ -374,7 +386,8 @@
           const room = (high - low || high * .02) * .7, least = Math.min(...usual.map(one => one[2])), most = Math.max(...usual.map(one => one[3]));
           [low, high] = [Math.min(low, Math.max(least, low - room)), Math.max(high, Math.min(most, high + room))];
         }
-        return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .005), high + (high - low) * .2 + high * .005] : [0, high > 0 ? high * 1.08 : 1];
+        // Never so close that the steps of the history (0.1 %) are seen.
+        return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .03), high + (high - low) * .2 + high * .03] : [0, high > 0 ? high * 1.08 : 1];
       } } },
       axes: [{ ...axis, size: 24, space: 64, values: (u, ticks) => ticks.map(at => moment(at, to - from)) }, { ...axis, size: 52, space: 34, ...(unit === "bytes" ? { incrs: POWERS } : {}), values: (u, ticks) => ticks.map(tick => short(tick, unit)) }],
       hooks: {
@@ -412,6 +425,7 @@
     if (usual.length) words.push(plot.usual.textContent);
     plot.box.setAttribute("aria-label", `${graph.title}. ${words.join("; ")}`);
     plot.box.dataset.usual = usual.length;
+    plot.box.dataset.bands = bands.length;
     plot.box.dataset.newest = lines.map(newest).filter(value => value != null).join(" ");
     drawn++;
   };
@@ -439,7 +453,10 @@
   };
   const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
   const figure = (place, graph, removable) => {
-    const plot = { graph, keys: graph.series.map((_, n) => make("span", { class: `key c${n}` })), usual: make("span", { class: "key l", hidden: true, title: "what is usual at that hour of the week, by what is known now" }), box: make("div", { class: "plot", role: "img", "aria-label": graph.title }) };
+    // Of several lines each can be chosen: then its own band is shown, and what is usual for it.
+    const choosing = n => { plot.chosen = plot.chosen === n ? null : n; plot.keys.forEach((key, n) => key.setAttribute("aria-pressed", plot.chosen === n)); if (plot.answers) draw(plot, plot.answers); };
+    const key = (_, n) => graph.series.length > 1 ? make("button", { class: `key c${n}`, "aria-pressed": "false", title: "Only this line", onclick: () => choosing(n) }) : make("span", { class: "key c0" });
+    const plot = { graph, chosen: null, keys: graph.series.map(key), usual: make("span", { class: "key l", hidden: true, title: "what is usual at that hour of the week, by what is known now" }), box: make("div", { class: "plot", role: "img", "aria-label": graph.title }) };
     const caption = make("figcaption", {}, make("b", {}, graph.title), ...plot.keys, plot.usual);
     const whole = make("figure", {}, caption, plot.box);
     if (removable) caption.append(make("button", { "aria-label": `Remove ${graph.title}`, onclick: () => { whole.remove(); plots = plots.filter(other => other !== plot); } }, "×"));
