@@ -4,13 +4,15 @@
 //! ipv4     2 tcp      6 431999 ESTABLISHED src=10.0.0.5 dst=198.51.100.8 sport=40001 dport=443 src=198.51.100.8 dst=203.0.113.9 … [ASSURED] …
 //! ```
 //!
-//! The table of a busy firewall has some hundred thousand lines, so nothing is read in a turn: [`ask`] runs in a child, line by line, and
-//! [`Conntrack::supply`] takes the counts. Only root may read it; a host without it has none of these.
+//! It is read twice a minute while it is short, which most are. That of a busy firewall has some hundred thousand lines: there [`ask`] runs
+//! in a child, and [`Conntrack::supply`] takes the counts. Only root may read it; a host without it has none of these.
+
+use std::time::Duration;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::metric::metrics;
-use crate::{Buffer, Cursor, Fault, Fields, Host, Look, MetricId, Probe, Sink};
+use crate::{Buffer, Cursor, Fault, Fields, Host, Look, MetricId, Pace, Probe, Sink};
 
 metrics! { Conntrack:
     ALL: "all", Count, Gauge, "watchd_conntrack_entries", "kind=\"all\"", "Connections the firewall follows, by kind.";
@@ -35,6 +37,11 @@ const LIMITS: [&str; 4] = [
     "proc/sys/net/ipv4/netfilter/ip_conntrack_max",
 ];
 
+/// How many there are; not on the oldest kernels.
+const COUNT: &str = "proc/sys/net/netfilter/nf_conntrack_count";
+/// As many lines take about a millisecond.
+const SHORT: u64 = 500;
+
 /// States of TCP that are counted.
 static STATES: [(&[u8], MetricId); 4] =
     [(b"ESTABLISHED", ESTABLISHED), (b"FIN_WAIT", FIN_WAIT), (b"TIME_WAIT", TIME_WAIT), (b"SYN_SENT", SYN_SENT)];
@@ -44,12 +51,24 @@ static STATES: [(&[u8], MetricId); 4] =
 #[repr(C)]
 pub struct Table([u64; METRICS.len()]);
 
-#[derive(Default)]
 pub struct Conntrack {
     last: Option<Table>,
+    pace: Pace,
+    is_long: bool,
+}
+
+impl Default for Conntrack {
+    fn default() -> Self {
+        Self { last: None, pace: Pace::at_most_every(Duration::from_secs(30)), is_long: false }
+    }
 }
 
 impl Conntrack {
+    /// Whether the table is too long to be read in a turn, so that a child has to.
+    pub fn is_long(&self) -> bool {
+        self.is_long
+    }
+
     /// Takes what the child counted; none when it could not.
     pub fn supply(&mut self, table: Option<Table>) {
         self.last = table;
@@ -57,7 +76,15 @@ impl Conntrack {
 }
 
 impl Probe for Conntrack {
-    fn read(&mut self, _: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
+    fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
+        let (host, now) = (look.host, look.now);
+        self.pace.run(now, || {
+            let count = number(host, COUNT);
+            self.is_long = count.map_or_else(|| is_present(host), |count| count > SHORT);
+            if !self.is_long {
+                self.last = ask(host, look.buffer);
+            }
+        });
         for (place, count) in self.last.iter().flat_map(|table| table.0.iter().enumerate()) {
             let metric = MetricId::new(crate::ProbeId::Conntrack, u8::try_from(place).unwrap_or(0));
             if metric != LIMIT || *count > 0 {
@@ -69,26 +96,28 @@ impl Probe for Conntrack {
 }
 
 /// Whether there is a table that we may read.
-pub fn is_present(host: &Host) -> bool {
+fn is_present(host: &Host) -> bool {
     TABLES.iter().any(|path| host.open_file(path).is_ok())
 }
 
 /// Counts all connections, however many there are.
-pub fn ask(host: &Host) -> Option<Table> {
+pub fn ask(host: &Host, buffer: &mut Buffer) -> Option<Table> {
     let (path, file) = TABLES.iter().find_map(|path| Some((*path, host.open_file(path).ok()?)))?;
     let mut table = Table::default();
     let mut take = |_, line: &[u8]| {
         table.take(line);
         Ok(())
     };
-    Buffer::default().each_line(&file, path, &mut take).ok()?;
-    let mut text = [0; 32];
-    let limit = LIMITS.iter().find_map(|path| {
-        let line = host.read_small(path.as_bytes(), &mut text).ok()?.strip_suffix(b"\n")?;
-        Cursor::new(line).whole_number()
-    });
+    buffer.each_line(&file, path, &mut take).ok()?;
+    let limit = LIMITS.iter().find_map(|path| number(host, path));
     table.add(LIMIT, limit.unwrap_or(0));
     Some(table)
+}
+
+/// The number that a file holds.
+fn number(host: &Host, path: &str) -> Option<u64> {
+    let mut text = [0; 32];
+    Cursor::new(host.read_small(path.as_bytes(), &mut text).ok()?.strip_suffix(b"\n")?).whole_number()
 }
 
 impl Table {
@@ -140,7 +169,7 @@ fn ends(line: &[u8]) -> Option<[(&[u8], &[u8]); 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::{fixture, read_fixture, value};
+    use crate::trial::{read_fixture, value};
     use crate::{ProbeId, Value};
 
     fn count(lines: &[&str]) -> Table {
@@ -151,12 +180,9 @@ mod tests {
 
     #[test]
     fn connections_are_counted_by_kind() {
-        let host = Host::open(&fixture("big")).expect("the fixture is there");
-        assert!(is_present(&host));
         let mut probe = Conntrack::default();
-        assert_eq!(read_fixture("big", ProbeId::Conntrack, &mut probe), Ok(vec![]), "nobody has counted yet");
-        probe.supply(ask(&host));
         let rows = read_fixture("big", ProbeId::Conntrack, &mut probe).expect("readable");
+        assert!(!probe.is_long(), "ten lines are read in the turn");
         for (field, expect) in [
             ("all", 10),
             ("limit", 262_144),
@@ -172,10 +198,38 @@ mod tests {
         ] {
             assert_eq!(value(&rows, field, ""), Some(Value::Int(expect)), "{field}");
         }
+        assert_eq!(read_fixture("nopsi", ProbeId::Conntrack, &mut Conntrack::default()), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_long_table_is_left_to_a_child() {
+        let dir = std::env::temp_dir().join(format!("watchd-conntrack-{}", std::process::id()));
+        for (path, text) in [(TABLES[0], "ipv4 2 udp 17 1 src=1\n".repeat(700)), (COUNT, "700\n".to_owned())] {
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().expect("it has one")).expect("a directory can be made");
+            std::fs::write(path, text).expect("a file can be written");
+        }
+        let (host, mut buffer, mut probe) =
+            (Host::open(&dir).expect("it is there"), Buffer::default(), Conntrack::default());
+        let mut read = |probe: &mut Conntrack, secs| {
+            let now = crate::Now { mono: Duration::from_secs(secs), ..crate::Now::default() };
+            let mut look = Look { host: &host, buffer: &mut buffer, now };
+            crate::trial::readings(ProbeId::Conntrack, |out| probe.read(&mut look, out)).expect("readable")
+        };
+        assert!(read(&mut probe, 100).is_empty() && probe.is_long());
+        probe.supply(ask(&host, &mut Buffer::default()));
+        let rows = read(&mut probe, 110);
+        assert_eq!((value(&rows, "all", ""), value(&rows, "udp", "")), (Some(Value::Int(700)), Some(Value::Int(700))));
+        assert_eq!(value(&rows, "limit", ""), None, "there is no such file");
         probe.supply(None);
-        assert_eq!(read_fixture("big", ProbeId::Conntrack, &mut probe), Ok(vec![]));
-        let host = Host::open(&fixture("nopsi")).expect("the fixture is there");
-        assert!(!is_present(&host) && ask(&host).is_none());
+        assert!(read(&mut probe, 120).is_empty(), "what a child could not count is not told");
+        // Without a count it may be as long as it likes; cut, it has no counts.
+        std::fs::remove_file(dir.join(COUNT)).expect("it is ours");
+        assert!(read(&mut probe, 200).is_empty() && probe.is_long());
+        std::fs::write(dir.join(COUNT), "3\n").expect("a file can be written");
+        std::fs::write(dir.join(TABLES[0]), "ipv4 2 udp 17 1 src=1\nipv4 2 ud").expect("a file can be written");
+        assert!(read(&mut probe, 300).is_empty() && !probe.is_long());
+        std::fs::remove_dir_all(&dir).expect("it is ours");
     }
 
     #[test]

@@ -469,7 +469,7 @@ impl Core {
             let _ = self.poller.add(source, Token::Mounts.pack(), Interest::Read);
         }
         if self.manner.is_daemon()
-            && let Some(source) = self.slow.start(&self.sight.host, self.now.mono)
+            && let Some(source) = self.slow.start(&self.sight.host, &self.sight.probes.conntrack, self.now.mono)
         {
             let _ = self.poller.add(source, Token::Slow.pack(), Interest::Read);
         }

@@ -1,5 +1,5 @@
 //! Reads what may be slow, in a child: chips behind a slow bus, which may hang as well, and the firewall's table of connections, which
-//! may be long.
+//! may be too long to be read in a turn.
 //!
 //! The child writes a record for each thing it found and one that says that this was all. One that takes too long is told to die,
 //! what it had not reached is unknown, and there is no other before the kernel has let go of it. Once a minute at most, and seldomer
@@ -9,9 +9,9 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use watchd_probes::conntrack::{self, Table};
+use watchd_probes::conntrack::{self, Conntrack, Table};
 use watchd_probes::sensors::{self, Sensor};
-use watchd_probes::{Host, Probes};
+use watchd_probes::{Buffer, Host, Probes};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::sys::fork::{Helper, kill_child};
@@ -55,13 +55,14 @@ struct Asking {
 }
 
 impl Slow {
-    /// Starts a child when it is time and there is something to read; gives the descriptor to wait for.
-    pub fn start(&mut self, host: &Host, mono: Duration) -> Option<BorrowedFd<'_>> {
+    /// Starts a child when it is time and there is something to read: chips, or a table that is too long for a turn. Gives the descriptor
+    /// to wait for.
+    pub fn start(&mut self, host: &Host, table: &Conntrack, mono: Duration) -> Option<BorrowedFd<'_>> {
         if mono < self.next || self.asking.is_some() || self.stuck.is_some() {
             return None;
         }
         self.next = mono + RARELY;
-        if !sensors::is_present(host) && !conntrack::is_present(host) {
+        if !table.is_long() && !sensors::is_present(host) {
             return None;
         }
         let helper = Helper::start(&[host.root()], |output| {
@@ -73,7 +74,7 @@ impl Slow {
                 let _ = output.write_all(record.as_bytes());
             };
             // What can hang comes last.
-            if let Some(table) = conntrack::ask(host) {
+            if let Some(table) = table.is_long().then(|| conntrack::ask(host, &mut Buffer::default())).flatten() {
                 say(TABLE, None, Some(table));
             }
             sensors::ask(host, &mut |sensor| say(SENSOR, Some(sensor), None));
@@ -107,7 +108,9 @@ impl Slow {
     fn end(&mut self, probes: &mut Probes, mono: Duration) {
         let Some(asking) = self.asking.take() else { return };
         probes.sensors.supply(&asking.found, asking.is_all);
-        probes.conntrack.supply(asking.table);
+        if probes.conntrack.is_long() {
+            probes.conntrack.supply(asking.table);
+        }
         self.next = self.next.max(mono + mono.saturating_sub(asking.started) * SHARE);
     }
 
