@@ -12,7 +12,7 @@ use watchd::model::{ClassKind, EventKind, Now, Outcome, PromiseKind, ServiceStat
 use watchd::store::board::{ClassRow, EventRow, Header, Page, PromiseRow, ServiceRow, fixed};
 use watchd::store::{Board, Rates, Reader, Readings, Snapshot};
 use watchd_probes::filesystem::{Filesystem, Space};
-use watchd_probes::{Buffer, Host, Look, Probes, Sample, sensors};
+use watchd_probes::{Buffer, Host, Look, Probes, Sample, Value, process, sensors};
 use zerocopy::FromZeros;
 
 pub const NOW: Now = Now { mono: Duration::from_secs(1_000_000), wall: Duration::from_secs(1_767_225_900) };
@@ -30,7 +30,13 @@ fn sample(root: &Path) -> Sample {
     let mut found = Vec::new();
     sensors::ask(&host, &mut |sensor| found.push(*sensor));
     probes.sensors.supply(&found, true);
-    probes.read_all(&mut Look { host: &host, buffer: &mut buffer, now: NOW }, &mut sample);
+    // A pass over all processes is cut by real time; on a busy machine one look may not be enough.
+    for _ in 0..50 {
+        probes.read_all(&mut Look { host: &host, buffer: &mut buffer, now: NOW }, &mut sample);
+        if sample.view().host(process::TOTAL) != Value::Unknown {
+            break;
+        }
+    }
     sample
 }
 
