@@ -332,14 +332,13 @@ fn a_file_of_another_version_or_cut_or_foreign_is_set_aside_and_told_and_nothing
     let mut daemon = home.start();
     let mut pid = daemon.wait_state("web", ServiceState::Ready).pid;
     daemon.kill();
-    let newer = |bytes: &[u8]| {
-        let place = bytes.iter().position(|byte| *byte == b'1').expect("the version stands in the head");
-        [&bytes[..place], b"2", &bytes[place + 1..]].concat()
+    let other = |bytes: &[u8], by: fn(u8) -> u8| {
+        let is_version = |byte: &u8| matches!(byte, b'1' | b'2');
+        let place = bytes.iter().position(is_version).expect("the version stands in the head");
+        [&bytes[..place], &[by(bytes[place])], &bytes[place + 1..]].concat()
     };
-    let older = |bytes: &[u8]| {
-        let place = bytes.iter().position(|byte| *byte == b'1').expect("the version stands in the head");
-        [&bytes[..place], b"0", &bytes[place + 1..]].concat()
-    };
+    let newer = |bytes: &[u8]| other(bytes, |version| version + 1);
+    let older = |bytes: &[u8]| other(bytes, |version| version - 1);
     let foreign =
         |bytes: &[u8]| b"#!/bin/sh\n# somebody's own file\n".iter().copied().cycle().take(bytes.len()).collect();
     let ways: [(&str, Change<'_>); 3] = [("newer", &newer), ("older", &older), ("foreign", &foreign)];
