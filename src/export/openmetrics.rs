@@ -125,6 +125,7 @@ static SHARED: &[(&str, &str)] = &[
     ("node_md_state", "1 for what is done to the array, 0 for the others."),
     ("watchd_processes_priority", "Processes whose priority was changed."),
     ("watchd_service_processes_state", "Processes of the service in states that deserve attention."),
+    ("watchd_disk_mean", "Growth of a disk's counters in a second, over the last five minutes, by counter."),
     ("watchd_users", "Users logged in, by kind of terminal."),
 ];
 
