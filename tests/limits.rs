@@ -90,7 +90,7 @@ fn pages_that_several_processes_have_count_once() {
             ),
         );
         for program in ["sleep", "sh"] {
-            fs::copy(format!("/bin/{program}"), home.scratch.path(program)).expect("a program can be copied");
+            home.scratch.copied(format!("/bin/{program}"), program);
         }
         let mut daemon = home.start();
         let on = |snapshot: &watchd::store::Snapshot, name: &str| {

@@ -118,8 +118,7 @@ fn inside_where_pids_come_again() {
     let own = "[process.own]\nrun = [\"@/stamp\", \"@/own\"]\n";
     let home = Home::new("pids", &format!("[watchd]\ncycle = \"200ms\"\n{}{own}{QUICK}", forking("fork")));
     home.scratch.program("stamp.c", "stamp");
-    let other = home.scratch.path("other");
-    fs::copy("/bin/sleep", &other).expect("a program can be copied");
+    let other = home.scratch.copied("/bin/sleep", "other");
     let mut strangers: Vec<Stranger> = Vec::new();
     let mut daemon = home.start();
     for round in 0..6 {
