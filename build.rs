@@ -1,18 +1,27 @@
 //! Tells the linker which functions run together, so that they lie together (`benches/order/record`).
 //!
-//! Only lld takes such a list, which links by default here; with any other linker the program is the same, but more of it is resident.
+//! Written as a linker script, which lld and GNU ld add to their own. Names end in a hash that every change of the code around may change, so
+//! the list has patterns.
+
+use std::fmt::Write as _;
+use std::path::Path;
 
 fn main() {
     const ORDER: &str = "benches/order/functions.txt";
     println!("cargo::rerun-if-changed={ORDER}");
-    println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let has_lld = variable("TARGET") == "x86_64-unknown-linux-gnu";
-    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
-    let is_other = ["linker=", "fuse-ld", "link-self-contained"].iter().any(|flag| flags.contains(flag));
-    if has_lld && !is_other && std::env::var_os("RUSTC_LINKER").is_none() {
-        let path = std::path::Path::new(&variable("CARGO_MANIFEST_DIR")).join(ORDER);
-        println!("cargo::rustc-link-arg-bins=-Wl,--symbol-ordering-file={}", path.display());
-        println!("cargo::rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
+    // It is a list of this processor's names, and only tried with this C library.
+    if variable("TARGET") != "x86_64-unknown-linux-gnu" {
+        return;
+    }
+    let Ok(names) = std::fs::read_to_string(Path::new(&variable("CARGO_MANIFEST_DIR")).join(ORDER)) else { return };
+    let mut script = String::from("SECTIONS\n{\n  .text.together :\n  {\n");
+    for name in names.lines() {
+        let _ = writeln!(script, "    *(.text.{name})");
+    }
+    script += "  }\n}\nINSERT BEFORE .text;\n";
+    let path = Path::new(&variable("OUT_DIR")).join("order.ld");
+    if std::fs::write(&path, script).is_ok() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", path.display());
     }
 }

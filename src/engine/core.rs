@@ -288,6 +288,7 @@ impl Core {
         memory::trim_heap();
         memory::trim_text();
         self.open_door();
+        memory::turn();
         self.notifier.say("READY=1");
         let mut events = Events::default();
         while self.stopping != Stopping::Now {

@@ -26,58 +26,43 @@ fn text() -> (usize, usize) {
     (start & !(page - 1), end & !(page - 1))
 }
 
-/// The two ends of what cycles, restarts and answers run: the linker puts those functions side by side (`benches/order/functions.txt`), and
-/// these two around them, which must differ, or they would be made one.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn watchd_hot_begins(number: usize) -> usize {
-    number ^ 0x5a
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn watchd_hot_ends(number: usize) -> usize {
-    number ^ 0xa5
-}
-
-/// It is never larger; a linker that knows no order puts the two anywhere.
-const HOT_MOST: usize = 640 << 10;
-
-/// What runs again and again, which a fault may bring in 64 KiB at a time; nothing where the linker did not put it together.
-fn hot_text() -> std::ops::Range<usize> {
-    let (start, end) = (watchd_hot_begins as *const () as usize, watchd_hot_ends as *const () as usize);
-    if end.checked_sub(start).is_some_and(|length| length <= HOT_MOST) { start..end } else { 0..0 }
-}
-
 /// Divides the mappings of the text into small ones, so that a fault brings in little. Two that lie side by side must differ
 /// in something; whether they go into a core dump changes nothing else.
 fn divide_text() {
     let (start, end) = text();
-    let hot = hot_text();
     for block in (start / BLOCK..end / BLOCK).filter(|block| block % 2 == 1) {
         let address = block * BLOCK;
-        if address >= start && address + BLOCK <= end && !hot.contains(&address) {
+        if address >= start && address + BLOCK <= end {
             // SAFETY: a range of our own text; the advice changes no contents and no access.
             unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(address), BLOCK, libc::MADV_DONTDUMP) };
         }
     }
 }
 
-/// So many faults may pass before text is given back in the middle of something. Each brings in one [`BLOCK`] at most, or 64 KiB of what
-/// runs again and again, so what is resident of the text stays below half a megabyte, what each cycle runs, and what one piece of work touches.
-const GROWTH: i64 = 56;
+/// So many faults may pass before text is given back in the middle of something. Each brings in one [`BLOCK`] at most, so what is resident of
+/// the text stays below half a megabyte and what one piece of work touches.
+const GROWTH: i64 = 64;
+/// The same while the daemon turns: what a cycle runs, some 85 blocks and pages, is to stay.
+const TURNING: i64 = 96;
 
-/// A cycle with fewer faults has met nothing new.
-const STEADY: i64 = 16;
+/// A cycle with fewer faults has met little that is new.
+const STEADY: i64 = 40;
 
 /// The faults there had been when text was given back last.
 static FAULTS: AtomicI64 = AtomicI64::new(0);
+/// [`GROWTH`] or [`TURNING`].
+static LIMIT: AtomicI64 = AtomicI64::new(GROWTH);
 /// The faults there had been at the end of the last cycle.
 static CYCLE: AtomicI64 = AtomicI64::new(0);
 /// Text was given back then.
 static WAS_TRIMMED: AtomicBool = AtomicBool::new(false);
 /// Text stays where it is.
 static KEEPS: AtomicBool = AtomicBool::new(false);
+
+/// From now on there are cycles, whose text is to stay.
+pub fn turn() {
+    LIMIT.store(TURNING, Ordering::Relaxed);
+}
 
 /// Leaves the text resident from now on, or gives it back again.
 pub fn keep_text(keeps: bool) {
@@ -86,7 +71,7 @@ pub fn keep_text(keeps: bool) {
 
 /// Gives text back if much has come in since that was done last. To be called between pieces of work.
 pub fn trim_grown() {
-    if faults() - FAULTS.load(Ordering::Relaxed) >= GROWTH {
+    if faults() - FAULTS.load(Ordering::Relaxed) >= LIMIT.load(Ordering::Relaxed) {
         trim_text();
     }
 }
