@@ -1254,7 +1254,11 @@ impl Run {
         });
         if self.crashes > before {
             // Nobody was told that it is done: until it is asked for again, the next watchd may know of it or not.
-            self.world.borrow_mut().models[service].wanted |= verb == Verb::Stop;
+            let model = &mut self.world.borrow_mut().models[service];
+            model.wanted |= verb == Verb::Stop;
+            if matches!(verb, Verb::Pause(_)) {
+                model.paused_until = ms(0);
+            }
             self.orders.push((verb, service));
         }
     }
@@ -1428,10 +1432,17 @@ impl Run {
                     !world.names(it) || matches!(fact.state, ServiceState::Starting | ServiceState::Unhealthy)
                 });
             let is_lost = copies > 0 && !doubt && !is_left && needs(service).iter().any(gone);
+            let is_spoiled = world
+                .pidfiles
+                .get(&service)
+                .is_some_and(|(bytes, _)| matches!(parse_pidfile(bytes, ms(0)), Pidfile::Empty | Pidfile::Garbage(_)));
             let model = &mut world.models[service];
             model.was_ready |= fact.state == ServiceState::Ready;
             let is_wanted = model.wanted && model.guard && model.paused_until <= now.mono;
-            if !is_free || waits || !is_wanted || copies > 0 {
+            // What was never seen is not known by a name: whether its first start has left anything, a spoiled pidfile keeps to itself until
+            // somebody sees to it.
+            let is_untold = fact.state == ServiceState::Unknown && !model.was_ready && is_spoiled;
+            if !is_free || waits || !is_wanted || copies > 0 || is_untold {
                 model.free_since = now.mono;
             }
             if !is_free || waits || !is_wanted || !is_ill || fact.state == ServiceState::Stopping {

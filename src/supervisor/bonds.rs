@@ -45,9 +45,12 @@ impl Machine {
         }
     }
 
-    /// It is being started, or will be as soon as others allow.
+    /// It is being started, or will be as soon as others allow. Nobody waits for what a person has paused.
     pub fn is_arriving(&self) -> bool {
-        let is_bound = self.wish == Wish::Up && self.guard && self.pause.is_none();
+        if self.pause.is_some() {
+            return false;
+        }
+        let is_bound = self.wish == Wish::Up && self.guard;
         match self.phase {
             Phase::Checking | Phase::Spawning | Phase::Commanding { .. } | Phase::Seeking { .. } => true,
             Phase::Alive { settled, .. } => !settled && !self.health.is_bad(),
