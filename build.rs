@@ -15,7 +15,9 @@ fn main() {
         return;
     }
     let Ok(names) = std::fs::read_to_string(Path::new(&variable("CARGO_MANIFEST_DIR")).join(ORDER)) else { return };
-    let mut script = String::from("SECTIONS\n{\n  .text.together :\n  {\n");
+    // A section that says where it is loaded begins a segment of its own with lld; GNU ld says nothing to it.
+    let mut script = String::from("SECTIONS\n{\n  .text.first :\n  {\n    *(.text.watchd_entry)\n  }\n");
+    script += "  .text.together : AT(ADDR(.text.together))\n  {\n";
     for name in names.lines() {
         let _ = writeln!(script, "    *(.text.{name})");
     }
@@ -23,5 +25,6 @@ fn main() {
     let path = Path::new(&variable("OUT_DIR")).join("order.ld");
     if std::fs::write(&path, script).is_ok() {
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", path.display());
+        println!("cargo::rustc-link-arg-bins=-Wl,-e,watchd_entry");
     }
 }

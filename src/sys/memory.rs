@@ -16,7 +16,7 @@ unsafe extern "C" {
 /// What one fault may bring in. The kernel maps 64 KiB around each touched page of a file, most of it never used; it
 /// stops at the borders of a mapping. Measured with 50 services, both peaks added up: 3.0 MB with 16 KiB, 2.5 MB with 8 KiB. The
 /// price is some 230 mappings, about 45 KB of the kernel's memory, and a little of each fork.
-const BLOCK: usize = 8 << 10;
+pub const BLOCK: usize = 8 << 10;
 
 /// Whole pages of program text and constants, as addresses.
 fn text() -> (usize, usize) {
@@ -139,15 +139,14 @@ pub fn trim_heap() {
     }
 }
 
-/// What was mapped before the text was divided is resident until it is given back: by then the C library's start has touched
-/// windows of 64 KiB all over it, 1.1 MiB, and the start of Rust's library half a MiB more. The peak counts, in the door as well, which begins
-/// with an exec. So the daemon and the door do it when the C library has just made itself ready, before anything of Rust.
+/// What was mapped before the text was divided is resident until it is given back: the C library's start touches windows of 64 KiB all over
+/// it, 1.1 MiB, and the start of Rust's library half a MiB more. Where `entry` has not been before, it is done between the two.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static EARLY: extern "C" fn(libc::c_int, *const *const libc::c_char) = divide_early;
 
 /// The text was divided.
-static IS_DIVIDED: AtomicBool = AtomicBool::new(false);
+pub static IS_DIVIDED: AtomicBool = AtomicBool::new(false);
 
 /// Called by the C library with the arguments of the program. Programs of other names, such as tests, are left as they are.
 extern "C" fn divide_early(count: libc::c_int, arguments: *const *const libc::c_char) {
@@ -159,8 +158,7 @@ extern "C" fn divide_early(count: libc::c_int, arguments: *const *const libc::c_
         Some(unsafe { CStr::from_ptr(*arguments.add(place)) }.to_bytes())
     };
     let is_ours = word(0).is_some_and(|name| name.ends_with(b"watchd") || name.ends_with(b"watchd-door"));
-    if is_ours && word(1) != Some(b"keepalive") {
-        IS_DIVIDED.store(true, Ordering::Relaxed);
+    if is_ours && word(1) != Some(b"keepalive") && !IS_DIVIDED.swap(true, Ordering::Relaxed) {
         divide_text();
         trim_text();
     }

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod daemon;
 pub mod drop;
 pub mod ear;
+mod entry;
 pub mod epoll;
 pub mod feed;
 pub mod files;
