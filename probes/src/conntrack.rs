@@ -12,7 +12,7 @@ use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::metric::metrics;
-use crate::{Buffer, Cursor, Fault, Fields, Host, Look, MetricId, Pace, Probe, Sink};
+use crate::{Buffer, Cursor, Fault, Fields, Host, Look, MetricId, Now, Pace, Probe, Sink};
 
 metrics! { Conntrack:
     ALL: "all", Count, Gauge, "watchd_conntrack_entries", "kind=\"all\"", "Connections the firewall follows, by kind.";
@@ -53,13 +53,15 @@ pub struct Table([u64; METRICS.len()]);
 
 pub struct Conntrack {
     last: Option<Table>,
+    /// When it was counted.
+    at: Duration,
     pace: Pace,
     is_long: bool,
 }
 
 impl Default for Conntrack {
     fn default() -> Self {
-        Self { last: None, pace: Pace::at_most_every(Duration::from_secs(30)), is_long: false }
+        Self { last: None, at: Duration::ZERO, pace: Pace::at_most_every(Pace::USUAL), is_long: false }
     }
 }
 
@@ -69,9 +71,9 @@ impl Conntrack {
         self.is_long
     }
 
-    /// Takes what the child counted; none when it could not.
-    pub fn supply(&mut self, table: Option<Table>) {
-        self.last = table;
+    /// Takes what the child counted, and when it was asked to; none when it could not.
+    pub fn supply(&mut self, table: Option<Table>, at: Duration) {
+        (self.last, self.at) = (table, at);
     }
 }
 
@@ -82,7 +84,7 @@ impl Probe for Conntrack {
             let count = number(host, COUNT);
             self.is_long = count.map_or_else(|| is_present(host), |count| count > SHORT);
             if !self.is_long {
-                self.last = ask(host, look.buffer);
+                (self.last, self.at) = (ask(host, look.buffer), now.mono);
             }
         });
         for (place, count) in self.last.iter().flat_map(|table| table.0.iter().enumerate()) {
@@ -92,6 +94,10 @@ impl Probe for Conntrack {
             }
         }
         Ok(())
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        now.mono.saturating_sub(self.at)
     }
 }
 
@@ -217,11 +223,11 @@ mod tests {
             crate::trial::readings(ProbeId::Conntrack, |out| probe.read(&mut look, out)).expect("readable")
         };
         assert!(read(&mut probe, 100).is_empty() && probe.is_long());
-        probe.supply(ask(&host, &mut Buffer::default()));
+        probe.supply(ask(&host, &mut Buffer::default()), Duration::ZERO);
         let rows = read(&mut probe, 110);
         assert_eq!((value(&rows, "all", ""), value(&rows, "udp", "")), (Some(Value::Int(700)), Some(Value::Int(700))));
         assert_eq!(value(&rows, "limit", ""), None, "there is no such file");
-        probe.supply(None);
+        probe.supply(None, Duration::ZERO);
         assert!(read(&mut probe, 120).is_empty(), "what a child could not count is not told");
         // Without a count it may be as long as it likes; cut, it has no counts.
         std::fs::remove_file(dir.join(COUNT)).expect("it is ours");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::metric::metrics;
 use crate::path::Path;
-use crate::{Cursor, Fault, Fields, Host, Look, Pace, Probe, Sink, Source, Value, lines};
+use crate::{Cursor, Fault, Fields, Host, Look, Now, Pace, Probe, Sink, Source, Value, lines};
 
 metrics! { Cpufreq:
     CURRENT: "current", Count, Gauge, "node_cpu_scaling_frequency_hertz", "", "Frequency of the processor, in Hertz.";
@@ -23,7 +23,6 @@ metrics! { Cpufreq:
 pub const LABELS: &[&str] = &["cpu"];
 
 const PRESENT: &str = "sys/devices/system/cpu/present";
-const RARELY: Duration = Duration::from_secs(30);
 /// More processors than this are not looked at.
 const MOST: u64 = 1024;
 /// Some dozens of frequencies with their times.
@@ -49,7 +48,7 @@ struct Speed {
 
 impl Default for Cpufreq {
     fn default() -> Self {
-        Self { present: Source::new(PRESENT), pace: Pace::at_most_every(RARELY), last: Vec::new() }
+        Self { present: Source::new(PRESENT), pace: Pace::at_most_every(Pace::USUAL), last: Vec::new() }
     }
 }
 
@@ -66,6 +65,10 @@ impl Probe for Cpufreq {
             speed.give(out);
         }
         Ok(())
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        self.pace.age(now)
     }
 }
 

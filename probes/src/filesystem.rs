@@ -12,8 +12,10 @@ mod space;
 pub use kinds::is_remote;
 pub use space::{Space, ask};
 
+use std::time::Duration;
+
 use crate::metric::metrics;
-use crate::{Fault, Host, Look, ObjectId, Pace, Probe, Sink, Source, Value};
+use crate::{Fault, Host, Look, Now, ObjectId, Pace, Probe, Sink, Source, Value};
 use kinds::Kind;
 use mounts::Mounts;
 
@@ -186,6 +188,10 @@ impl Probe for Filesystem {
         }
         self.give(out);
         Ok(())
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        self.pace.age(now)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::metric::metrics;
-use crate::{Cursor, Fault, Fields, Look, Pace, Probe, Sink, Source, Value};
+use crate::{Cursor, Fault, Fields, Look, Now, Pace, Probe, Sink, Source, Value};
 
 metrics! { Interrupts:
     COUNT: "count", Count, Counter, "watchd_interrupts_total", "", "Interrupts of one source, over all processors.";
@@ -15,10 +15,6 @@ metrics! { Interrupts:
 pub const LABELS: &[&str] = &["irq", "info"];
 
 const PATH: &str = "proc/interrupts";
-
-/// Nothing is decided by single interrupts. A master that asks every five minutes makes rates of them, to which a count that is half a
-/// minute old is a tenth too much or too little.
-const RARELY: Duration = Duration::from_secs(10);
 
 pub struct Interrupts {
     source: Source,
@@ -28,7 +24,7 @@ pub struct Interrupts {
 
 impl Default for Interrupts {
     fn default() -> Self {
-        Self { source: Source::new(PATH), pace: Pace::at_most_every(RARELY), last: Table::default() }
+        Self { source: Source::new(PATH), pace: Pace::at_most_every(Pace::USUAL), last: Table::default() }
     }
 }
 
@@ -44,6 +40,10 @@ impl Probe for Interrupts {
         }
         self.last.give(out);
         Ok(())
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        self.pace.age(now)
     }
 }
 

@@ -105,6 +105,11 @@ pub struct ProbeInfo {
 pub trait Probe {
     /// Reads once. What could not be read is left out or given as [`Value::Unknown`], never as a guess.
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault>;
+
+    /// How old the readings are that were given last, when they may be of an earlier turn.
+    fn age(&self, _now: Now) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 }
 
 fn run<P: Probe>(probe: &mut P, id: ProbeId, look: &mut Look<'_>, sample: &mut Sample) {
@@ -112,4 +117,5 @@ fn run<P: Probe>(probe: &mut P, id: ProbeId, look: &mut Look<'_>, sample: &mut S
     let result = probe.read(look, &mut sample.sink(id));
     let took = pace::stopwatch().saturating_sub(start);
     sample.finish(id, result, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+    sample.age(id, probe.age(look.now));
 }

@@ -10,17 +10,26 @@ use crate::Now;
 /// Keeps dear work cheap: what took `t` is not done again before `t` × [`Pace::SHARE`] has passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
+    last: Duration,
     next: Duration,
     floor: Duration,
 }
 
 impl Pace {
+    /// A floor for what changes from cycle to cycle but costs more than the rest: in cycles of the usual 10 s it is read in each.
+    pub const USUAL: Duration = Duration::from_secs(9);
+
     /// A thousandth of one CPU.
     pub const SHARE: u32 = 1000;
 
     /// A pace that is never faster than this, for what changes seldom anyway.
     pub const fn at_most_every(floor: Duration) -> Self {
-        Self { next: Duration::ZERO, floor }
+        Self { last: Duration::ZERO, next: Duration::ZERO, floor }
+    }
+
+    /// How long ago the work was begun that was done last.
+    pub fn age(&self, now: Now) -> Duration {
+        now.mono.saturating_sub(self.last)
     }
 
     pub fn is_due(&self, now: Now) -> bool {
@@ -40,6 +49,7 @@ impl Pace {
 
     /// Says how long the work took that was begun at `now`.
     pub fn took(&mut self, now: Now, took: Duration) {
+        self.last = now.mono;
         self.next = now.mono + (took * Self::SHARE).max(self.floor);
     }
 }
@@ -63,6 +73,7 @@ mod tests {
             pace.took(at(100), Duration::from_millis(took));
             assert!(pace.is_due(at(100 + due)), "{floor} {took}");
             assert!(due == 0 || !pace.is_due(at(99 + due)), "{floor} {took}");
+            assert_eq!(pace.age(at(100 + due)), Duration::from_millis(due), "{floor} {took}");
         }
     }
 }

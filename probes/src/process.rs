@@ -25,7 +25,7 @@ use crate::host::read_small_at;
 use crate::metric::metrics;
 use crate::pace::stopwatch;
 use crate::path::Path;
-use crate::{Fault, Fields, Look, MetricId, Pace, Probe, Sink, lines};
+use crate::{Fault, Fields, Look, MetricId, Now, Pace, Probe, Sink, lines};
 
 metrics! { Process:
     TOTAL: "total", Count, Gauge, "node_processes_pids", "", "Processes, kernel threads included.";
@@ -103,6 +103,10 @@ impl Probe for Process {
             }
         }
         Ok(())
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        self.counts.pace.age(now)
     }
 }
 

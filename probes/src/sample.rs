@@ -4,6 +4,8 @@
 //! process of the same build. Buffers are reserved once (`ROWS` × 16 B, `OBJECTS` × 8 B, `TEXT` B; only what is filled is touched).
 //! A probe's rows stand together; what does not fit is counted in its state, never silently lost.
 
+use std::time::Duration;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Fault, MetricId, PROBES, ProbeId};
@@ -116,6 +118,7 @@ pub struct ProbeState {
     /// Rows that found no room.
     dropped: u32,
     up: u32,
+    age_ms: u32,
 }
 
 impl ProbeState {
@@ -135,6 +138,11 @@ impl ProbeState {
 
     pub fn dropped(&self) -> u32 {
         self.dropped
+    }
+
+    /// How old the readings were when the sample was taken; 0 for what is read in every turn.
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(self.age_ms.into())
     }
 }
 
@@ -192,6 +200,13 @@ impl Sample {
         state.up = u32::from(!failed);
         if let Some(fault) = self.faults.get_mut(probe as usize) {
             *fault = result.err();
+        }
+    }
+
+    /// Says how old a probe's readings are.
+    pub fn age(&mut self, probe: ProbeId, age: Duration) {
+        if let Some(state) = self.probes.get_mut(probe as usize) {
+            state.age_ms = u32::try_from(age.as_millis()).unwrap_or(u32::MAX);
         }
     }
 

@@ -8,12 +8,14 @@
 //! [`Sensors::supply`] takes what it found. Chips come in the kernel's order and their limits as `sensors` of lm-sensors pairs them, on
 //! which the numbers of Munin's graphs rest. A sensor that has answered once keeps its place, and is unknown while it does not answer.
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::metric::metrics;
 use crate::path::Path;
-use crate::{Cursor, Fault, Host, Look, MetricId, Probe, Sink, Value};
+use crate::{Cursor, Fault, Host, Look, MetricId, Now, Probe, Sink, Value};
 
 metrics! { Sensors:
     TEMPERATURE: "temperature", Count, Gauge, "node_hwmon_temp_celsius", "", "Temperature, in degrees Celsius.";
@@ -69,11 +71,14 @@ pub struct Sensor {
 #[derive(Default)]
 pub struct Sensors {
     last: Vec<Sensor>,
+    /// When the child was asked for them.
+    at: Duration,
 }
 
 impl Sensors {
-    /// Takes what the child found. When that is not all, what was known besides does not answer any more.
-    pub fn supply(&mut self, found: &[Sensor], is_all: bool) {
+    /// Takes what the child found, and when it was asked to. When that is not all, what was known besides does not answer any more.
+    pub fn supply(&mut self, found: &[Sensor], is_all: bool, at: Duration) {
+        self.at = at;
         let old = std::mem::take(&mut self.last);
         let is_in = |list: &[Sensor], sensor: &Sensor| list.iter().any(|other| other.text() == sensor.text());
         self.last.extend(found.iter().filter(|sensor| !sensor.value.is_nan() || is_in(&old, sensor)));
@@ -88,6 +93,10 @@ impl Probe for Sensors {
     fn read(&mut self, _: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
         self.last.iter().for_each(|sensor| sensor.give(out));
         Ok(())
+    }
+
+    fn age(&self, now: Now) -> Duration {
+        now.mono.saturating_sub(self.at)
     }
 }
 
@@ -330,7 +339,7 @@ mod tests {
         assert!(rows(&mut probe).is_empty(), "nobody has asked yet");
         assert!(is_present(&Host::open(&fixture("big")).expect("it is there")));
         assert!(!is_present(&Host::open(&fixture("nopsi")).expect("it is there")));
-        probe.supply(&found(&fixture("big")), true);
+        probe.supply(&found(&fixture("big")), true, Duration::ZERO);
         let rows = rows(&mut probe);
         for (field, object, expect) in [
             ("temperature", "coretemp_hwmon0 temp1 Package id 0", 52.0),
@@ -349,7 +358,7 @@ mod tests {
     #[test]
     fn limits_are_those_that_stand_beside_the_value() {
         let mut probe = Sensors::default();
-        probe.supply(&found(&fixture("chips")), true);
+        probe.supply(&found(&fixture("chips")), true, Duration::ZERO);
         let rows = rows(&mut probe);
         let limits = |name: &str| {
             let of = |field| {
@@ -391,22 +400,22 @@ mod tests {
         let mut broken = all.clone();
         broken[1].value = f64::NAN;
         let order = |probe: &mut Sensors| rows(probe).into_iter().map(|row| row.1).collect::<Vec<_>>();
-        probe.supply(&broken, true);
+        probe.supply(&broken, true, Duration::ZERO);
         assert!(!order(&mut probe).iter().any(|name| name.contains("Core 0")), "it never answered");
-        probe.supply(&all, true);
+        probe.supply(&all, true, Duration::ZERO);
         let before = order(&mut probe);
-        probe.supply(&broken, true);
+        probe.supply(&broken, true, Duration::ZERO);
         assert_eq!(order(&mut probe), before);
         assert_eq!(value(&rows(&mut probe), "temperature", "coretemp_hwmon0 temp2 Core 0"), Some(Value::Unknown));
         // A child that hung on the third.
-        probe.supply(&all[..2], false);
+        probe.supply(&all[..2], false, Duration::ZERO);
         assert_eq!(order(&mut probe), before);
         let values: Vec<_> =
             rows(&mut probe).into_iter().filter(|row| row.0 == "temperature").map(|row| row.2).collect();
         assert_eq!(values[..2], [Value::Float(52.0), Value::Float(49.5)]);
         assert!(values.len() == 6 && values[2..].iter().all(|value| *value == Value::Unknown), "{values:?}");
         // A chip that was taken out is gone.
-        probe.supply(&all[..2], true);
+        probe.supply(&all[..2], true, Duration::ZERO);
         assert_eq!(order(&mut probe).len(), 6);
     }
 
@@ -436,7 +445,7 @@ mod tests {
         std::fs::create_dir_all(dir.join("sys/class/hwmon/hwmon8")).expect("a directory can be made");
         std::fs::create_dir_all(dir.join("sys/class/hwmon/other")).expect("a directory can be made");
         let mut probe = Sensors::default();
-        probe.supply(&found(&dir), true);
+        probe.supply(&found(&dir), true, Duration::ZERO);
         std::fs::remove_dir_all(&dir).expect("it is ours");
         let told: Vec<_> = rows(&mut probe).into_iter().map(|(_, object, value)| (object, value)).collect();
         let cut = format!("odd_hwmon7 temp61 {}", "x".repeat(TEXT / 2));

@@ -115,7 +115,7 @@ fn tell(places: &Places, history: &HistoryReader, query: &Query, given: &Given) 
         return Ok(());
     }
     let found = query.find(history)?;
-    let usual = lessons.of(&found.metric, &found.object);
+    let usual = lessons.of(&found);
     let text = if given.has("csv") {
         csv(history, &found, (query.span(now_s), now_s), usual.as_ref())?
     } else {

@@ -2,8 +2,8 @@
 //! may be too long to be read in a turn.
 //!
 //! The child writes a record for each thing it found and one that says that this was all. One that takes too long is told to die,
-//! what it had not reached is unknown, and there is no other before the kernel has let go of it. Once a minute at most, and seldomer
-//! where it takes long; on a host that has none of this there is no child.
+//! what it had not reached is unknown, and there is no other before the kernel has let go of it. Where it takes long it is seldom; on a
+//! host that has none of this there is no child.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use watchd_probes::conntrack::{self, Conntrack, Table};
 use watchd_probes::sensors::{self, Sensor};
-use watchd_probes::{Buffer, Host, Probes};
+use watchd_probes::{Buffer, Host, Pace, Probes};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::sys::fork::{Helper, kill_child};
@@ -19,7 +19,6 @@ use crate::sys::memory;
 
 /// How long all of it together may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-const RARELY: Duration = Duration::from_secs(60);
 /// What took so long is not done again before a hundred times as long has passed.
 const SHARE: u32 = 100;
 /// More sensors than this are not shown.
@@ -61,7 +60,7 @@ impl Slow {
         if mono < self.next || self.asking.is_some() || self.stuck.is_some() {
             return None;
         }
-        self.next = mono + RARELY;
+        self.next = mono + Pace::USUAL;
         if !table.is_long() && !sensors::is_present(host) {
             return None;
         }
@@ -107,9 +106,9 @@ impl Slow {
     /// Gives what there is to the probes. Closing the pipe takes it out of the poller.
     fn end(&mut self, probes: &mut Probes, mono: Duration) {
         let Some(asking) = self.asking.take() else { return };
-        probes.sensors.supply(&asking.found, asking.is_all);
+        probes.sensors.supply(&asking.found, asking.is_all, asking.started);
         if probes.conntrack.is_long() {
-            probes.conntrack.supply(asking.table);
+            probes.conntrack.supply(asking.table, asking.started);
         }
         self.next = self.next.max(mono + mono.saturating_sub(asking.started) * SHARE);
     }

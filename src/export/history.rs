@@ -134,7 +134,8 @@ impl Query {
                 objects += 1;
                 let is_meant = self.object.as_deref().is_none_or(|object| object == name.object());
                 if is_meant {
-                    found = Some(Found { metric: metric.to_owned(), object: name.object().to_vec(), place });
+                    let (metric, object) = (metric.to_owned(), name.object().to_vec());
+                    found = Some(Found { metric, object, place, is_only: false });
                 }
             }
             true
@@ -143,7 +144,7 @@ impl Query {
             _ if objects == 0 => Err(Refusal::NoSuchMetric),
             None => Err(Refusal::NoSuchObject),
             Some(_) if objects > 1 && self.object.is_none() => Err(Refusal::WhichObject),
-            Some(found) => Ok(found),
+            Some(found) => Ok(Found { is_only: objects == 1, ..found }),
         }
     }
 
@@ -161,6 +162,8 @@ pub struct Found {
     pub metric: String,
     pub object: Vec<u8>,
     pub place: Place,
+    /// No other object has this metric.
+    pub is_only: bool,
 }
 
 /// A series over a stretch of time.
@@ -254,7 +257,7 @@ pub fn picture(past: &Past<'_>, query: &Query, page: &mut Page) -> Result<(), Re
     let found = query.find(past.history)?;
     let span = Span { points: svg::points(query.width), ..query.span(past.now_s) };
     let stretch = Stretch::read(past.history, &found, span, past.now_s)?;
-    let usual = past.lessons.of(&found.metric, &found.object);
+    let usual = past.lessons.of(&found);
     svg::write(&svg::Picture { found: &found, stretch: &stretch, usual: usual.as_ref(), width: query.width }, page);
     Ok(())
 }
@@ -278,7 +281,7 @@ pub fn write(past: &Past<'_>, query: &Query, page: &mut Page) -> Result<(), Refu
         comma = ",";
     })?;
     page.put(format_args!("],\"step\":{step}"));
-    if let Some(usual) = past.lessons.of(&found.metric, &found.object) {
+    if let Some(usual) = past.lessons.of(&found) {
         write_usual(&usual, span, step, page);
     }
     page.text("}\n");

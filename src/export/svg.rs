@@ -217,7 +217,7 @@ mod tests {
 
     fn picture(object: &str, points: Vec<Point>, width: u32) -> String {
         let span = Span { from: 86_400, to: 86_400 + 3600, points: 100 };
-        let found = Found { metric: "load.one".to_owned(), object: object.as_bytes().to_vec(), place: place() };
+        let found = Found { metric: "load.one".to_owned(), object: object.as_bytes().to_vec(), place: place(), is_only: false };
         let mut page = Page::new(Page::LIMIT);
         let stretch = Stretch { span, step: 60, points };
         write(&Picture { found: &found, stretch: &stretch, usual: None, width }, &mut page);
@@ -259,8 +259,8 @@ mod tests {
         use crate::export::usual::{Lessons, tests as learned};
         let scratch = Scratch::new();
         let book = learned::book(&scratch);
-        let usual = Lessons { book: Some(&book), week_second: learned::week_second }.of("load.one", b"");
-        let found = Found { metric: "load.one".to_owned(), object: Vec::new(), place: place() };
+        let found = Found { metric: "load.one".to_owned(), object: Vec::new(), place: place(), is_only: true };
+        let usual = Lessons { book: Some(&book), week_second: learned::week_second }.of(&found);
         let mut texts = Vec::new();
         for from in [learned::BEGIN + 86_400, learned::BEGIN - 43_200] {
             let span = Span { from, to: from + 86_400, points: 100 };

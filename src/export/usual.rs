@@ -2,6 +2,7 @@
 //!
 //! It is what is known now of that time of the week, not what was thought then; before the quantity was followed there is nothing.
 
+use super::history::Found;
 use crate::learn::book::{Book, key};
 use crate::learn::{Range, Settings, Week};
 use crate::store::history::Span;
@@ -20,8 +21,15 @@ pub struct Lessons<'a> {
 }
 
 impl Lessons<'_> {
-    /// Of a metric and an object, empty for the host; none when nothing is known of it, or it cannot be read.
-    pub fn of(self, metric: &str, object: &[u8]) -> Option<Usual> {
+    /// Of a series; none when nothing is known of it, or it cannot be read. What is learned of all disks or interfaces together is that of
+    /// the only one.
+    pub fn of(self, series: &Found) -> Option<Usual> {
+        let of_all = || if series.is_only { self.named(&series.metric, b"") } else { None };
+        self.named(&series.metric, &series.object).or_else(of_all)
+    }
+
+    /// Of a metric and an object, empty for the host.
+    fn named(self, metric: &str, object: &[u8]) -> Option<Usual> {
         let settings = Settings { learning_s: SHOWN_S, ..Settings::default() };
         let week = match std::str::from_utf8(object).ok()? {
             "" => self.book?.week(key(metric), &settings),
@@ -63,6 +71,7 @@ pub mod tests {
     use super::*;
     use crate::learn::book::Minute;
     use crate::scratch::Scratch;
+    use crate::store::history::Place;
 
     /// A Monday.
     pub const BEGIN: u64 = 1_768_780_800;
@@ -92,23 +101,36 @@ pub mod tests {
         let scratch = Scratch::new();
         let book = book(&scratch);
         let lessons = Lessons { book: Some(&book), week_second };
-        let usual = lessons.of("load.one", b"").expect("it is known");
+        let usual = lessons.named("load.one", b"").expect("it is known");
         let now = BEGIN + 20 * 86_400 + 12 * 3600;
         let range = usual.over(now, 10).expect("it is known");
         assert!((range.expected - 22.0).abs() < 0.5 && range.low < range.expected && range.expected < range.high);
         let day = usual.over(now - 12 * 3600, 86_400).expect("it is known");
         assert!(day.low < 10.2 && day.high > 33.0 && (day.expected - 21.5).abs() < 0.5, "{day:?}");
         assert!(usual.over(BEGIN - 900, 900).is_none() && usual.over(BEGIN - 899, 900).is_some());
-        assert!(lessons.of("load.five", b"").is_none() && lessons.of("load.one", b"sda").is_none());
-        assert!(lessons.of("filesystem.avail", b"/").is_some() && lessons.of("filesystem.avail", b"\xff").is_none());
-        assert!(Lessons { book: None, week_second }.of("load.one", b"").is_none());
+        assert!(lessons.named("load.five", b"").is_none() && lessons.named("load.one", b"sda").is_none());
+        assert!(
+            lessons.named("filesystem.avail", b"/").is_some() && lessons.named("filesystem.avail", b"\xff").is_none()
+        );
+        let series = |metric: &str, object: &[u8], is_only| Found {
+            metric: metric.to_owned(),
+            object: object.to_vec(),
+            place: Place::default(),
+            is_only,
+        };
+        // What is learned of the host is that of the only object, and of no other.
+        assert!(lessons.of(&series("load.one", b"eth0", true)).is_some());
+        assert!(lessons.of(&series("load.one", b"eth0", false)).is_none());
+        assert!(lessons.of(&series("filesystem.avail", b"/", false)).is_some());
+        assert!(lessons.of(&series("filesystem.avail", b"/srv", true)).is_none());
+        assert!(Lessons { book: None, week_second }.named("load.one", b"").is_none());
     }
 
     #[test]
     fn steps_are_those_of_the_points_and_never_finer_than_known() {
         let scratch = Scratch::new();
         let book = book(&scratch);
-        let usual = Lessons { book: Some(&book), week_second }.of("load.one", b"").expect("it is known");
+        let usual = Lessons { book: Some(&book), week_second }.named("load.one", b"").expect("it is known");
         for (from, to, step, expect, count) in [
             (BEGIN + 86_400, BEGIN + 86_400 + 3600, 10, 900, 5),
             (BEGIN + 86_401, BEGIN + 86_400 + 3600, 1800, 1800, 3),

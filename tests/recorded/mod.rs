@@ -29,7 +29,7 @@ fn sample(root: &Path) -> Sample {
     let mut probes = Probes { filesystem: Filesystem::with_statvfs(recorded_space), ..Probes::default() };
     let mut found = Vec::new();
     sensors::ask(&host, &mut |sensor| found.push(*sensor));
-    probes.sensors.supply(&found, true);
+    probes.sensors.supply(&found, true, std::time::Duration::ZERO);
     // A pass over all processes is cut by real time; on a busy machine one look may not be enough.
     for _ in 0..50 {
         probes.read_all(&mut Look { host: &host, buffer: &mut buffer, now: NOW }, &mut sample);

@@ -124,6 +124,15 @@ fn write_probes(snapshot: &Snapshot, out: &mut Out<'_>) {
         let took = f64::from(view.state(info.id).took_us()) / 1e6;
         out.page.put(format_args!("node_scrape_collector_duration_seconds{{collector=\"{}\"}} {took}\n", info.name));
     }
+    out.begin(
+        "watchd_probe_age_seconds",
+        Type::Gauge,
+        "How old the readings of a probe were when the sample was taken.",
+    );
+    for info in PROBES {
+        let age = view.state(info.id).age().as_secs_f64();
+        out.page.put(format_args!("watchd_probe_age_seconds{{collector=\"{}\"}} {age}\n", info.name));
+    }
 }
 
 fn write_services(snapshot: &Snapshot, out: &mut Out<'_>) {

@@ -11,7 +11,7 @@ use super::TIERS;
 use super::rings::{COLUMNS, Name, PIECE, Rings};
 
 /// Where a series stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     panel: usize,
     column: usize,
