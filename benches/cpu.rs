@@ -1,7 +1,8 @@
 //! CPU time of one cycle at its real period of a second, with and without 3,000 more processes, beside a C loop that only reads.
 //!
-//! The loop (`peers/look.c`) reads the files that the daemon holds open, found through /proc/PID/fd, and lists /proc. Ten watched
-//! daemons. CPU time is the kernel's own count for each process, and for its ended children.
+//! The loop (`peers/look.c`) opens, reads and closes the files that the daemon reads, cycle by cycle as strace saw it; or it reads those that
+//! the daemon holds open, found through /proc/PID/fd, and lists /proc. Ten watched daemons. CPU time is the kernel's own count for each
+//! process, and for its ended children.
 //!
 //!     cargo bench --bench cpu
 
@@ -10,6 +11,7 @@
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness::{Home, look, pause};
+use nix::sys::signal::{Signal, kill};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use watchd::model::ServiceState;
@@ -55,24 +58,36 @@ fn measure(home: &Home) {
     }
     let files = held(daemon.pid());
     let watchd = per_cycle(&look::family(daemon.pid()));
+    let list = seen(home, daemon.pid());
+    // Its services live on, to be read by the floor.
     drop(daemon);
-    home.scratch.end_all_but("crowd");
     println!("{:<44}{processes:>10}{watchd:>16.3}", "watchd");
 
     let modes = [
-        ("keep", "floor: the same files, kept open"),
-        ("open", "floor: the same files, open, read, close"),
+        ("same", "floor: all it reads, open, read, close"),
+        ("keep", "floor: what it holds open, kept open"),
+        ("open", "floor: what it holds open, open, read, close"),
         ("all", "floor: and every /proc/PID/stat"),
     ];
     for (mode, name) in modes {
         let mut command = Command::new(home.scratch.path("look"));
-        let mut child = command.args([mode, "1000"]).args(&files).spawn().expect("the floor can be started");
+        command.args([mode, "1000"]);
+        match (mode, &list) {
+            ("same", None) => {
+                println!("{name:<44} left out: there is no strace");
+                continue;
+            }
+            ("same", Some(list)) => command.arg(list),
+            _ => command.args(&files),
+        };
+        let mut child = command.spawn().expect("the floor can be started");
         pause(Duration::from_secs(2));
         let floor = per_cycle(&[i32::try_from(child.id()).expect("pids are small")]);
         let _ = child.kill();
         let _ = child.wait();
         println!("{name:<44}{processes:>10}{floor:>16.3}   watchd is {:.2} of it", watchd / floor);
     }
+    home.scratch.end_all_but("crowd");
 }
 
 /// Milliseconds of CPU per cycle of all these together.
@@ -88,6 +103,33 @@ fn used(pid: i32) -> Duration {
     let clock = clock_getcpuclockid(Pid::from_raw(pid)).expect("it lives");
     let own = Duration::from(clock_gettime(clock).expect("its clock can be read"));
     own + Duration::from_millis(look::stat(pid).map_or(0, |stat| stat.children_ticks) * 10)
+}
+
+/// Files and directories that the daemon reads in some cycles, its own data aside, as `look same` wants them; none without strace.
+fn seen(home: &Home, pid: i32) -> Option<PathBuf> {
+    let trace = home.scratch.path("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-ttt", "-e", "trace=read,pread64,getdents64", "-p", &pid.to_string(), "-o"]).arg(&trace);
+    let mut strace = strace.stderr(Stdio::null()).spawn().ok()?;
+    pause(Duration::from_secs(1) * CYCLES);
+    let _ = kill(Pid::from_raw(i32::try_from(strace.id()).expect("pids are small")), Signal::SIGINT);
+    let _ = strace.wait();
+    let trace = fs::read_to_string(&trace).ok()?;
+    // `2242 1764406359.322888 pread64(38</proc/stat>, "…", 16384, 0) = 1214`
+    let own = home.scratch.dir.to_string_lossy();
+    let mut cycles: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for line in trace.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let Some(second) = words.nth(1).and_then(|time| time.split('.').next()?.parse().ok()) else { continue };
+        let path = line.split_once('<').and_then(|(_, rest)| Some(rest.split_once(">,")?.0));
+        let Some(path) = path.filter(|path| path.starts_with('/') && !path.starts_with(&*own)) else { continue };
+        let cycle = cycles.entry(second).or_default();
+        if !cycle.contains(&path) {
+            cycle.push(path);
+        }
+    }
+    let list: Vec<String> = cycles.values().map(|paths| paths.join("\n")).collect();
+    Some(home.scratch.write("list", &(list.join("\n\n") + "\n")))
 }
 
 /// The files below /proc and /sys that the daemon holds open.

@@ -1,5 +1,5 @@
-//! How long a scrape takes while a thousand connections mean no good, beside the same scrape in peace; what watchd needs then; how
-//! late the cycles of its core are; and how often the kernel had no room for a connection that was not taken yet.
+//! How long a scrape takes while a thousand connections mean no good, beside the same scrape in peace; how soon a killed service is back;
+//! what watchd needs then; how late the cycles of its core are; and how often the kernel had no room for a connection that was not taken yet.
 //!
 //!     cargo bench --bench flood
 
@@ -8,24 +8,38 @@
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 
+use std::fs;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use harness::crowd::{Crowd, Manner, scrape};
-use harness::{Home, look, net, until};
+use harness::{Home, look, net, pause, until};
+use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 
 const SCRAPES: usize = 500;
+/// Of the service, in each crowd.
+const KILLS: usize = 20;
 const CYCLE_MS: u64 = 200;
 const MEMBERS: usize = 1_000;
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 66);
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
 
-const CROWDS: &[(&str, &[Manner], Ipv4Addr)] = &[
-    ("idle", &[Manner::Idle], STRANGER),
-    ("a byte at a time", &[Manner::Slow], STRANGER),
-    ("asking, not reading", &[Manner::Deaf], STRANGER),
-    ("coming and going", &[Manner::Flood], STRANGER),
-    ("all of these", &[Manner::Idle, Manner::Slow, Manner::Deaf, Manner::Flood], STRANGER),
-    ("all, our own address", &[Manner::Idle, Manner::Slow, Manner::Deaf, Manner::Flood], NEIGHBOUR),
+const ALL: &[Manner] = &[Manner::Idle, Manner::Slow, Manner::Deaf, Manner::Flood, Manner::Endless, Manner::Half];
+
+/// A name, what its members do, where they come from, and how many of them go to Munin's port; the others go to the other.
+const CROWDS: &[(&str, &[Manner], Ipv4Addr, usize)] = &[
+    ("idle", &[Manner::Idle], STRANGER, 0),
+    ("a byte at a time", &[Manner::Slow], STRANGER, 0),
+    ("asking, not reading", &[Manner::Deaf], STRANGER, 0),
+    ("coming and going", &[Manner::Flood], STRANGER, 0),
+    ("a head without end", &[Manner::Endless], STRANGER, 0),
+    ("half closed", &[Manner::Half], STRANGER, 0),
+    ("all of these", ALL, STRANGER, 0),
+    ("all, our own address", ALL, NEIGHBOUR, 0),
+    ("all, on both ports", ALL, STRANGER, MEMBERS / 2),
 ];
 
 /// The cycles of the core while scrapes are taken.
@@ -52,7 +66,7 @@ impl Turns {
 
 /// Connections on the whole host for which there was no room behind a listener.
 fn overflows() -> u64 {
-    let text = std::fs::read_to_string("/proc/net/netstat").expect("Linux has it");
+    let text = fs::read_to_string("/proc/net/netstat").expect("Linux has it");
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt: "));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("numbers"));
     let mut both = names.split(' ').zip(values.split(' '));
@@ -63,25 +77,34 @@ fn main() {
     assert!(harness::is_release(), "a debug build says nothing; use `cargo bench`, or name a program in WATCHD_BIN");
     let (http, munin) = (net::free_port(), net::free_port());
     let config = format!(
-        "[watchd]\ncycle = \"200ms\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n[munin]\nlisten = [\"127.0.0.1:{munin}\"]\n"
+        "[watchd]\ncycle = \"200ms\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n[munin]\nlisten = [\"127.0.0.1:{munin}\"]\n\
+         [process.web]\nrun = [\"@/stamp\", \"@/web\"]\nsettle = \"20ms\"\nlimit = \"1000/10m\"\nbackoff = [\"10ms\", \"100ms\"]\n"
     );
     let home = Home::new("flood", &config);
+    home.scratch.program("stamp.c", "stamp");
     let daemon = home.start();
+    let mut service = Service { stamps: home.scratch.path("web"), starts: 1 };
     until("an answer", || (net::get(http, "/healthz").0 == 200).then_some(()));
     let family = look::family(daemon.pid());
 
     println!(
-        "{MEMBERS} connections            answered  median ms      p99    worst   cycles  latest ms  connects/s  no room  RSS KiB  peak KiB"
+        "{MEMBERS} connections            answered  median ms      p99    worst  back, ms    worst   cycles  latest ms  connects/s  no room  RSS KiB  peak KiB"
     );
-    for (name, manners, from) in [("in peace", &[][..], STRANGER)].iter().chain(CROWDS) {
-        let crowd = Crowd::start(http, *from, if manners.is_empty() { 0 } else { MEMBERS }, manners);
-        until("all of them", || (manners.is_empty() || crowd.made() >= MEMBERS as u64).then_some(()));
-        let (made, overflows) = (crowd.made(), overflows());
+    for (name, manners, from, to_munin) in [("in peace", &[][..], STRANGER, 0)].iter().chain(CROWDS) {
+        let size = if manners.is_empty() { 0 } else { MEMBERS - to_munin };
+        let crowds = [Crowd::start(http, *from, size, manners), Crowd::start(munin, *from, *to_munin, manners)];
+        let made_by = || crowds.iter().map(Crowd::made).sum::<u64>();
+        until("all of them", || (manners.is_empty() || made_by() >= MEMBERS as u64).then_some(()));
+        let (made, overflows) = (made_by(), overflows());
         let mut turns = Turns::default();
         let begun = std::time::Instant::now();
         let mut times = Vec::new();
         let mut answered = 0;
-        for _ in 0..SCRAPES {
+        let mut back = Vec::new();
+        for number in 0..SCRAPES {
+            if number % (SCRAPES / KILLS) == 0 {
+                back.push(service.kill());
+            }
             let (took, result) = scrape(http, NEIGHBOUR);
             answered += usize::from(result.is_ok());
             times.push(took.as_secs_f64() * 1_000.0);
@@ -94,15 +117,18 @@ fn main() {
             turns.look(&daemon);
             (turns.seen > 10).then_some(())
         });
-        let came = per_second(crowd.made() - made);
+        let came = per_second(made_by() - made);
         times.sort_by(f64::total_cmp);
+        back.sort_by(f64::total_cmp);
         let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
         let (now, most) = (look::sum(daemon.pid(), "VmRSS"), look::sum(daemon.pid(), "VmHWM"));
         println!(
-            "{name:<24}{answered:>8}/{SCRAPES}{:>9.2}{:>9.2}{:>9.2}{:>9}{:>11}{came:>12.0}{:>9}{now:>9}{most:>10}",
+            "{name:<24}{answered:>8}/{SCRAPES}{:>9.2}{:>9.2}{:>9.2}{:>10.2}{:>9.2}{:>9}{:>11}{came:>12.0}{:>9}{now:>9}{most:>10}",
             at(50),
             at(99),
             at(100),
+            back[KILLS / 2],
+            back[KILLS - 1],
             turns.seen,
             turns.latest_ms,
             self::overflows() - overflows
@@ -111,5 +137,35 @@ fn main() {
         assert!(at(99) < 200.0, "{name}: 99 of 100 scrapes take less than 200 ms");
         assert!(turns.latest_ms < CYCLE_MS / 2, "{name}: the core turns in time");
         assert_eq!(look::family(daemon.pid()), family, "nobody may die");
+    }
+}
+
+/// The service, which writes down each of its starts.
+struct Service {
+    stamps: PathBuf,
+    starts: usize,
+}
+
+impl Service {
+    /// Kills it and waits until there is another: milliseconds between the two.
+    fn kill(&mut self) -> f64 {
+        let (_, pid) = self.last();
+        // It has to live for a while, or it is held back.
+        pause(Duration::from_millis(50));
+        let killed = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("there is a clock");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it lives");
+        self.starts += 1;
+        let (began, _) = self.last();
+        began.saturating_sub(Duration::from(killed)).as_secs_f64() * 1_000.0
+    }
+
+    /// When the last start that is known of began, and its pid.
+    fn last(&self) -> (Duration, i32) {
+        until("a start", || {
+            let text = fs::read_to_string(&self.stamps).ok()?;
+            let mut fields = text.lines().nth(self.starts - 1)?.split(' ');
+            let began = fields.next()?.parse().ok()?;
+            Some((Duration::from_nanos(began), fields.nth(1)?.parse().ok()?))
+        })
     }
 }

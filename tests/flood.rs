@@ -1,4 +1,4 @@
-//! A thousand idle, slow, deaf and flooding connections, and somebody who only wants a page: every scrape is answered whole, nobody
+//! A thousand idle, slow, deaf, endless, half closed and flooding connections, and somebody who only wants a page: every scrape is answered whole, nobody
 //! dies, the core turns on, and memory stays where it may be.
 //!
 //! How long a scrape takes meanwhile is measured by `cargo bench --bench flood`; here only counts count.
@@ -18,7 +18,7 @@ const SCRAPES: usize = 60;
 /// Cycles that have to go by under attack.
 const CYCLES: u64 = 10;
 
-const ALL: &[Manner] = &[Manner::Idle, Manner::Slow, Manner::Deaf, Manner::Flood];
+const ALL: &[Manner] = &[Manner::Idle, Manner::Slow, Manner::Deaf, Manner::Flood, Manner::Endless, Manner::Half];
 
 /// Plays one crowd; gives what was not answered.
 fn play(manners: &'static [Manner], from: Ipv4Addr) {

@@ -4,6 +4,8 @@
  *   look open PERIOD_MS FILE...       opens the files anew each time
  *   look keep PERIOD_MS FILE...       keeps them open
  *   look all PERIOD_MS FILE...        as open, and /proc/PID/stat of every process besides
+ *   look same PERIOD_MS LIST          the files and directories named in LIST, one a line, an empty line after those of each
+ *                                     period; then from the start again
  *
  * Its CPU time is taken from outside, like that of any other process.
  */
@@ -58,9 +60,33 @@ static void list(int proc, int each)
     }
 }
 
+/* Reads what one line after the other names; true at the end of a period, false at the end of the list. */
+static int period(FILE *list)
+{
+    char line[4096];
+    while (fgets(line, sizeof line, list)) {
+        line[strcspn(line, "\n")] = 0;
+        if (!line[0])
+            return 1;
+        int fd = open(line, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        drain(fd);
+        /* Of a directory nothing can be read but names. */
+        while (syscall(SYS_getdents64, fd, names, sizeof names) > 0)
+            ;
+        close(fd);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3)
+        return 2;
+    int same = strcmp(argv[1], "same") == 0;
+    FILE *paths = same ? fopen(argv[3], "r") : NULL;
+    if (same && !paths)
         return 2;
     int keep = strcmp(argv[1], "keep") == 0, each = strcmp(argv[1], "all") == 0;
     long period_ms = atol(argv[2]);
@@ -74,7 +100,9 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &next);
     prctl(PR_SET_TIMERSLACK, 50000);
     for (;;) {
-        for (int at = 0; at < count; at++) {
+        if (same && !period(paths))
+            rewind(paths);
+        for (int at = 0; !same && at < count; at++) {
             int fd = keep ? kept[at] : open(files[at], O_RDONLY | O_CLOEXEC);
             if (fd < 0)
                 continue;
@@ -82,7 +110,8 @@ int main(int argc, char **argv)
             if (!keep)
                 close(fd);
         }
-        list(proc, each);
+        if (!same)
+            list(proc, each);
         next.tv_nsec += period_ms % 1000 * 1000000L;
         next.tv_sec += period_ms / 1000 + next.tv_nsec / 1000000000L;
         next.tv_nsec %= 1000000000L;

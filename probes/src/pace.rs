@@ -3,7 +3,8 @@
 //! What costs microseconds is read every turn anyway; what costs milliseconds on a large host (the process table, single
 //! interrupts, mounts by the hundred) gives way by itself, whatever the period of the turns is.
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use crate::Now;
 
@@ -55,9 +56,10 @@ impl Pace {
 }
 
 /// A clock for measuring how long work takes; not for telling the time, which is [`Now`]'s.
+// That of the standard library asks no kernel for it, rustix' does in a static program.
 pub(crate) fn stopwatch() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }
 
 #[cfg(test)]

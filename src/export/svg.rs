@@ -217,7 +217,8 @@ mod tests {
 
     fn picture(object: &str, points: Vec<Point>, width: u32) -> String {
         let span = Span { from: 86_400, to: 86_400 + 3600, points: 100 };
-        let found = Found { metric: "load.one".to_owned(), object: object.as_bytes().to_vec(), place: place(), is_only: false };
+        let found =
+            Found { metric: "load.one".to_owned(), object: object.as_bytes().to_vec(), place: place(), is_only: false };
         let mut page = Page::new(Page::LIMIT);
         let stretch = Stretch { span, step: 60, points };
         write(&Picture { found: &found, stretch: &stretch, usual: None, width }, &mut page);

@@ -1,4 +1,5 @@
-//! A thousand connections that mean no good, on loopback alone: idle ones, slow ones, deaf ones, and those that come and go.
+//! A thousand connections that mean no good, on loopback alone: idle ones, slow ones, deaf ones, those that come and go, those with a head
+//! that never ends, and those that are half closed.
 //!
 //! One thread holds them all and connects again whoever was thrown out, until it is told to stop or has connected so often as it may.
 
@@ -23,6 +24,10 @@ pub enum Manner {
     Deaf,
     /// Asks and is gone.
     Flood,
+    /// Sends a head that never ends, a piece in each round.
+    Endless,
+    /// Says half of a line and that this was all, and stays.
+    Half,
 }
 
 /// What was sent by the members.
@@ -97,10 +102,16 @@ impl Member {
         let Some(stream) = &mut self.stream else {
             self.stream = connect_from(port, from);
             self.sent = 0;
-            if let Some(stream) = &mut self.stream
-                && matches!(self.manner, Manner::Deaf | Manner::Flood)
-            {
-                let _ = stream.write(LONG);
+            if let Some(stream) = &mut self.stream {
+                let _ = match self.manner {
+                    Manner::Deaf | Manner::Flood => stream.write(LONG),
+                    Manner::Half => stream.write(b"GET /met").and_then(|sent| {
+                        stream.shutdown(std::net::Shutdown::Write)?;
+                        Ok(sent)
+                    }),
+                    Manner::Endless => stream.write(b"GET /metrics HTTP/1.1\r\nX: "),
+                    Manner::Idle | Manner::Slow => Ok(0),
+                };
             }
             return self.stream.is_some();
         };
@@ -112,7 +123,8 @@ impl Member {
                 self.sent = (self.sent + 1).min(LONG.len() - 4);
                 stream.write(&byte).is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
             }
-            Manner::Idle => is_closed(stream),
+            Manner::Idle | Manner::Half => is_closed(stream),
+            Manner::Endless => stream.write(&[b'x'; 1024]).is_err_and(|error| error.kind() != ErrorKind::WouldBlock),
             Manner::Deaf => stream.write(LONG).is_err_and(|error| error.kind() != ErrorKind::WouldBlock),
         };
         if is_over {
