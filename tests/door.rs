@@ -193,6 +193,31 @@ fn every_request_gets_its_status() {
             ("GET /api/events?last=0 HTTP/1.1\r\n\r\n".to_owned(), "400"),
             ("GET / HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n".to_owned(), "200"),
             ("GET / HTTP/1.1\r\nTE: a;q=nan, b;q=1\r\n\r\n".to_owned(), "200"),
+            (format!("HEAD /{} HTTP/1.1\r\n\r\n", "a".repeat(2100)), "414"),
+            (format!("HEAD /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)), "414"),
+            (headers(65).replace("GET", "HEAD"), "431"),
+            (cookie(8200).replace("GET", "HEAD"), "431"),
+            ("HEAD /nosuch HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("HEAD /api/why HTTP/1.1\r\n\r\n".to_owned(), "400"),
+            ("HEAD / HTTP/3.0\r\n\r\n".to_owned(), "505"),
+            ("HEAD / HTTP/1.1\r\nbroken\r\n\r\n".to_owned(), "400"),
+            ("HEAD / HT".to_owned(), "400"),
+            ("HEAD /page.js HTTP/1.1\r\nAccept-Encoding: br\r\n\r\n".to_owned(), "406"),
+            ("GET /%6detric%73 HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET /metrics%00 HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /metrics%2 HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /api%2Fstatus HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /%256detrics HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /graph/..%2f..%2fetc%2fpasswd.svg HTTP/1.1\r\n\r\n".to_owned(), "503"),
+            ("GET //metrics HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET /metrics;x=1 HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET * HTTP/1.1\r\n\r\n".to_owned(), "404"),
+            ("GET http:///metrics HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("GET ?x HTTP/1.1\r\n\r\n".to_owned(), "200"),
+            ("OPTIONS * HTTP/1.1\r\n\r\n".to_owned(), "405"),
+            ("CONNECT 127.0.0.1:22 HTTP/1.1\r\n\r\n".to_owned(), "405"),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "505"),
         ] {
             let mut stream = connect(found.http);
             // The other side may have said its last word while we still talk.
@@ -202,8 +227,49 @@ fn every_request_gets_its_status() {
             let shown = &request[..request.len().min(60)];
             assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{shown:?}: {got:?}");
             assert_eq!(got.contains("Allow: GET, HEAD\r\n"), status == "405", "{shown:?}");
+            let body = got.split_once("\r\n\r\n").expect("a head").1;
+            assert_eq!(body.is_empty(), request.trim_start().starts_with("HEAD "), "{shown:?}: {body:?}");
         }
         assert_eq!(converse(found.http, b""), "", "nothing asked, nothing answered");
+    });
+}
+
+#[test]
+fn headers_that_say_odd_things_change_no_answer() {
+    with_front("odd-headers", Network::LOOPBACK.to_vec(), |found| {
+        let ask = |more: &str| converse_lossy(found.http, &format!("GET /api/classes HTTP/1.0\r\n{more}\r\n"));
+        let plain = ask("");
+        let (_, body) = plain.split_once("\r\n\r\n").expect("a head");
+        assert!(body.starts_with("{\"schema\":1"), "{plain}");
+        for more in [
+            "Range: bytes=0-0\r\n".to_owned(),
+            "Range: bytes=99999999-\r\nIf-Range: \"x\"\r\n".to_owned(),
+            "Range: bytes=9-1,-5,x\r\n".to_owned(),
+            "If-None-Match: \"\r\n".to_owned(),
+            "If-None-Match: W/\r\n".to_owned(),
+            "If-None-Match: ,,,,\r\n".to_owned(),
+            "If-None-Match:\r\n".to_owned(),
+            format!("If-None-Match: {}\r\n", "\"a\",".repeat(1500)),
+            "If-Modified-Since: yesterday\r\nIf-Unmodified-Since: 0\r\n".to_owned(),
+            format!("Accept: {}\r\n", "application/json;q=0.1,".repeat(300)),
+            "Accept: application/xml;q=1e9, ;;;q=, */*;q=-1\r\n".to_owned(),
+            format!("Accept-Encoding: {}\r\n", "br,".repeat(2000)),
+            "Accept-Encoding: zstd, compress;q=0.5, bananas\r\n".to_owned(),
+            "Accept-Encoding: identity;q=0, gzip;q=nan\r\n".to_owned(),
+            "Expect: 100-continue\r\n".to_owned(),
+            "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Key: x\r\n".to_owned(),
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n".to_owned(),
+            "Content-Length: -1\r\n".to_owned(),
+            "Content-Length: 1, 1\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            "Host: a\r\nHost: b\r\nHost:\r\n".to_owned(),
+            "X-Forwarded-For: 127.0.0.1\r\nX-HTTP-Method-Override: DELETE\r\n".to_owned(),
+        ] {
+            let got = ask(&more);
+            let shown = &more[..more.len().min(60)];
+            assert!(got.starts_with("HTTP/1.1 200 OK\r\n"), "{shown:?}: {got}");
+            assert_eq!(got.split_once("\r\n\r\n").map(|(_, body)| body), Some(body), "{shown:?}");
+            assert_eq!(header(&got, "Content-Length"), Some(body.len().to_string().as_str()), "{shown:?}");
+        }
     });
 }
 

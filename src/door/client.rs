@@ -386,7 +386,7 @@ impl Client {
                 self.is_last = request.shape.is_last;
                 desk.answers.request(&request, desk.now, desk.page);
             }
-            Err(fault) => self.refuse(fault, desk),
+            Err(fault) => self.refuse(fault, start, desk),
         }
         Some(end)
     }
@@ -394,20 +394,22 @@ impl Client {
     /// A head whose end has not come: refused when there is no room for more of it, or when it will not come.
     fn unfinished(&mut self, len: usize, desk: &mut Desk<'_>) -> Option<usize> {
         let room = (INPUT + desk.spare).min(http::HEAD_MAX);
+        let start = self.input.len() - len;
         if len >= room {
             let has_target = self.input.contains(&b'\n');
-            self.refuse(if has_target { http::Fault::HeadTooLong } else { http::Fault::TargetTooLong }, desk);
+            self.refuse(if has_target { http::Fault::HeadTooLong } else { http::Fault::TargetTooLong }, start, desk);
         } else if self.has_ended && len > 0 {
-            self.refuse(http::Fault::Malformed, desk);
+            self.refuse(http::Fault::Malformed, start, desk);
         } else {
             return None;
         }
         Some(len)
     }
 
-    fn refuse(&mut self, fault: http::Fault, desk: &mut Desk<'_>) {
+    /// Refuses the request that begins there, and all after it.
+    fn refuse(&mut self, fault: http::Fault, start: usize, desk: &mut Desk<'_>) {
         self.is_last = true;
-        desk.answers.refuse(fault, desk.page);
+        desk.answers.refuse(fault, self.input.get(start..).unwrap_or_default(), desk.page);
     }
 
     /// Sends what stands on the page in one write; what the kernel does not take is kept.

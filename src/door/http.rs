@@ -7,6 +7,7 @@ use std::fmt;
 
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
+use super::accept::{Packing, Taken};
 use crate::export::assets::Asset;
 use crate::export::openmetrics::Format;
 use crate::export::{Page, gzip};
@@ -32,31 +33,6 @@ pub struct Request<'a> {
     pub shape: Shape,
 }
 
-/// Whether the client can unpack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    /// It did not say, which leaves the choice to us.
-    Unsaid,
-    Gzip,
-    None,
-}
-
-impl Packing {
-    /// By the list of an `Accept-Encoding`.
-    fn accepted(list: &[u8]) -> Self {
-        let takes = |part: &[u8]| {
-            let mut words = part.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-            let is_gzip = words.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip") || name == b"*");
-            // A quality of zero means "not that".
-            is_gzip
-                && !words.any(|word| {
-                    word.strip_prefix(b"q=0").is_some_and(|rest| rest.iter().all(|b| matches!(b, b'.' | b'0')))
-                })
-        };
-        if list.split(|byte| *byte == b',').any(takes) { Self::Gzip } else { Self::None }
-    }
-}
-
 /// How the answer is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -67,7 +43,10 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub const LAST: Self = Self { is_head_only: false, is_last: true };
+    /// Of the refusal of what begins like this.
+    pub fn last(head: &[u8]) -> Self {
+        Self { is_head_only: head.starts_with(b"HEAD "), is_last: true }
+    }
 }
 
 /// What is wrong with a request.
@@ -107,12 +86,12 @@ pub fn parse(head: &[u8]) -> Result<Request<'_>, Fault> {
         Some("HEAD") => true,
         _ => return Err(Fault::Method),
     };
-    let (mut format, mut packing, mut seen) = (Format::Text, Packing::Unsaid, &b""[..]);
+    let (mut taken, mut seen) = (Taken::default(), &b""[..]);
     // HTTP/1.0 keeps a connection on request only, and nobody here asks.
     let mut is_last = parsed.version != Some(1);
     for header in parsed.headers.iter() {
-        if header.name.eq_ignore_ascii_case("accept") && format == Format::Text {
-            format = Format::accepted(header.value);
+        if header.name.eq_ignore_ascii_case("accept") {
+            taken.types(header.value);
         } else if header.name.eq_ignore_ascii_case("connection") {
             is_last |= has_word(header.value, b"close");
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
@@ -121,7 +100,7 @@ pub fn parse(head: &[u8]) -> Result<Request<'_>, Fault> {
             // A body would be read as the next request.
             is_last |= header.value.trim_ascii() != b"0";
         } else if header.name.eq_ignore_ascii_case("accept-encoding") {
-            packing = Packing::accepted(header.value);
+            taken.codings(header.value);
         } else if header.name.eq_ignore_ascii_case("if-none-match") {
             seen = header.value;
         }
@@ -131,6 +110,7 @@ pub fn parse(head: &[u8]) -> Result<Request<'_>, Fault> {
         return Err(Fault::TargetTooLong);
     }
     let (path, query) = path(target);
+    let (format, packing) = (taken.format(), taken.packing());
     Ok(Request { path, query, format, packing, seen, shape: Shape { is_head_only, is_last } })
 }
 
@@ -140,13 +120,15 @@ fn has_word(list: &[u8], word: &[u8]) -> bool {
 
 /// Path and query of a target with or without host.
 fn path(target: &[u8]) -> (&[u8], &[u8]) {
-    let target = match target.strip_prefix(b"http://") {
-        Some(rest) => rest.iter().position(|byte| *byte == b'/').and_then(|slash| rest.get(slash..)).unwrap_or(b"/"),
-        None => target,
-    };
     let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
-    let mut halves = target.splitn(2, |byte| *byte == b'?');
-    (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+    let begins = |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(begins).unwrap_or_default();
+    let rest = target.get(scheme.len()..).unwrap_or_default();
+    let host = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let rest = rest.get(if scheme.is_empty() { 0 } else { host }..).unwrap_or_default();
+    let mut halves = rest.splitn(2, |byte| *byte == b'?');
+    let path = halves.next().unwrap_or_default();
+    (if path.is_empty() { b"/" } else { path }, halves.next().unwrap_or_default())
 }
 
 /// Status, type and further headers; the body stands in a page of its own, unless it is stored.
@@ -268,6 +250,14 @@ fn head(answer: &Answer, shape: Shape, (len, is_packed): (usize, bool)) -> Page 
         .with_chunked_threshold(usize::MAX);
     // Writing fails only when the page is full, and the page remembers that.
     let _ = response.raw_print(&mut page, HTTPVersion(1, 1), &[], true, None);
+    // The last line tells a length, which would be taken for that of what the client has.
+    let length = b"\r\nContent-Length: ";
+    if answer.status == 304
+        && let Some(place) = page.bytes().windows(length.len()).position(|part| part == length)
+    {
+        page.truncate(place);
+        page.text("\r\n\r\n");
+    }
     if shape.is_last {
         let line = page.bytes().iter().position(|byte| *byte == b'\n');
         page.insert(line.map_or(0, |end| end + 1), b"Connection: close\r\n");
@@ -306,6 +296,8 @@ mod tests {
             ("HEAD /metrics?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", ok(b"/metrics?x=1", true, false)),
             ("GET http://a.b/metrics HTTP/1.1\r\n\r\n", ok(b"/metrics", false, false)),
             ("GET http://a.b HTTP/1.1\r\n\r\n", ok(b"/", false, false)),
+            ("GET HTTPS://a.b/metrics HTTP/1.1\r\n\r\n", ok(b"/metrics", false, false)),
+            ("GET http://a.b?x=/metrics HTTP/1.1\r\n\r\n", ok(b"/?x=/metrics", false, false)),
             ("GET / HTTP/1.0\r\n\r\n", ok(b"/", false, true)),
             ("GET / HTTP/1.1\r\nConnection: x, Close\r\n\r\n", ok(b"/", false, true)),
             ("GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", ok(b"/", false, true)),
@@ -343,10 +335,41 @@ mod tests {
             ("gzip;q=0", Packing::None),
             ("gzip; q=0.000, br", Packing::None),
             ("gzip;q=0.01", Packing::Gzip),
+            ("x-gzip", Packing::Gzip),
+            ("gzip;q=0, *", Packing::None),
+            ("*, gzip;q=0", Packing::None),
+            ("gzip;Q=0.0", Packing::None),
+            ("gzip, *;q=0", Packing::Gzip),
+            ("*;q=0", Packing::None),
+            ("br\r\nAccept-Encoding: gzip", Packing::Gzip),
+            ("gzip\r\nAccept-Encoding: br", Packing::Gzip),
             ("identity", Packing::None),
             ("", Packing::None),
         ] {
-            assert_eq!(Packing::accepted(list.as_bytes()), expect, "{list}");
+            let head = format!("GET / HTTP/1.1\r\nAccept-Encoding: {list}\r\n\r\n");
+            assert_eq!(parse(head.as_bytes()).map(|request| request.packing), Ok(expect), "{list}");
+        }
+    }
+
+    #[test]
+    fn the_format_is_what_the_scraper_asks_for() {
+        let openmetrics = "application/openmetrics-text";
+        for (list, expect) in [
+            (
+                format!("{openmetrics};version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"),
+                Format::OpenMetrics,
+            ),
+            (format!("text/plain;q=0.5\r\nAccept: {openmetrics}"), Format::OpenMetrics),
+            (format!("{}, */*", openmetrics.to_uppercase()), Format::OpenMetrics),
+            (format!("text/plain, {openmetrics};q=0.5"), Format::Text),
+            (format!("{openmetrics};q=0"), Format::Text),
+            (format!("{openmetrics};q=0, */*"), Format::Text),
+            (format!("{openmetrics}ual"), Format::Text),
+            ("*/*".to_owned(), Format::Text),
+            (String::new(), Format::Text),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nAccept: {list}\r\n\r\n");
+            assert_eq!(parse(head.as_bytes()).map(|request| request.format), Ok(expect), "{list}");
         }
     }
 
@@ -386,13 +409,15 @@ mod tests {
         );
         let known = sent(&format!("GET / HTTP/1.1\r\nAccept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n\r\n"));
         assert!(known.starts_with("HTTP/1.1 304 ") && known.ends_with("\r\n\r\n") && known.contains(tag), "{known}");
+        // Nothing was said about how long it is: 0 would be the length of what the client has.
+        assert!(!known.contains("Content-Length") && !known.contains("Transfer-Encoding"), "{known}");
     }
 
     #[test]
     fn a_last_answer_says_so_and_a_head_has_no_body() {
         let (mut body, mut page) = (Page::new(100), Page::new(1000));
         body.text("hello");
-        print(&Answer::plain(200), Shape::LAST, body.bytes(), &mut page);
+        print(&Answer::plain(200), Shape::last(b"GET /"), body.bytes(), &mut page);
         let text = String::from_utf8(page.bytes().to_vec()).expect("the answer is text");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n"), "{text}");
         assert!(text.contains("Content-Length: 5\r\n") && text.ends_with("\r\n\r\nhello"), "{text}");

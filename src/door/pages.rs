@@ -1,5 +1,7 @@
 //! What there is to be asked for: one row of `PATHS` each, a request to an answer.
 
+use std::borrow::Cow;
+
 use super::http::{Answer, Request};
 use crate::export::assets::{self, ASSETS};
 use crate::export::usual::Lessons;
@@ -132,16 +134,37 @@ fn refuse_past(refusal: &history::Refusal, page: &mut Page) -> Answer {
     })
 }
 
+/// A path in which `%6d` is `m`. What would not be the same address unescaped (`%2F`, `%00`) stays as it is.
+fn unescaped(path: &[u8]) -> Cow<'_, [u8]> {
+    if !path.contains(&b'%') {
+        return Cow::Borrowed(path);
+    }
+    let (mut bytes, mut rest) = (Vec::new(), path);
+    while let [first, more @ ..] = rest {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let meant = match more {
+            [high, low, ..] if *first == b'%' => digit(high).zip(digit(low)).map(|(high, low)| high * 16 + low),
+            _ => None,
+        };
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let (byte, taken) = meant.filter(is_plain).map_or((*first, 1), |byte| (byte, 3));
+        bytes.push(byte);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    Cow::Owned(bytes)
+}
+
 /// Answers a request from a copy of the board and from the history.
 pub fn answer(request: &Request<'_>, known: &Known<'_>, body: &mut Page) -> Answer {
-    if let Some(metric) = pictured(request.path) {
+    let path = &*unescaped(request.path);
+    if let Some(metric) = pictured(path) {
         return graph(metric, request, known, body);
     }
-    if let Some(asset) = ASSETS.iter().find(|asset| asset.path.as_bytes() == request.path) {
+    if let Some(asset) = ASSETS.iter().find(|asset| asset.path.as_bytes() == path) {
         let is_final = request.query == assets::version(asset).as_bytes();
         return Answer { stored: Some(asset), is_final, ..Answer::new(200, asset.kind) };
     }
-    let Some((_, write)) = PATHS.iter().find(|(path, _)| path.as_bytes() == request.path) else {
+    let Some((_, write)) = PATHS.iter().find(|(own, _)| own.as_bytes() == path) else {
         body.text("there is no such page; there are");
         for (path, _) in PATHS {
             body.put(format_args!(" {path}"));

@@ -182,11 +182,11 @@ impl Answers {
         self.body.shrink(PAGE_KEPT);
     }
 
-    /// An HTTP answer that needs no board: the request itself was at fault.
-    pub fn refuse(&mut self, fault: http::Fault, page: &mut Page) {
+    /// An HTTP answer that needs no board: the request itself, as far as it came, was at fault.
+    pub fn refuse(&mut self, fault: http::Fault, head: &[u8], page: &mut Page) {
         self.body.clear();
         let answer = http::refusal(fault, &mut self.body);
-        http::print(&answer, http::Shape::LAST, self.body.bytes(), page);
+        http::print(&answer, http::Shape::last(head), self.body.bytes(), page);
     }
 
     /// Forgets everything that can be made again.

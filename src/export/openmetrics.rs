@@ -29,13 +29,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// What an `Accept` header asks for.
-    pub fn accepted(accept: &[u8]) -> Self {
-        let wanted = b"application/openmetrics-text";
-        let asks = accept.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted));
-        if asks { Self::OpenMetrics } else { Self::Text }
-    }
-
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -209,14 +202,6 @@ mod tests {
         {
             assert_eq!(Escaped(label).to_string(), expect);
         }
-    }
-
-    #[test]
-    fn the_format_is_what_the_scraper_asks_for() {
-        let prometheus = b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
-        assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
-        assert_eq!(Format::accepted(b"*/*"), Format::Text);
-        assert_eq!(Format::accepted(b""), Format::Text);
     }
 
     #[test]
