@@ -209,6 +209,92 @@ fn a_stuck_plugin_holds_up_nobody_else() {
 }
 
 #[test]
+fn who_cannot_be_what_plugin_conf_says_is_not_run() {
+    if !is_root() {
+        return harness::skip("only root lets plugins become other accounts");
+    }
+    let (home, port) = set_up("guests-who");
+    let who = "#!/bin/sh\n[ \"$1\" = config ] && { echo 'x.label x'; exit; }\necho \"x.extinfo $(id -un) $(id -Gn)\"\n";
+    for name in ["who_plain", "who_user", "who_group", "who_perhaps"] {
+        put(&home.scratch.path("plugins").join(name), who, 0o755);
+    }
+    let conf = "[who_user]\nuser nosuch\n[who_group]\ngroup nosuch\n[who_perhaps]\nuser daemon\ngroup (nosuch), adm\n";
+    put(&home.scratch.path("conf/who"), conf, 0o644);
+    let daemon = home.start();
+    let ask = |name: &str| net::munin(port, &format!("fetch {name}"));
+    let plain = until("an answer", || Some(ask("who_plain")).filter(|told| told.starts_with("x.extinfo ")));
+    assert!(plain.starts_with("x.extinfo nobody "), "{plain}");
+    for (name, expect) in [
+        ("who_user", "# Unknown service\n.\n"),
+        ("who_group", "# Unknown service\n.\n"),
+        ("who_perhaps", "x.extinfo daemon adm\n.\n"),
+    ] {
+        assert_eq!(ask(name), expect, "{name}\n{}", daemon.said());
+        assert_eq!(
+            daemon.said().contains(&format!("cannot run {name}: ")),
+            expect.contains("Unknown"),
+            "{}",
+            daemon.said()
+        );
+    }
+}
+
+#[test]
+fn many_at_once_are_run_a_few_at_a_time_and_all_are_answered() {
+    let (home, port) = set_up("guests-many");
+    // Each says that it has begun, waits for as long as the test wants, and says how many had begun by then.
+    let text = "#!/bin/sh\n[ \"$1\" = config ] && { echo 'x.label x'; exit; }\n: >\"@/begun/${0##*/}\"\n\
+                until [ -e @/open ]; do sleep 0.05; done\necho 'x.value 1'\n";
+    let begun = home.scratch.dir_of("begun", None);
+    fs::set_permissions(&begun, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let names: Vec<String> = (0..40).map(|n| format!("slow{n}")).collect();
+    for name in &names {
+        put(&home.scratch.path("plugins").join(name), &text.replace('@', &home.scratch.dir.to_string_lossy()), 0o755);
+    }
+    let daemon = home.start();
+    until("a list", || net::munin(port, "list").contains("slow39").then_some(()));
+    let mut waiting: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect("the door is open");
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it can be set");
+            stream.write_all(format!("fetch {name}\n").as_bytes()).expect("it takes a line");
+            // Who has said his last word is answered all the same.
+            stream.shutdown(std::net::Shutdown::Write).expect("it can be closed");
+            stream
+        })
+        .collect();
+    let running = || fs::read_dir(&begun).expect("it is there").count();
+    until("sixteen that run", || (running() == 16).then_some(()));
+    assert!(net::munin(port, "fetch load").starts_with("load.value"), "others are answered");
+    // One more would have begun by now: the daemon has turned meanwhile, and more than once.
+    assert!(net::munin(port, "nodes").starts_with("node.example"));
+    assert_eq!(running(), 16);
+    home.scratch.write("open", "");
+    for (stream, name) in waiting.iter_mut().zip(&names) {
+        let mut told = String::new();
+        std::io::Read::read_to_string(stream, &mut told).expect("it ends");
+        assert!(told.ends_with("\nx.value 1\n.\n"), "{name}: {told}\n{}", daemon.said());
+    }
+}
+
+#[test]
+fn a_round_over_a_great_many_quick_plugins_leaves_none_out() {
+    let (home, port) = set_up("guests-round");
+    let quick = "#!/bin/sh\n[ \"$1\" = config ] && { echo 'x.label x'; exit; }\necho 'x.value 1'\n";
+    let plugin = home.scratch.script("quick_", quick);
+    let names: Vec<String> = (0..200).map(|n| format!("quick_{n}")).collect();
+    for name in &names {
+        symlink(&plugin, home.scratch.path("plugins").join(name)).expect("a link can be made");
+    }
+    let daemon = home.start();
+    until("a list", || net::munin(port, "list").contains("quick_199").then_some(()));
+    let lines: Vec<String> = names.iter().map(|name| format!("config {name}\nfetch {name}")).collect();
+    let told = net::munin(port, &lines.join("\n"));
+    assert_eq!(told.matches("x.label x\n.\nx.value 1\n.\n").count(), names.len(), "{told}\n{}", daemon.said());
+}
+
+#[test]
 fn what_others_can_write_to_is_refused() {
     let (home, _) = set_up("guests-open");
     for (folder, key) in [("plugins", "munin.plugins"), ("conf", "munin.plugin-conf")] {

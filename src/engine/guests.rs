@@ -7,7 +7,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::model::{Call, Command, Ending, Fortune, GuestAsk, GuestSpec, Launch, Word};
+use crate::model::{Call, Command, Ending, Fortune, GuestAsk, GuestSpec, Launch, Setting, Word};
 use crate::sys::epoll::{Interest, Poller};
 use crate::sys::files;
 use crate::sys::line::Line;
@@ -20,9 +20,13 @@ mod environment;
 
 /// Plugins that run at a time.
 pub const RUNNING: usize = 16;
-/// Starts that may come at once, and one more for each such time.
+/// Starts that may come at once, and one more for each such time. Beside those, so many of every plugin: a round of a master asks each for
+/// its configuration and its values, masters come together, and quick plugins are many in a second.
 const BURST: u32 = 100;
+const EACH: u32 = 8;
 const REFILL: Duration = Duration::from_millis(50);
+/// As munin-node has it: what plugins of one group write, each of them may write.
+const UMASK: u16 = 0o002;
 /// Between asking a plugin to end and ending it.
 const GRACE: Duration = Duration::from_secs(2);
 /// Messages heard in one turn, and in one second: more than masters ever cause. A door that says more is not listened to until
@@ -46,7 +50,9 @@ pub struct Kitchen {
 pub struct Guests {
     line: Option<Line>,
     running: Vec<Running>,
+    /// Starts that are left, and how many may be.
     starts: u32,
+    burst: u32,
     refilled: Duration,
     /// Messages heard since then.
     heard: (u32, Duration),
@@ -55,6 +61,8 @@ pub struct Guests {
 
 struct Running {
     ticket: u32,
+    /// Which plugin of the list; of the list of the door before, none.
+    guest: Option<u16>,
     process: Pidfd,
     report: Option<Report>,
     deadline: Duration,
@@ -71,7 +79,8 @@ impl Guests {
         }
         let (ours, theirs) = Line::pair()?;
         poller.add(&ours, Token::Guests.pack(), Interest::Read)?;
-        (self.line, self.starts, self.refilled) = (Some(ours), BURST, mono);
+        self.burst = u32::try_from(kitchen.specs.len()).unwrap_or(0).saturating_mul(EACH).saturating_add(BURST);
+        (self.line, self.starts, self.refilled) = (Some(ours), self.burst, mono);
         (self.heard, self.deaf_until) = ((0, mono), None);
         for (name, uid, _) in kitchen.specs.iter().filter_map(|spec| spec.account.as_ref()) {
             // A plugin whose directory cannot be made says so itself, when it needs it.
@@ -87,7 +96,7 @@ impl Guests {
         }
         for running in &mut self.running {
             let _ = running.process.send_group(libc::SIGKILL);
-            running.is_late = true;
+            (running.is_late, running.guest) = (true, None);
         }
     }
 
@@ -114,7 +123,9 @@ impl Guests {
     }
 
     fn answer(&mut self, call: Call, kitchen: &Kitchen, mono: Duration) {
-        let spec = kitchen.specs.get(usize::from(call.guest)).filter(|_| self.may_start(mono));
+        let running = self.running.iter().map(|running| (running.guest, running.is_late));
+        let has_room = has_room(running, call.guest);
+        let spec = kitchen.specs.get(usize::from(call.guest)).filter(|_| has_room && self.may_start(mono));
         let is_started = spec.is_some_and(|spec| self.start(call, spec, kitchen, mono).is_ok());
         if !is_started {
             self.say(call.ticket, Fortune::Refused);
@@ -123,22 +134,25 @@ impl Guests {
 
     /// Takes one start out of the allowance.
     fn may_start(&mut self, mono: Duration) -> bool {
-        while self.refilled + REFILL <= mono && self.starts < BURST {
+        while self.refilled + REFILL <= mono && self.starts < self.burst {
             self.refilled += REFILL;
             self.starts += 1;
         }
-        if self.starts == BURST {
+        if self.starts == self.burst {
             self.refilled = mono;
         }
-        let may = self.starts > 0 && self.running.len() < RUNNING;
+        let may = self.starts > 0;
         self.starts -= u32::from(may);
         may
     }
 
     fn start(&mut self, call: Call, spec: &GuestSpec, kitchen: &Kitchen, mono: Duration) -> Result<(), Fault> {
         let system = |what| move |error| Fault::System { what, error };
-        let launch =
-            Launch { env: environment::of(spec, kitchen, call), ..Launch::new(Command::Exec(words(spec, call.ask))) };
+        let launch = Launch {
+            env: environment::of(spec, kitchen, call),
+            setting: Some(Box::new(Setting { umask: Some(UMASK), ..Setting::default() })),
+            ..Launch::new(Command::Exec(words(spec, call.ask)))
+        };
         let mut plan = Plan::prepare(&launch, Output::Answer)?;
         if let Some((_, uid, groups)) = &spec.account {
             plan.set_ids(*uid, groups);
@@ -155,6 +169,7 @@ impl Guests {
         let deadline = mono + spec.timeout;
         self.running.push(Running {
             ticket: call.ticket,
+            guest: Some(call.guest),
             process,
             report: Some(running.report),
             deadline,
@@ -203,6 +218,19 @@ impl Guests {
         }
         late.iter().for_each(|ticket| self.say(*ticket, Fortune::TimedOut));
     }
+}
+
+/// Whether one more may run. Those that took too long and cannot be ended (a file server hangs) are in nobody's way, but their plugins are not
+/// started once more.
+fn has_room(running: impl Iterator<Item = (Option<u16>, bool)>, guest: u16) -> bool {
+    let mut on_time = 0;
+    for (other, is_late) in running {
+        if is_late && other == Some(guest) {
+            return false;
+        }
+        on_time += usize::from(!is_late);
+    }
+    on_time < RUNNING
 }
 
 /// Takes one message out of what may be heard in a while.
@@ -296,8 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn plugins_that_cannot_be_ended_are_in_nobodys_way() {
+        let full = || (0..16).map(|guest| (Some(guest), false));
+        let stuck = || (0..40).map(|guest| (Some(guest), true));
+        assert!(!has_room(full(), 50) && has_room(full().skip(1), 50));
+        assert!(has_room(stuck(), 50) && has_room(stuck().chain(full().skip(1)), 50));
+        assert!(!has_room(stuck(), 7) && !has_room(stuck().chain(full()), 50));
+        assert!(has_room(stuck().map(|(_, is_late)| (None, is_late)), 7), "those of the last door are forgotten");
+    }
+
+    #[test]
     fn starts_are_rationed() {
-        let mut guests = Guests { starts: BURST, ..Guests::default() };
+        let mut guests = Guests { starts: BURST, burst: BURST, ..Guests::default() };
         let start = Duration::from_secs(100);
         let count = |guests: &mut Guests, mono| (0..1000).filter(|_| guests.may_start(mono)).count();
         assert_eq!(count(&mut guests, start), 100);

@@ -98,6 +98,18 @@ const PROGRAMS: &[(&str, &str)] = &[
     ),
 ];
 
+/// A plugin that tells how it is run, in labels, which are compared to the letter: as whom, with what, where, in whose session. Places are
+/// those of this test, and in munin-node's `MUNIN_MKTEMP` is a piece of its makefile.
+const TELLS: &str = "#!/bin/sh\n[ \"$1\" = config ] || { echo 'ids.value 1'; exit; }\necho \"ids.label $(id -u) $(id -g) $(id -G)\"\n\
+    echo \"names.label\" $(env | grep -Eo '^(MUNIN_[A-Z_]*|FQDN|LC_ALL|LANG|PATH|PYTHONIOENCODING|own)=' | sort)\n\
+    echo \"set.label\" $(env | grep -E '^(MUNIN_|FQDN|LC_ALL|LANG|PATH|PYTHONIOENCODING|own)' | \
+        grep -Ev '^MUNIN_(CONFDIR|LIBDIR|MKTEMP|PLUGSTATE|STATEFILE)=' | sort)\n\
+    echo \"state.label ${MUNIN_STATEFILE#\"$MUNIN_PLUGSTATE\"} ${MUNIN_PLUGSTATE##*/} $(stat -c '%U %a' \"$MUNIN_PLUGSTATE\")\"\n\
+    echo \"place.label $(pwd) $(umask) ${0##*/} $#\"\n[ \"$(ps -o sid= -p $$)\" -eq $$ ] && echo 'session.label its own'\nexit 0\n";
+
+/// What it is linked as: see the sections of `CONF`.
+const TELLING: &[&str] = &["tells_plain", "tells_root", "tells_daemon", "tells_groups", "tells_own"];
+
 /// Plugins that have to be among those that were compared: run as much as our own.
 const COMPARED: &[&str] = &[
     "cpu",
@@ -118,12 +130,19 @@ const COMPARED: &[&str] = &[
     "sensors_power",
     "sensors_temp",
     "sensors_volt",
+    "tells_plain",
+    "tells_root",
+    "tells_daemon",
+    "tells_groups",
+    "tells_own",
 ];
 
 const CONF: &str = "[df*]\nenv.warning 91\nenv.critical 97\nenv.exclude_re ^/run/user ^/tmp\n[proc]\nenv.procname perl|sh\n\
                     [cpu]\nenv.system_warning 50%\n[multips]\nenv.names perl sh\n[fw_*]\nuser root\n[munin_stats]\nuser munin\n\
                     group munin\n[irqstats]\nenv.iNMI_warning 5\n[port_22]\nenv.count_critical 100\n\
-                    [sensors_*]\nenv.sensors @/programs/sensors\n[ntp_*]\nenv.PATH @/programs:/usr/sbin:/usr/bin:/sbin:/bin\n";
+                    [sensors_*]\nenv.sensors @/programs/sensors\n[ntp_*]\nenv.PATH @/programs:/usr/sbin:/usr/bin:/sbin:/bin\n\
+                    [tells_root]\nuser root\n[tells_daemon]\nuser daemon\ngroup daemon\n[tells_groups]\ngroup adm, (nosuch), daemon\n\
+                    [tells_*]\nenv.own less\n[tells_o*]\nenv.own one two # three\nenv.LANG en_GB.UTF-8\n";
 
 /// A munin-node that ends with the test.
 struct Node(Child);
@@ -171,6 +190,10 @@ fn set_up(home: &Home, port: u16) -> Option<Node> {
             symlink(target, plugins.join(name)).expect("a link can be made");
         }
     }
+    let tells = home.scratch.script("tells_", TELLS);
+    for name in TELLING {
+        symlink(&tells, plugins.join(name)).expect("a link can be made");
+    }
     home.scratch.dir_of("programs", None);
     for (name, text) in PROGRAMS {
         home.scratch.script(&format!("programs/{name}"), text);
@@ -183,6 +206,8 @@ fn set_up(home: &Home, port: u16) -> Option<Node> {
     home.scratch.write("munin/munin-node.conf", &conf.replace('@', &home.scratch.dir.to_string_lossy()));
     let mut command = script("munin-node", &home.scratch.path("munin"), &home.scratch.path("memory-node"));
     command.arg("--config").arg(home.scratch.path("munin/munin-node.conf"));
+    // Plugins inherit what the node was started with.
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
     Some(Node(child))
 }
