@@ -36,10 +36,12 @@ impl Tone {
     pub fn of(state: ServiceState) -> Self {
         match state {
             ServiceState::Ready => Self::Good,
-            ServiceState::Stopped | ServiceState::Paused | ServiceState::Unknown => Self::Soft,
-            ServiceState::Starting | ServiceState::Stopping | ServiceState::Backoff | ServiceState::Waiting => {
-                Self::Warn
-            }
+            ServiceState::Stopped | ServiceState::Paused => Self::Soft,
+            ServiceState::Starting
+            | ServiceState::Stopping
+            | ServiceState::Backoff
+            | ServiceState::Waiting
+            | ServiceState::Unknown => Self::Warn,
             ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy | ServiceState::Fight => Self::Bad,
         }
     }
@@ -69,7 +71,7 @@ pub fn of(snapshot: &Snapshot, now: Now) -> Verdict {
     if header.state_ok != 1 {
         found.push((Tone::Warn, "the state directory cannot be written".to_owned()));
     }
-    services(snapshot, Tone::Warn, "on the way", &mut found);
+    services(snapshot, Tone::Warn, "not ready", &mut found);
     classes(snapshot, &mut found);
     let Some(tone) = found.iter().map(|(tone, _)| *tone).max() else {
         return Verdict { tone: Tone::Good, text: "All is well".to_owned() };
@@ -86,11 +88,29 @@ fn services(snapshot: &Snapshot, tone: Tone, how: &str, found: &mut Vec<(Tone, S
     let names: Vec<(&str, ServiceState)> = rows.map(|row| (text(&row.id), row.state())).collect();
     match names.as_slice() {
         [] => {}
-        [(name, state)] => found.push((tone, format!("service {name} is {state}"))),
+        [(name, state)] => found.push((tone, format!("service {name} {}", phrase(*state)))),
         many => {
             let text = format!("{} services are {how}: {}", many.len(), some(many.iter().map(|(name, _)| *name)));
             found.push((tone, text));
         }
+    }
+}
+
+/// What is said of a service in this state.
+fn phrase(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Ready => "is ready",
+        ServiceState::Stopped => "is stopped",
+        ServiceState::Paused => "is paused",
+        ServiceState::Starting => "is starting",
+        ServiceState::Stopping => "is stopping",
+        ServiceState::Backoff => "waits to be started again",
+        ServiceState::Waiting => "waits for others",
+        ServiceState::Unknown => "cannot be judged",
+        ServiceState::Flapping => "is flapping",
+        ServiceState::Down => "is down",
+        ServiceState::Unhealthy => "is unhealthy",
+        ServiceState::Fight => "is fought over",
     }
 }
 
@@ -167,22 +187,45 @@ mod tests {
 
     #[test]
     fn the_worst_is_said_first_and_many_are_counted() {
-        use ServiceState::{Backoff, Down, Flapping, Paused, Ready};
+        use ServiceState::{Backoff, Down, Flapping, Paused, Ready, Unknown};
         let many: Vec<(String, ServiceState)> = (0..9).map(|n| (format!("s{n}"), Down)).collect();
         let many: Vec<(&str, ServiceState)> = many.iter().map(|(name, state)| (name.as_str(), *state)).collect();
         for (services, promises, tone, expect) in [
             (vec![], vec![], Tone::Good, "All is well"),
             (vec![("web", Ready), ("db", Paused)], vec![("tidy", Outcome::Kept)], Tone::Good, "All is well"),
-            (vec![("web", Backoff)], vec![], Tone::Warn, "Service web is backoff"),
+            (vec![("web", Backoff)], vec![], Tone::Warn, "Service web waits to be started again"),
+            (vec![("web", Ready), ("db", Unknown)], vec![], Tone::Warn, "Service db cannot be judged"),
+            (vec![("web", Unknown), ("db", Backoff)], vec![], Tone::Warn, "2 services are not ready: web, db"),
             (
                 vec![("web", Backoff), ("db", Flapping)],
                 vec![("tidy", Outcome::Failed), ("db", Outcome::Failed)],
                 Tone::Bad,
-                "Service db is flapping; promise tidy is broken; service web is backoff",
+                "Service db is flapping; promise tidy is broken; service web waits to be started again",
             ),
             (many, vec![], Tone::Bad, "9 services are not well: s0, s1, s2 and 6 more"),
         ] {
             assert_eq!(verdict(&services, &promises, 99), (tone, expect.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_script_of_the_page_knows_every_state_and_only_events_that_there_are() {
+        let script = include_str!("html/page.js");
+        let object = |name: &str| {
+            let (_, rest) = script.split_once(&format!("const {name} = {{ ")).expect("it is there");
+            let (inside, _) = rest.split_once(" }").expect("it ends");
+            inside.split(", ").map(|pair| pair.split_once(": ").expect("a pair")).collect::<Vec<_>>()
+        };
+        let states: Vec<_> = ServiceState::ALL
+            .iter()
+            .map(|state| (state.word().to_owned(), format!("\"{}\"", Tone::of(*state).word())))
+            .collect();
+        let mut tones: Vec<_> =
+            object("TONES").into_iter().map(|(state, tone)| (state.to_owned(), tone.to_owned())).collect();
+        tones.sort_by_key(|(state, _)| states.iter().position(|(known, _)| known == state));
+        assert_eq!(tones, states);
+        for (event, _) in object("AFTER") {
+            assert!(crate::model::EventKind::ALL.iter().any(|kind| format!("\"{}\"", kind.word()) == event), "{event}");
         }
     }
 

@@ -74,12 +74,12 @@
     for (const [id, row] of old) if (!seen.has(id)) { row.more?.remove(); row.remove(); old.delete(id); }
   };
 
-  const TONES = { ready: "good", stopped: "soft", paused: "soft", unknown: "soft", starting: "warn", stopping: "warn", backoff: "warn", waiting: "warn", flapping: "bad", down: "bad", unhealthy: "bad", fight: "bad" };
+  const TONES = { ready: "good", stopped: "soft", paused: "soft", unknown: "warn", starting: "warn", stopping: "warn", backoff: "warn", waiting: "warn", flapping: "bad", down: "bad", unhealthy: "bad", fight: "bad" };
   const tone = state => TONES[state] || "bad";
   const URGENT = { bad: 0, warn: 1, good: 2, soft: 3 };
 
   // --- what a service was like, from the events of a day
-  const AFTER = { "service-ready": "good", "service-adopted": "good", "service-resumed": "good", "service-starting": "warn", "service-died": "bad", "service-failed": "bad", "service-flapping": "bad", "service-unhealthy": "bad", "service-fight": "bad", "service-stopped": "soft", "service-paused": "soft", "service-unknown": "soft" };
+  const AFTER = { "service-ready": "good", "service-adopted": "good", "service-resumed": "good", "service-starting": "warn", "service-died": "bad", "service-failed": "bad", "service-flapping": "bad", "service-unhealthy": "bad", "service-fight": "bad", "service-stopped": "soft", "service-paused": "soft", "service-unknown": "warn" };
   const events = new Map();
   let sinceEvents = 0;
   const learnEvents = list => { for (const event of list) events.set(event.number, event); };
