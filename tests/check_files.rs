@@ -27,7 +27,7 @@ const FILES: &[Bad] = &[
     ("[file.x]\npath = \"/x\"\nline = \"a\"\nblanks = \"keep\"", "4:10: file.x.blanks", "\"ignore\""),
     ("[file.x]\npath = \"/x\"\nwatch = \"md5\"", "3:9: file.x.watch", "\"sha256\""),
     ("[file.x]\npath = \"/x\"\nmode = \"0888\"", "3:8: file.x.mode", "for a file also its rights"),
-    ("[file.x]\npath = \"/x\"\nmode = 644", "3:8: file.x.mode", "found an integer"),
+    ("[file.x]\npath = \"/x\"\nmode = 644", "3:8: file.x.mode", "found the integer"),
     ("[file.x]\npath = \"/x\"\nmode = [\"0644\", \"0600\"]", "3:17: file.x.mode[2]", "is not a mode"),
     ("[file.x]\npath = \"/x\"\nmode = [\"0644\"]", "3:8: file.x.mode", "expected two, found 1"),
     ("[disk.x]\npath = \"/\"\nmode = \"0644\"", "3:8: disk.x.mode", "permission bits belong to a file"),
@@ -73,7 +73,7 @@ const NUMBERS: &[Bad] = &[
     ("[freshness.b]\nin = \"/b\"", "1:12: freshness.b", "neither how new nor how large"),
     ("[freshness.b]\nin = \"/b\"\npath = \"/c\"\nnewest = \"1h\"", "3:8: freshness.b.path", "keep one of them"),
     ("[freshness.b]\nin = \"/b\"\nsize = { mim = \"1M\" }", "3:10: freshness.b.size.mim", "`min`"),
-    ("[freshness.b]\nin = \"/b\"\nsize = \"1M\"", "3:8: freshness.b.size", "found a string"),
+    ("[freshness.b]\nin = \"/b\"\nsize = \"1M\"", "3:8: freshness.b.size", "found the string"),
     ("[freshness.b]\nin = \"/b\"\nsize = { shrink = \"0%\" }", "3:19: freshness.b.size.shrink", "a share"),
     ("[measure.m]", "1:10: measure.m", "has none of `file`, `run`, `metric` and `command`"),
     (

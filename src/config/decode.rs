@@ -157,7 +157,8 @@ impl Decode for (Duration, Duration) {
         if let [least, most] = times.as_slice() {
             return Some((*least, *most));
         }
-        node.fault(findings, format!("expected two times, found {}", times.len()), "write it like [\"100ms\", \"1m\"]");
+        let what = format!("expected two times, found {} in {}", times.len(), node.written().unwrap_or_default());
+        node.fault(findings, what, "write it like [\"100ms\", \"1m\"]");
         None
     }
 }

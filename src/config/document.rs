@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Findings, Place};
+use super::fault::{Findings, Place, excerpt};
 use super::include;
 use super::nearest::nearest;
 use super::section::Node;
@@ -95,16 +95,19 @@ impl Document {
     fn absorb(&mut self, source: &Source, findings: &mut Findings) {
         let (tree, errors) = DeTable::parse_recoverable(source.text());
         for error in errors.iter().take(SYNTAX_FAULTS) {
-            let place = source.place(error.span().map_or(source.text().len(), |span| span.start));
+            let start = error.span().map_or(source.text().len(), |span| span.start);
+            let place = source.place(start);
             let duplicate = error.message().contains("duplicate");
             let remedy = if duplicate { "keep one of the two" } else { "correct the TOML here" };
-            findings.fault(place, "toml", error.message(), remedy);
+            let at = excerpt(source.line_from(start));
+            let at = if at.is_empty() { at } else { format!(": `{at}`") };
+            findings.fault(place, "toml", format!("{}{at}", error.message()), remedy);
         }
         if !errors.is_empty() {
             return;
         }
         let root = DeValue::Table(tree.into_inner());
-        let root = Node { value: &root, start: 0, key: String::new(), source };
+        let root = Node { value: &root, start: 0, end: 0, key: String::new(), source };
         let Some(table) = root.value.as_table() else { return };
         for (name, start, node) in root.children(table) {
             self.table(name, source.place(start), &node, findings);

@@ -165,7 +165,8 @@ impl Decode for Manner {
     fn decode(node: &Node<'_>, findings: &mut Findings) -> Option<Self> {
         let Some(items) = node.value.as_array() else { return Self::default().with(node, findings) };
         if items.len() != 2 {
-            node.fault(findings, format!("expected two, found {}", items.len()), "write it like [\"0644\", \"warn\"]");
+            let what = format!("expected two, found {} in {}", items.len(), node.written().unwrap_or_default());
+            node.fault(findings, what, "write it like [\"0644\", \"warn\"]");
             return None;
         }
         node.items(findings, "")?.iter().try_fold(Self::default(), |manner, item| manner.with(item, findings))

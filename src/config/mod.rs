@@ -32,7 +32,7 @@ pub use amount::{Amount, Then};
 pub use crowd::Range;
 pub use decode::{Count, OneOrMore};
 pub use document::{Document, Named, read, read_text};
-pub use fault::{At, Fault, Findings, Place};
+pub use fault::{At, Fault, Findings, Place, excerpt};
 pub use filed::{Blanks, Glob, HashName, Level, Line, Manner, Regex, Size};
 pub use munin_conf::{MuninConf, read_munin_conf};
 pub use nearest::nearest;

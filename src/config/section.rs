@@ -17,6 +17,7 @@ const LATER: &[&str] = &["background"];
 pub struct Node<'a> {
     pub value: &'a DeValue<'a>,
     pub start: usize,
+    pub end: usize,
     pub key: String,
     pub source: &'a Source,
 }
@@ -39,16 +40,28 @@ impl<'a> Node<'a> {
     }
 
     pub fn wrong_type(&self, findings: &mut Findings, expected: &str, form: &str) {
-        let found = match self.value {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a float",
-            DeValue::Boolean(_) => "a boolean",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
+        let (article, found) = match self.value {
+            DeValue::String(_) => ("a", "string"),
+            DeValue::Integer(_) => ("an", "integer"),
+            DeValue::Float(_) => ("a", "float"),
+            DeValue::Boolean(_) => ("a", "boolean"),
+            DeValue::Datetime(_) => ("a", "date"),
+            DeValue::Array(_) => ("a", "list"),
+            DeValue::Table(_) => ("a", "table"),
+        };
+        let found = match self.written() {
+            Some(text) => format!("the {found} `{text}`"),
+            None => format!("{article} {found}"),
         };
         self.fault(findings, format!("expected {expected}, found {found}"), format!("write {form}"));
+    }
+
+    /// The value as it stands behind its key; none for a table that has a line of its own.
+    pub fn written(&self) -> Option<String> {
+        let text = self.source.text();
+        let before = text.get(..self.start)?.trim_end_matches([' ', '\t']);
+        let is_header = before.is_empty() || before.ends_with('\n');
+        text.get(self.start..self.end).filter(|text| !is_header && !text.is_empty()).map(excerpt)
     }
 
     /// The value as a table, or a fault.
@@ -70,7 +83,8 @@ impl<'a> Node<'a> {
                 } else {
                     format!("{}.{}", self.key, excerpt(name.get_ref()))
                 };
-                let node = Node { value: value.get_ref(), start: value.span().start, key, source: self.source };
+                let std::ops::Range { start, end } = value.span();
+                let node = Node { value: value.get_ref(), start, end, key, source: self.source };
                 (name.get_ref().as_ref(), name.span().start, node)
             })
             .collect();
@@ -86,6 +100,7 @@ impl<'a> Node<'a> {
         let node = |(place, item): (usize, &'a toml::Spanned<DeValue<'a>>)| Node {
             value: item.get_ref(),
             start: item.span().start,
+            end: item.span().end,
             key: format!("{}[{}]", self.key, place + 1),
             source: self.source,
         };

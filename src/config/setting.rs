@@ -100,7 +100,8 @@ impl Decode for Sink {
                 let max = section.max.as_ref().map_or(MAX, |max| max.value.0);
                 if let Some(at) = section.max.filter(|_| !(LEAST..=MOST).contains(&max)) {
                     let key = format!("{}.max", node.key);
-                    findings.fault(at.place, &key, "is out of range", "write a size from \"64K\" to \"1T\"");
+                    let what = format!("{max} bytes are out of range");
+                    findings.fault(at.place, &key, what, "write a size from \"64K\" to \"1T\"");
                     return None;
                 }
                 let keep = section.keep.and_then(|keep| u8::try_from(keep.value.0).ok()).unwrap_or(KEEP);

@@ -53,6 +53,13 @@ impl Source {
         &self.text
     }
 
+    /// What stands from an offset to the end of its line; the whole line where that is nothing.
+    pub fn line_from(&self, offset: usize) -> &str {
+        let (before, after) = self.text.split_at_checked(offset).unwrap_or((&self.text, ""));
+        let rest = after.lines().next().unwrap_or_default().trim();
+        if rest.is_empty() { before.rsplit('\n').next().unwrap_or_default().trim() } else { rest }
+    }
+
     /// Line and column of a byte offset.
     pub fn place(&self, offset: usize) -> Place {
         let line = self.starts.partition_point(|start| *start <= offset);
@@ -139,6 +146,16 @@ mod tests {
             let (what, remedy) = load(&file).expect_err("whoever can rename its directory can write it");
             assert!(what.starts_with("other accounts can write to the directory "), "{what}");
             assert!(what.contains(&above.display().to_string()) && remedy.contains("/etc/watchd"), "{what}; {remedy}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_shown_from_where_it_is_wrong() {
+        let source = Source::new(0, "a = 1\nb = \"x\n\né".into());
+        for (offset, shown) in
+            [(0, "a = 1"), (4, "1"), (5, "a = 1"), (12, "b = \"x"), (13, ""), (15, "é"), (16, "é"), (99, "é")]
+        {
+            assert_eq!(source.line_from(offset), shown, "offset {offset}");
         }
     }
 

@@ -11,7 +11,9 @@ use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback
 use super::{existence, powers, run_as};
 use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
-use crate::config::{Account, At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd};
+use crate::config::{
+    Account, At, Class, Common, Document, Expression, Findings, Memory, Named, Place, Watchd, excerpt,
+};
 use crate::model::{OnPressure, PROMISES, SERVICES};
 use crate::sys::accounts;
 
@@ -416,8 +418,8 @@ impl Maker {
                 self.findings.fault(
                     at(error.column),
                     key,
-                    error.reason.to_string(),
-                    "see the grammar of class expressions",
+                    format!("{} in `{}`", error.reason, excerpt(&text.value.0)),
+                    "join names of classes by `&` and `|`, with `!` and brackets",
                 );
             })
             .ok()

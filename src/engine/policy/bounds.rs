@@ -33,8 +33,9 @@ impl Maker {
             | (Quantity::Cpu, Amount::Percent(amount))
             | (Quantity::Age, Amount::Millis(amount))
             | (Quantity::Fds | Quantity::Threads | Quantity::Children, Amount::Count(amount)) => amount,
-            _ => {
-                self.findings.fault(max.place, key, "is measured otherwise", format!("write {}", form(what)));
+            (_, Amount::Bytes(other) | Amount::Percent(other) | Amount::Millis(other) | Amount::Count(other)) => {
+                let found = format!("{other} is no measure of it");
+                self.findings.fault(max.place, key, found, format!("write {}", form(what)));
                 return None;
             }
         };

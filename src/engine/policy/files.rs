@@ -6,7 +6,7 @@ use super::assemble::Maker;
 use super::existence;
 use super::promises::{LONGEST, mount_point};
 use crate::agent::{Names, Promise, Work};
-use crate::config::{At, Disk, File, Freshness, Named, OneOrMore, Place, Regex, Scalar, Share};
+use crate::config::{At, Disk, File, Freshness, Named, OneOrMore, Place, Regex, Scalar, Share, excerpt};
 use crate::model::{Content, Edit, FileWork, FreshPlace, FreshWork, Replace, TidyWork, Tidying, Until};
 
 /// Where nothing is ever deleted, and what lies below neither.
@@ -252,7 +252,8 @@ impl Maker {
         });
         if parsed.is_none() {
             let remedy = "write it like \"disk_root < 80%\", with a [disk.root] of this policy";
-            self.findings.fault(text.place, &format!("{key}.until"), "does not name a disk and a share of it", remedy);
+            let what = format!("`{}` does not name a disk and a share of it", excerpt(&text.value));
+            self.findings.fault(text.place, &format!("{key}.until"), what, remedy);
         }
         parsed
     }

@@ -8,7 +8,7 @@ use super::assemble::Maker;
 use super::promises::stand_in;
 use super::services::launch;
 use crate::agent::{Promise, Work};
-use crate::config::{At, Document, Level, Measure, Named, Place, nearest};
+use crate::config::{At, Document, Level, Measure, Named, Place, excerpt, nearest};
 use crate::model::{LogKind, MeasureWork, Source, Threshold};
 
 /// It goes through all connections there are, so not in every cycle.
@@ -40,7 +40,7 @@ impl Maker {
         if let (Some(high), Some(low), Some(at)) = (work.high, work.low, &section.low)
             && low.enter >= high.enter
         {
-            let what = "is not below `high`";
+            let what = format!("{} is not below `high`", low.enter);
             self.findings.fault(at.place, &format!("{key}.low"), what, "leave some room between them");
         }
         let is_port = matches!(work.source, Source::Port { .. });
@@ -141,7 +141,8 @@ impl Maker {
         }
         if name.value.starts_with("tcp.") {
             let remedy = "write tcp.port.80 for those that come to a port, tcp.to.25 for those that went to one";
-            self.findings.fault(name.place, &format!("{key}.metric"), "names no port from 1 to 65535", remedy);
+            let what = format!("`{}` names no port from 1 to 65535", excerpt(&name.value));
+            self.findings.fault(name.place, &format!("{key}.metric"), what, remedy);
             return Source::Metric(0, 0);
         }
         let hosts = || PROBES.iter().filter(|info| info.labels.is_empty());
@@ -157,7 +158,8 @@ impl Maker {
         let near = nearest(&name.value, all.iter().map(String::as_str));
         let remedy =
             near.map_or_else(|| "write one like load.five".to_owned(), |near| format!("the nearest is `{near}`"));
-        self.findings.fault(name.place, &format!("{key}.metric"), "is no metric of the whole host", remedy);
+        let what = format!("`{}` is no metric of the whole host", excerpt(&name.value));
+        self.findings.fault(name.place, &format!("{key}.metric"), what, remedy);
         Source::Metric(0, 0)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::assemble::Maker;
+use super::assemble::{Maker, spoken};
 use super::existence;
 use crate::config::{At, Named, Place, Process, Surroundings, Then};
 use crate::model::{Command, Form, Launch, Limit, OnExit, Pattern, ServiceSpec, Setting, StopStep};
@@ -127,9 +127,15 @@ impl Maker {
         let (least, most) = at.value;
         let key = format!("{key}.backoff");
         if least < 10 * MILLI || most > DAY {
-            self.findings.fault(at.place, &key, "is out of range", "write times from 10ms to 1d");
+            let what = format!("{} to {} is out of range", spoken(least), spoken(most));
+            self.findings.fault(at.place, &key, what, "write times from 10ms to 1d");
         } else if least > most {
-            self.findings.fault(at.place, &key, "begins with the longer time", "write the shortest first");
+            self.findings.fault(
+                at.place,
+                &key,
+                format!("begins with the longer time, {}", spoken(least)),
+                "write the shortest first",
+            );
         }
         at.value
     }
