@@ -95,9 +95,9 @@ fn judge(work: &FreshWork, past: &mut Past, found: (Option<&(String, Facts)>, Op
         told.push("its marker is missing".to_owned());
     } else if is_future {
         told.push("it carries a time in the future".to_owned());
-    } else if let (true, Some(age)) = (too_old, age) {
+    } else if too_old {
         let what = newest.map_or("the marker", |(name, _)| name);
-        told.push(format!("the newest is {what}, {} min old", age.as_secs() / 60));
+        told.push(format!("the newest is {what}, more than {} old", work.newest.map_or_else(String::new, spoken)));
     }
     let is_stale = !told.is_empty() && (is_missing || too_old || marker == Some(Duration::ZERO));
     let small = newest.and_then(|(name, facts)| too_small(work, past, facts, now).map(|why| format!("{name} {why}")));
@@ -114,6 +114,14 @@ fn judge(work: &FreshWork, past: &mut Past, found: (Option<&(String, Facts)>, Op
         marks: Marks::default().with(Mark::Stale, is_stale).with(Mark::Small, is_small),
         figures: [age.map_or(f64::NAN, |age| age.as_secs_f64()), size],
         ..Tended::new(outcome, told.join("; "))
+    }
+}
+
+/// As long as it may be: a text that says how old it is would be another one at each look.
+fn spoken(most: Duration) -> String {
+    match most.as_secs() {
+        seconds if seconds >= 7_200 && seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
+        seconds => format!("{} min", seconds / 60),
     }
 }
 

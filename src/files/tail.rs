@@ -70,6 +70,12 @@ fn look(row: &str, memory: &Memory, (path, pattern, kind): (&str, &str, LogKind)
     if (before.device, before.inode) != (facts.device, facts.inode) {
         if let Some(old) = renamed(&dir, name, &before) {
             count += read(&old, &regex, (&mut place, &mut room)).map_err(system)?;
+            if room == 0 {
+                // The rest of the old one is read before the new one is begun.
+                place.sum = sum(&old, place.offset).map_err(system)?;
+                save(memory, row, &place)?;
+                return Ok(value(kind, &place, count));
+            }
         }
         place = Place { total: place.total, last: place.last, ..here };
     } else if facts.size < before.offset || sum(&file, before.offset).is_ok_and(|sum| sum != before.sum) {
@@ -207,6 +213,10 @@ mod tests {
         look();
         add(&scratch, "log", &"E 34567\n".repeat(1 << 20));
         assert_eq!([look(), look(), look()], [524_288.0, 524_288.0, 0.0]);
+        add(&scratch, "log", &"E 34567\n".repeat(1 << 20));
+        fs::rename(scratch.join("log"), scratch.join("log.1")).expect("it is ours");
+        add(&scratch, "log", "E\n");
+        assert_eq!([look(), look(), look(), look()], [524_288.0, 524_288.0, 1.0, 0.0], "none is lost by a rotation");
         add(&scratch, "log", &"E".repeat(1 << 20));
         add(&scratch, "log", "\nE\n");
         assert_eq!([look(), look()], [2.0, 0.0]);

@@ -27,6 +27,8 @@ struct Sum {
     count: u32,
     bytes: u64,
     in_use: u32,
+    /// It was not enough.
+    is_short: bool,
     trouble: Option<Fault>,
     first: Option<String>,
 }
@@ -73,11 +75,14 @@ fn attempt(work: &TidyWork, memory: &Memory, (now, is_dry): (Now, bool)) -> Resu
         }
     }
     let has_room = has_room || !wants_room(work)?;
-    let outcome = match (&sum.trouble, sum.count) {
+    sum.is_short = !has_room && sum.count < MOST;
+    let outcome = match (&sum.trouble, sum.count + sum.in_use) {
         (Some(fault), _) => fault.outcome(),
-        _ if !has_room && sum.count < MOST => Outcome::Failed,
+        // Nothing is there that may go: this is as tidy as it gets, and the turn of whatever else makes room.
         (None, 0) => Outcome::Kept,
-        (None, _) => Outcome::Repaired,
+        _ if sum.is_short => Outcome::Failed,
+        _ if sum.count == 0 => Outcome::Kept,
+        _ => Outcome::Repaired,
     };
     Ok(told(work, &sum, outcome))
 }
@@ -215,7 +220,7 @@ fn told(work: &TidyWork, sum: &Sum, outcome: Outcome) -> Tended {
     }
     match (&sum.trouble, &work.until) {
         (Some(fault), _) => add(&fault.to_string()),
-        (None, Some(until)) if outcome == Outcome::Failed => {
+        (None, Some(until)) if sum.is_short => {
             add(&format!("{} is still not below {}%, and nothing more may go", until.path, until.below));
         }
         _ => {}

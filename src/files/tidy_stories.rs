@@ -140,6 +140,9 @@ fn room_that_is_there_already_costs_no_file() {
         "all of it was not enough: {}",
         tended.text
     );
+    let tended = run(&scratch, &TidyWork { until: until(0.0), ..work(&scratch) }, false);
+    assert_eq!((tended.outcome, tended.figures[1]), (Outcome::Kept, 0.0), "and now it is the turn of something else");
+    assert!(tended.text.contains("is still not below 0%, and nothing more may go"), "{}", tended.text);
 }
 
 #[test]
