@@ -324,6 +324,50 @@ fn a_report_is_quiet_for_its_time() {
 }
 
 #[test]
+fn another_thing_that_happens_within_the_usual_quiet_is_told() {
+    let policy = |more: &str| {
+        format!(
+            "[process.web]\nrun = \"x\"\n[process.db]\nrun = \"x\"\n\
+             [report.r]\nif = \"web_down | db_down\"\ntext = \"down: {{failed}}\"\n{more}"
+        )
+    };
+    for (more, expect) in [("", true), ("quiet = \"1h\"\n", false)] {
+        let mut world = World::new(&policy(more));
+        world.cycle(10);
+        world.state(0, ServiceState::Flapping);
+        assert_eq!(world.cycle(10), ["report r: down: web"]);
+        world.state(1, ServiceState::Flapping);
+        assert_eq!(world.cycle(10), NOTHING, "it lasts");
+        world.state(0, ServiceState::Ready);
+        world.state(1, ServiceState::Ready);
+        assert_eq!(world.cycle(10), NOTHING);
+        world.state(0, ServiceState::Flapping);
+        assert_eq!(world.cycle(10), NOTHING, "that was told within the hour");
+        world.state(0, ServiceState::Ready);
+        assert_eq!(world.cycle(10), NOTHING);
+        world.state(1, ServiceState::Flapping);
+        assert_eq!(world.cycle(10) == ["report r: down: db"], expect, "{more}");
+        assert_eq!(world.cycle(3600), ["report r: down: db"]);
+    }
+}
+
+#[test]
+fn what_flickers_with_other_words_fills_no_mailbox() {
+    let mut world = World::new(
+        "[process.web]\nrun = \"x\"\n[disk.root]\npath = \"/\"\n\
+         [report.r]\nif = \"web_down\"\ntext = \"{disk_root.used}\"\n",
+    );
+    world.cycle(10);
+    let mut told = 0;
+    for round in 0..100 {
+        world.disk_used.set(Some(round % 50));
+        world.state(0, if round % 2 == 0 { ServiceState::Flapping } else { ServiceState::Ready });
+        told += world.cycle(10).len();
+    }
+    assert_eq!(told, 6, "in a thousand seconds");
+}
+
+#[test]
 fn a_report_waits_for_its_program() {
     let mut world = World::new(
         "[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_down\"\ntext = \"down\"\nrun = \"mail\"\nchanges = true\n",
@@ -563,6 +607,26 @@ fn a_splay_delays_the_beginning_and_nothing_after_it() {
     assert_eq!(world.cycle(7200), NOTHING);
     world.hour = 4;
     assert_eq!(world.cycle(10), NOTHING, "the condition begins anew, and so does the delay");
+}
+
+#[test]
+fn a_report_waits_for_the_look_that_it_tells_of() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\n\
+         [file.logs]\nif = \"disk_root_full\"\nin = \"/logs\"\nnames = [\"*\"]\nkeep = 1\ndelete = true\n\
+         [report.r]\nif = \"disk_root_full\"\ntext = \"{disk_root.used}, freed {logs.bytes}\"\nquiet = \"6h\"\n\
+         [report.other]\nif = \"disk_root_full\"\ntext = \"{disk_root.used}\"\nquiet = \"6h\"\n",
+    );
+    world.disk_used.set(Some(95));
+    assert_eq!(world.cycle(10), ["tend logs", "report other: 95%"]);
+    assert_eq!(world.cycle(5), NOTHING, "the look takes its time");
+    let (now, place) = (world.at(), world.place("logs"));
+    let found =
+        Report { outcome: Outcome::Repaired, marks: Marks::default(), figures: [2048.0, 1.0], text: "", is_deed: true };
+    world.agent.tended(place, &found, now);
+    let told = world.event();
+    assert_eq!(told, ["tend logs", "report r: 95%, freed 2.0 KiB"], "one look, however many begin after it");
+    assert_eq!(world.cycle(10), NOTHING);
 }
 
 #[test]

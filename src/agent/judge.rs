@@ -24,6 +24,12 @@ pub enum CommandEnd {
 /// So many cycles after a start an end waits for looks that are under way: after that it may be told whatever they find.
 const FIRST_TURNS: u64 = 6;
 
+/// A report waits so long for a look that its text tells of.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// So often something else is told before the usual quiet of a report is over: what flickers with changing numbers must not fill a mailbox.
+const OTHERS: u8 = 5;
+
 /// What is remembered about a promise from pass to pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
@@ -56,6 +62,12 @@ pub(super) struct State {
     holds_since: Option<Duration>,
     /// The fingerprint of the text that was told last.
     said: Option<u64>,
+    /// When its last look came out, monotonic.
+    looked: Option<Duration>,
+    /// Since when a report waits for looks that it tells of.
+    awaits: Option<Duration>,
+    /// How often it was told since although its usual quiet was not over.
+    others: u8,
 }
 
 /// What is true for this promise in this pass.
@@ -73,6 +85,8 @@ pub(super) struct Case<'a> {
     pub turn: u64,
     /// Files or numbers are being looked at: what is true of them may not be known yet.
     pub is_looking: bool,
+    /// What its text tells of is just being found out.
+    pub is_awaited: bool,
     /// How much too early counts as due, since cycles are not to the millisecond.
     pub slack: Duration,
     /// The fingerprint of what a report would say; none where that is not asked for.
@@ -95,6 +109,7 @@ impl<'a> Case<'a> {
             now,
             turn,
             is_looking: false,
+            is_awaited: false,
             slack: cycle / 2,
             says: None,
             share: 0.0,
@@ -159,9 +174,15 @@ impl State {
         (self.last, self.acted) = (Some(signed(case.now)), Some(case.turn));
     }
 
+    /// Whether a look is under way that a report has to wait for: one look, however many begin meanwhile, and not for long.
+    pub fn is_awaited_by(&self, report: &Self, now: Duration) -> bool {
+        let since = report.awaits.unwrap_or(now);
+        self.pending && now < since.saturating_add(LOOK) && self.looked.is_none_or(|looked| looked < since)
+    }
+
     /// What was asked for with `tend` has come out.
     pub fn tended(&mut self, (outcome, is_deed): (Outcome, bool), case: &Case<'_>) {
-        self.pending = false;
+        (self.pending, self.looked) = (false, Some(case.now));
         match (outcome, &mut self.budget) {
             (_, Some(budget)) if is_deed => budget.spend(),
             (Outcome::Would, _) if self.only_looks => {
@@ -236,17 +257,19 @@ impl State {
     }
 
     fn report(&mut self, case: &Case<'_>, report: &ReportWork) -> (Outcome, Wish) {
-        if case.promise.mode == Mode::Off || (!case.guard && !self.told) {
+        // What ceased to hold while its text was waited for is told all the same.
+        let holds = case.guard || self.awaits.is_some();
+        if case.promise.mode == Mode::Off || (!holds && !self.told) {
             return (Outcome::Skipped, Wish::Nothing);
         }
         if self.pending {
             return (case.before, Wish::Nothing);
         }
-        if !case.guard && self.is_hearsay && case.is_looking && case.turn <= FIRST_TURNS {
+        if !holds && self.is_hearsay && case.is_looking && case.turn <= FIRST_TURNS {
             return (case.before, Wish::Nothing);
         }
         self.is_hearsay = false;
-        if !case.guard {
+        if !holds {
             self.told = false;
             let wish = if report.changes && case.promise.mode == Mode::Fix { Wish::TellEnd } else { Wish::Nothing };
             self.pending = wish == Wish::TellEnd && report.runs_program();
@@ -255,14 +278,27 @@ impl State {
         let wait = case.promise.every.max(report.quiet);
         let is_same = case.says.is_some_and(|says| self.said == Some(says));
         let reminds = self.told && !report.remind.is_zero() && self.is_due(case, report.remind);
+        let is_free = self.acted != Some(case.turn);
+        let is_other = report.is_lightly_quiet
+            && !self.told
+            && self.others < OTHERS
+            && self.said.is_some_and(|said| case.says != Some(said));
         let due = match (report.changes, report.differs) {
             (true, differs) => !self.told || (differs && !is_same) || reminds,
-            (false, _) => self.acted != Some(case.turn) && self.is_due(case, wait) && !is_same,
+            (false, true) => is_free && self.is_due(case, wait) && !is_same,
+            (false, false) => is_free && (self.is_due(case, wait) || is_other),
         };
+        if due && !self.told && case.guard && case.is_awaited {
+            self.awaits.get_or_insert(case.now);
+            return (case.before, Wish::Nothing);
+        }
+        self.awaits = None;
+        let is_early = due && is_other && !self.is_due(case, wait);
         if !due || !self.may_act(case) {
             return (if self.told { case.before } else { Outcome::Kept }, Wish::Nothing);
         }
         self.act(case);
+        self.others = if is_early { self.others.saturating_add(1) } else { 0 };
         self.said = case.says;
         let was_told = std::mem::replace(&mut self.told, true);
         if case.promise.mode == Mode::Warn {

@@ -257,7 +257,7 @@ impl Agent {
     fn says(&self, place: usize, classes: &Classes, scene: &Scene<'_>) -> Option<u64> {
         let promise = self.promises.get(place)?;
         let Work::Report(report) = &promise.work else { return None };
-        if !report.differs || !promise.guard.is_none_or(|guard| classes.eval(guard)) {
+        if !(report.differs || report.is_lightly_quiet) || !promise.guard.is_none_or(|guard| classes.eval(guard)) {
             return None;
         }
         let mut print = Fingerprint::default();
@@ -267,7 +267,7 @@ impl Agent {
 
     /// Judges one promise; says whether it came out otherwise than before.
     fn judge(&mut self, place: usize, classes: &Classes, scene: &Scene<'_>, actions: &mut Actions) -> bool {
-        let is_looking = self.is_looking(place);
+        let (is_looking, is_awaited) = (self.is_looking(place), self.is_awaited(place, scene.now));
         let says = self.says(place, classes, scene);
         let (Some(promise), Some(state)) = (self.promises.get(place), self.states.get_mut(place)) else { return false };
         let service = match promise.work {
@@ -285,6 +285,7 @@ impl Agent {
             disk,
             marks: self.told.marks().get(place).copied().unwrap_or_default(),
             is_looking,
+            is_awaited,
             says,
             share: self.shares.get(place).copied().unwrap_or(0.0),
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
@@ -313,6 +314,16 @@ impl Agent {
         let looks =
             || self.states.iter().zip(&self.promises).any(|(state, promise)| state.pending && promise.is_look());
         self.states.get(report).is_some_and(|state| state.is_hearsay) && looks()
+    }
+
+    /// Whether something that a report tells of is being looked at: what is found ends up in its text, and its look does not take long.
+    fn is_awaited(&self, report: usize, now: Now) -> bool {
+        let Some(Work::Report(work)) = self.promises.get(report).map(|promise| &promise.work) else { return false };
+        let Some(waits) = self.states.get(report) else { return false };
+        work.text.tells_of().any(|place| {
+            let known = self.states.get(place).zip(self.promises.get(place));
+            known.is_some_and(|(state, promise)| promise.is_look() && state.is_awaited_by(waits, now.mono))
+        })
     }
 
     fn settle(&mut self, place: usize, outcome: Outcome, now: Now) -> bool {

@@ -78,6 +78,8 @@ pub struct ReportWork {
     pub changes: bool,
     /// Not again within this time, whatever the numbers in the text.
     pub quiet: Duration,
+    /// Nobody has asked for this `quiet`: what happens anew within it is told if it is something else.
+    pub is_lightly_quiet: bool,
     /// With `changes`: again so often while it lasts; zero for never.
     pub remind: Duration,
     /// Only when its text is not what was told last.

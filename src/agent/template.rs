@@ -246,6 +246,14 @@ impl Template {
         self.0.iter().filter_map(|piece| if let Piece::Class(name) = piece { Some(name.as_str()) } else { None })
     }
 
+    /// The places of the promises whose findings it tells.
+    pub fn tells_of(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Figure(promise, _) | Piece::Outcome(promise) => Some(usize::from(*promise)),
+            _ => None,
+        })
+    }
+
     /// Writes the text as it is now.
     pub(super) fn render(&self, out: &mut impl Write, scene: &Scene<'_>, facts: &Facts<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|piece| piece.render(out, scene, facts))

@@ -87,7 +87,7 @@ impl Core {
             is_state_writable,
             learned: &|quantity| learning.found(quantity),
             services: &|place| {
-                let fact = services.facts(now).nth(place)?;
+                let fact = services.fact(place, now)?;
                 Some(ServiceFact {
                     state: fact.state,
                     // For one pass a start is a repair, also when it is the first of this boot.
@@ -158,7 +158,7 @@ impl Core {
     }
 
     fn guard(&mut self, service: usize, holds: bool) {
-        let Some(id) = self.services.facts(self.now).nth(service).map(|fact| fact.id.to_owned()) else { return };
+        let Some(id) = self.services.fact(service, self.now).map(|fact| fact.id.to_owned()) else { return };
         self.with_services(|services, turn| services.guard(&id, holds, turn));
     }
 
@@ -185,12 +185,19 @@ impl Core {
             Owner::Promise(place) if self.on_measured(place, done) => {}
             Owner::Promise(place) => {
                 self.hear(place, done);
-                self.judgement.agent.wrote(place, done.text.trim());
-                self.judgement.agent.command_done(place, done.end, self.now);
+                let agent = &mut self.judgement.agent;
+                // One that finds all well, and says the same, is no news.
+                let was_kept = agent.outcomes().get(place) == Some(&Outcome::Kept);
+                let is_same = was_kept && agent.words(place) == done.text.trim();
+                agent.wrote(place, done.text.trim());
+                agent.command_done(place, done.end, self.now);
                 self.is_stirred = true;
-                if let Some(promise) = self.judgement.agent.promises().get(place) {
+                let is_kept = agent.outcomes().get(place) == Some(&Outcome::Kept);
+                if let Some(promise) = agent.promises().get(place) {
                     self.turns.done(promise);
-                    self.notes.add(EventKind::CommandRan, &promise.id, &told(done));
+                    if !(is_same && is_kept) {
+                        self.notes.add(EventKind::CommandRan, &promise.id, &told(done));
+                    }
                 }
             }
             Owner::Crowd(place) => self.on_crowd_started(place, done),

@@ -300,6 +300,11 @@ impl<G, B: Blob> Services<G, B> {
         self.listed().map(move |entry| entry.fact(now))
     }
 
+    /// How one of them is, by its place in the policy.
+    pub fn fact(&self, place: usize, now: Now) -> Option<Fact<'_>> {
+        self.listed().nth(place).map(|entry| entry.fact(now))
+    }
+
     /// What the policy says about each.
     pub fn specs(&self) -> impl Iterator<Item = &ServiceSpec> + Clone {
         self.listed().map(|entry| &entry.spec)

@@ -55,7 +55,7 @@ impl Core {
         let Some(count) = judgement.shadow.count(key(kind.word(), &known.id), self.now.mono) else { return };
         let what = match (&known.work, text.map(|text| judgement.actions_text(text))) {
             (Work::Process(service), _) => {
-                let why = self.services.facts(self.now).nth(usize::from(*service)).map_or("", |fact| fact.reason);
+                let why = self.services.fact(usize::from(*service), self.now).map_or("", |fact| fact.reason);
                 format!("start it: {why}")
             }
             (Work::Crowd(_), _) => judgement.agent.words(promise).to_owned(),

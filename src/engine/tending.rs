@@ -13,7 +13,7 @@ use crate::agent::{CommandEnd, Promise, Report, Work};
 use crate::classes::Scene;
 use crate::config::Mode;
 use crate::files::{self, Memory, Task};
-use crate::model::{EventKind, Marks, MeasureWork, Outcome, PromiseKind, Source, Tended};
+use crate::model::{EventKind, Mark, Marks, MeasureWork, Outcome, PromiseKind, Source, Tended};
 use crate::sys::clock::Civil;
 use crate::sys::epoll::Interest;
 use crate::sys::memory;
@@ -82,7 +82,7 @@ impl Core {
         let is_news = !report.text.is_empty() && report.text != agent.words(place);
         // Who has most connections changes by the minute.
         let is_news = is_news && !(report.outcome == Outcome::Kept && agent.promises().get(place).is_some_and(is_port));
-        let is_act = report.outcome == Outcome::Repaired || report.marks != Marks::default();
+        let is_act = report.outcome == Outcome::Repaired || report.marks.has(Mark::Changed);
         agent.tended(place, report, self.now);
         self.turns.looked(place, agent, (self.now, report.is_deed), &mut self.notes);
         self.is_stirred = true;
@@ -170,7 +170,7 @@ impl Core {
             is_state_writable: self.is_state_writable(),
             learned: &|quantity| self.learning.found(quantity),
             services: &|place| {
-                let fact = self.services.facts(self.now).nth(place)?;
+                let fact = self.services.fact(place, self.now)?;
                 Some(crate::model::ServiceFact {
                     state: fact.state,
                     restarted: false,

@@ -36,7 +36,8 @@ impl Maker {
             let what = "is of no use with `changes`";
             self.findings.fault(quiet.place, &format!("{key}.quiet"), what, "take one of them out");
         }
-        let often = if changes || section.common.every.is_some() { Duration::ZERO } else { Duration::from_secs(3_600) };
+        let is_plain = !changes && section.common.every.is_none();
+        let often = if is_plain { Duration::from_secs(3_600) } else { Duration::ZERO };
         let range = (Duration::ZERO, LONGEST);
         if let (Some(remind), false) = (&section.remind, changes) {
             let remedy = "write changes = true, or `quiet` instead";
@@ -50,6 +51,7 @@ impl Maker {
             timeout: self.timeout(&section.common, &key, Duration::from_secs(30)),
             changes,
             quiet: self.time(section.quiet.as_ref(), &format!("{key}.quiet"), range).unwrap_or(often),
+            is_lightly_quiet: is_plain && section.quiet.is_none(),
             remind: self
                 .time(section.remind.as_ref(), &format!("{key}.remind"), (Duration::from_secs(1), LONGEST))
                 .unwrap_or_default(),
