@@ -25,6 +25,15 @@ fn a_class_set_by_hand_decides_until_it_is_cleared() {
     let home = Home::new("by-hand", POLICY);
     let mut daemon = home.start();
     daemon.wait_for("calm", |snapshot| is_on(snapshot, "calm").then_some(()));
+    // A slip of the hand would let everything go on as before.
+    for (name, hint) in [
+        ("maintenence", "; no condition of the policy asks for it, the nearest is `maintenance`\n"),
+        ("something_else", "; no condition of the policy asks for it\n"),
+    ] {
+        let (code, said) = home.ask(&["class", "set", name]);
+        assert_eq!((code, said), (0, format!("{name} is set until it is cleared{hint}")));
+        assert_eq!(home.ask(&["class", "clear", name]).0, 0);
+    }
     let (code, said) = home.ask(&["class", "set", "maintenance", "--for", "2h"]);
     assert_eq!((code, said.as_str()), (0, "maintenance is set for 2h\n"));
     daemon.wait_for("the end of calm", |snapshot| {

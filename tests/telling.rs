@@ -53,6 +53,9 @@ fn what_a_command_says_is_so_until_it_says_otherwise_or_fails() {
     event(&mut daemon, EventKind::Report, "r", "over: 5 wait");
     assert!(!home.ask(&["class", "list"]).1.contains("root "), "what it may not give it does not give");
 
+    says(&home, &format!("{}\n=queue 7\n", "for people ".repeat(400)), 0);
+    event(&mut daemon, EventKind::Trouble, "probe", "longer than 4096 bytes; what comes after them is not heard");
+
     says(&home, "+backlog\n=queue 120\n", 1);
     daemon.wait_for("a number that is not known", |snapshot| {
         let is_it = |row: &&watchd::store::PromiseRow| text(&row.id) == "queue";

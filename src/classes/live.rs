@@ -13,6 +13,7 @@ use super::given::Given;
 use super::list::{Clock, Prefix};
 use super::table::{ExprId, LIMITED, OUTCOMES, Side, Source, Table};
 use super::time::{Calendar, TimeTest};
+use crate::config::nearest;
 use crate::model::{ClassKind, Findings, Marks, Outcome, ServiceFact, ServiceState};
 use crate::store::Readings;
 
@@ -341,6 +342,13 @@ impl Classes {
     pub(super) fn is_free(&self, name: &str) -> bool {
         let entry = self.place(name).and_then(|place| self.table.entries.get(place));
         entry.is_none_or(|entry| entry.source.kind().is_none())
+    }
+
+    /// Whether an expression of the policy, or its list of switches, names this class; if not, the nearest free name that one does.
+    pub fn asked(&self, name: &str) -> Result<(), Option<&str>> {
+        let free = |class: &usize| self.table.entries.get(*class).is_some_and(|entry| entry.source == Source::Nothing);
+        let names = || (0..self.bits.len()).filter(free).map(|class| self.table.name(class));
+        if names().any(|known| known == name) { Ok(()) } else { Err(nearest(name, names())) }
     }
 
     /// Whether a name of time, state or outcome has an entry.

@@ -199,7 +199,12 @@ impl Core {
                 } else {
                     "; it cannot be written down, so a restart forgets it"
                 };
-                (Reply::Ok, format!("{name} is set {lasts}{lost}"))
+                let unasked = match self.judgement.classes.asked(&name) {
+                    Ok(()) => String::new(),
+                    Err(None) => "; no condition of the policy asks for it".to_owned(),
+                    Err(Some(near)) => format!("; no condition of the policy asks for it, the nearest is `{near}`"),
+                };
+                (Reply::Ok, format!("{name} is set {lasts}{lost}{unasked}"))
             }
         }
     }
@@ -207,11 +212,9 @@ impl Core {
     /// What decides a class of this name, if anything here does.
     fn owner_of(&self, name: &str) -> Option<crate::model::ClassKind> {
         let (services, agent, now) = (&self.services, &self.judgement.agent, self.now);
-        self.judgement.classes.owner(
-            name,
-            &|service| services.facts(now).nth(service).map(|fact| fact.id),
-            &|promise| agent.promises().get(promise).map(crate::agent::Promise::prefix),
-        )
+        self.judgement.classes.owner(name, &|service| services.fact(service, now).map(|fact| fact.id), &|promise| {
+            agent.promises().get(promise).map(crate::agent::Promise::prefix)
+        })
     }
 
     fn changed_classes(&mut self) {

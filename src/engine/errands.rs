@@ -20,7 +20,7 @@ use super::tokens::Token;
 /// How much of the output is kept for people.
 const EXCERPT: usize = 160;
 /// How much of it is read for what it tells.
-const HEARD: usize = 4 << 10;
+pub(super) const HEARD: usize = 4 << 10;
 /// Between asking a group to end and ending it.
 const GRACE: Duration = Duration::from_secs(2);
 

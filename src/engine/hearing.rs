@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::core::Core;
-use super::errands::Done;
+use super::errands::{Done, HEARD};
 use crate::agent::{CommandEnd, Promise, Report, Work};
 use crate::classes::{GivenClass, Giver};
 use crate::model::{EventKind, Marks, MeasureWork, Now, Outcome, Source};
@@ -89,6 +89,10 @@ impl Core {
         let is_news = agent.words(place) != done.text.trim();
         if let Some(odd) = heard.odd.first().filter(|_| is_news) {
             let text = format!("its output says `{odd}`, which it may not, or which is no such line");
+            self.notes.add(EventKind::Trouble, &id, &text);
+        }
+        if output.len() >= HEARD && is_news {
+            let text = format!("its output is longer than {HEARD} bytes; what comes after them is not heard");
             self.notes.add(EventKind::Trouble, &id, &text);
         }
         self.give_classes(&id, &heard.classes, until);
