@@ -6,54 +6,14 @@
 
 mod harness;
 
-use std::ffi::CString;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::fs;
 
+use harness::disk::Small;
 use harness::{Home, is_root, skip, until};
 use watchd::model::{EventKind, Outcome};
 use watchd::store::board::text;
 
 const SIZE: u64 = 96 << 20;
-
-/// A file system of our own, gone with its owner.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(path: &Path) -> Option<Self> {
-        fs::create_dir_all(path).expect("a directory can be made");
-        let options = format!("size={SIZE},mode=755");
-        let kind = Some("tmpfs");
-        let mounted =
-            nix::mount::mount(Some("watchd-test"), path, kind, nix::mount::MsFlags::empty(), Some(options.as_str()));
-        mounted.is_ok().then(|| Self(path.to_path_buf()))
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-
-    /// Takes every byte there is.
-    fn fill(&self) {
-        let mut file = OpenOptions::new().append(true).create(true).open(self.filler()).expect("a name is free");
-        let block = vec![1; 64 << 10];
-        while file.write(&block).is_ok_and(|written| written > 0) {}
-        while file.write(&[1]).is_ok_and(|written| written > 0) {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filler()).expect("it is ours");
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let path = CString::new(self.0.as_os_str().as_bytes()).expect("no NUL in it");
-        let _ = nix::mount::umount2(path.as_c_str(), nix::mount::MntFlags::MNT_DETACH);
-    }
-}
 
 #[test]
 fn a_full_disk_tears_nothing_and_ends_nothing() {
@@ -65,7 +25,7 @@ fn a_full_disk_tears_nothing_and_ends_nothing() {
         [report.r]\nif = \"told\"\ntext = \"something\"\nchanges = true\nto = \"mail:root\"\n";
     let home = Home::new("full", policy);
     let dir = home.scratch.dir.display().to_string();
-    let Some(disk) = Small::mount(&home.scratch.path("state")) else {
+    let Some(disk) = Small::mount(&home.scratch.path("state"), SIZE) else {
         return skip("this machine mounts no tmpfs");
     };
     home.scratch.script("sendmail", &format!("#!/bin/sh\ncat > {dir}/mail.new && mv {dir}/mail.new {dir}/mailed\n"));
@@ -87,8 +47,7 @@ fn a_full_disk_tears_nothing_and_ends_nothing() {
     daemon.wait_for("what cannot be written", |snapshot| {
         snapshot.events.iter().find(|row| row.kind() == EventKind::StateUnwritable).map(|_| ())
     });
-    let (_, classes) = home.ask(&["class", "list"]);
-    assert!(classes.contains("state_unwritable"), "{classes}");
+    until("its class", || home.ask(&["class", "list"]).1.contains("state_unwritable").then_some(()));
 
     disk.free();
     until("the line again", || fs::read_to_string(&table).ok().filter(|text| text == "other\nthe line\n"));

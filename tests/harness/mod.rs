@@ -7,6 +7,7 @@
 #![allow(dead_code, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod crowd;
+pub mod disk;
 pub mod look;
 pub mod net;
 pub mod past;
