@@ -3,6 +3,7 @@
 //!
 //!     cargo bench --bench learner             seeds 41 to 60, which nothing was tuned on
 //!     cargo bench --bench learner -- 1 40     the seeds it was developed with
+//!     cargo bench --bench learner -- nab      real series alone, where they are: see `nab`
 //!
 //! Three families of hosts are measured, each for itself: `generator`, `foreign` and `wild`, which have no law in common; the last one
 //! with steps of 60 and 300 seconds as well.
@@ -12,6 +13,7 @@
 
 mod foreign;
 mod generator;
+mod nab;
 mod score;
 mod wild;
 
@@ -21,6 +23,10 @@ use score::Score;
 use watchd::learn::{Level, PROFILE_BYTES, Profile, Sample, Settings};
 
 fn main() {
+    let nab = nab::find();
+    if std::env::args().any(|word| word == "nab") {
+        return nab::measure(&nab.expect("no data: name a checkout of NAB with WATCHD_NAB"));
+    }
     let seeds: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let (first, last) = match seeds.as_slice() {
         [first, last, ..] => (*first, *last),
@@ -32,6 +38,9 @@ fn main() {
     let few = (first, last.min(first + 4));
     measure("third, a minute apart,", few, wild::KINDS_OF_SERIES, |seed, kind| wild::series_at(seed, kind, 60));
     measure("third, five minutes apart,", few, wild::KINDS_OF_SERIES, |seed, kind| wild::series_at(seed, kind, 300));
+    if let Some(dir) = nab {
+        nab::measure(&dir);
+    }
 }
 
 /// Runs the learner over one family of series, and prints how it did.

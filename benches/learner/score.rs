@@ -91,8 +91,9 @@ fn share(part: u32, whole: u32) -> f64 {
     f64::from(part) / f64::from(whole.max(1))
 }
 
-fn runs(begin: i64, alarms: &[(i64, &'static str)]) -> Vec<(i64, i64, &'static str)> {
-    let mut runs: Vec<(i64, i64, &'static str)> = Vec::new();
+/// Alarms that lie near each other together, from the first to the last, counted from `begin`.
+pub fn runs<'a>(begin: i64, alarms: &[(i64, &'a str)]) -> Vec<(i64, i64, &'a str)> {
+    let mut runs: Vec<(i64, i64, &'a str)> = Vec::new();
     for (at, word) in alarms {
         let at = at - begin;
         match runs.last_mut() {

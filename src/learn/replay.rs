@@ -289,7 +289,8 @@ fn cut(text: &str) -> String {
 /// No time lies beyond the year 9999: what does is in another unit, or cut.
 const LAST: i64 = 253_402_300_799;
 
-fn time_of(text: &str) -> Option<i64> {
+/// Seconds since 1970 of a time as it stands in a row.
+pub fn time_of(text: &str) -> Option<i64> {
     let (text, ahead_s) = zone_of(text)?;
     let whole = text.split_once('.').map_or(text, |(whole, part)| {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
