@@ -9,10 +9,10 @@ mod harness;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::{Daemon, Home, is_release, look, net, until};
+use harness::{Daemon, Home, is_release, look, net, pause, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use watchd::model::ServiceState;
@@ -92,7 +92,7 @@ fn calm(home: &Home, daemon: &mut Daemon<'_>, munin: u16, http: u16) {
     });
     until("an answer to Munin", || {
         let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], munin))).ok()?;
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         stream.write_all(b"fetch load\nquit\n").ok()?;
         let mut said = String::new();
         stream.read_to_string(&mut said).ok()?;
@@ -154,4 +154,31 @@ fn whoever_is_killed_under_fire_every_service_is_there_once_and_every_scrape_is_
         let starts = fs::read_to_string(home.scratch.path(&format!("s{place}"))).map_or(0, |text| text.lines().count());
         assert!(starts <= 1 + deaths[2] + deaths[0], "s{place} was started {starts} times");
     }
+}
+
+/// A child of the one that was killed may hold its addresses for a moment longer than it lives. One that still runs shuts nobody out.
+#[test]
+fn an_address_that_is_let_go_a_moment_later_is_waited_for_after_a_kill() {
+    let (munin, http) = (net::free_port(), net::free_port());
+    let home = Home::new("let-go", &policy(munin, http));
+    home.scratch.program("stamp.c", "stamp");
+    let daemon = home.start();
+    let address = SocketAddr::from(([127, 0, 0, 1], munin));
+    daemon.kill();
+    let orphan = until("the address", || TcpListener::bind(address).ok());
+    let mut daemon = home.spawn();
+    pause(Duration::from_secs(1));
+    assert_eq!(daemon.ended(), None, "{}", daemon.said());
+    drop(orphan);
+    daemon.wait_for("its first cycle", |_| Some(()));
+
+    // After an end in peace nobody is left who could let go: it is said at once.
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_end(), 0);
+    let stranger = until("the address", || TcpListener::bind(address).ok());
+    let refused = home.watchd(&["run"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains(&format!("cannot listen on {address} for Munin: Address already in use")), "{said}");
+    drop(stranger);
 }

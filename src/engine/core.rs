@@ -157,11 +157,17 @@ impl Core {
         }
         let (mut notes, chronicle) = begin_memory(places, &manner, now);
         memory::trim_text();
+        // One that ended in peace has left none.
+        let was_killed = !is_upgrade && places.board().exists();
         let board = Board::take_over(&places.board()).filter(|_| is_upgrade);
         let board = board.map_or_else(|| Board::create(&places.board()), Ok);
         let mut publisher =
             Publisher::new(board.map_err(|error| system("make the board", &error))?, &loaded, &boot_id, now);
-        let (door, missed) = super::reload::open_door(places, &loaded, super::upgrade::held(&mut left), now)?;
+        let mut held = super::upgrade::held(&mut left);
+        if was_killed {
+            held.orphans = now.mono + super::orphans::PATIENCE;
+        }
+        let (door, missed) = super::reload::open_door(places, &loaded, held, now)?;
         for line in missed {
             notes.add(EventKind::Trouble, "", &line);
         }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,10 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::guests::Kitchen;
+use super::orphans;
 use crate::door::{self, DoorSpec};
 use crate::export::munin::Guest;
 use crate::model::{GuestSpec, Network, Settings};
 use crate::store::Board;
+use crate::sys::clock;
 use crate::sys::files;
 use crate::sys::fork::{self, kill_child};
 use crate::sys::line::Line;
@@ -63,6 +65,8 @@ pub struct Held {
     pub http: Vec<Bound>,
     /// Its door, which is leaving.
     pub door: Option<i32>,
+    /// When the children of one that was killed have noticed it, and hold no address any more.
+    pub orphans: Duration,
 }
 
 /// The sockets, and the process that serves them.
@@ -71,6 +75,8 @@ pub struct Doorkeeper {
     munin: Vec<Bound>,
     http: Vec<Bound>,
     unix: Option<UnixListener>,
+    /// Until when an address that is taken is waited for.
+    orphans: Duration,
     pid: Option<i32>,
     started: Duration,
     again_at: Option<Duration>,
@@ -107,7 +113,7 @@ impl Past<'_> {
 }
 
 impl Doorkeeper {
-    /// Binds what is wanted. Gives a line for each address that was left out, or refuses. Sockets that are bound already, from
+    /// Binds what is wanted, and waits for addresses that orphans hold. Gives a line for each address that was left out, or refuses. Sockets that are bound already, from
     /// the program before us, are taken by their addresses.
     pub fn open(wanted: Wanted, held: Held, mono: Duration) -> Result<(Self, Vec<String>), String> {
         let leaving = held.door.map(|pid| (pid, mono + FAREWELL)).into_iter().collect();
@@ -116,6 +122,7 @@ impl Doorkeeper {
             munin: held.munin,
             http: held.http,
             unix: None,
+            orphans: held.orphans,
             line: None,
             asked_at: None,
             unanswered: 0,
@@ -127,6 +134,7 @@ impl Doorkeeper {
             shows: 0,
         };
         let missed = keeper.change(wanted, mono)?;
+        keeper.orphans = Duration::ZERO;
         Ok((keeper, missed))
     }
 
@@ -173,7 +181,7 @@ impl Doorkeeper {
         let (mut bound, mut missed) = (Vec::new(), Vec::new());
         for address in addresses {
             let held = self.munin.iter().chain(&self.http).find(|(held, _)| held == address);
-            match held.map_or_else(|| listen::tcp(*address), |(_, socket)| socket.try_clone()) {
+            match held.map_or_else(|| self.listen(*address), |(_, socket)| socket.try_clone()) {
                 Ok(socket) => bound.push((*address, socket)),
                 Err(error) => {
                     let line = format!("cannot listen on {address} for {what}: {error}");
@@ -185,6 +193,17 @@ impl Doorkeeper {
             }
         }
         Ok((bound, missed))
+    }
+
+    fn listen(&self, address: SocketAddr) -> std::io::Result<TcpListener> {
+        loop {
+            match listen::tcp(address) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && clock::now().mono < self.orphans => {
+                    orphans::wait()
+                }
+                answer => return answer,
+            }
+        }
     }
 
     pub fn wanted(&self) -> &Wanted {

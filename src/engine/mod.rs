@@ -27,6 +27,7 @@ pub mod manner;
 pub mod mounts;
 pub mod notes;
 pub mod once;
+mod orphans;
 mod outputs;
 pub mod pidfile_watch;
 pub mod policy;

@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::core::Core;
 use super::manner::{Manner, Role};
+use super::orphans;
 use super::reader::{Answer, Loaded, Reading};
 use super::run_as;
 use crate::model::Places;
@@ -92,21 +93,16 @@ pub(super) fn lock(places: &Places, left: Option<File>) -> Result<Option<Lock>, 
         .map_err(|error| system("lock the run directory", &error))
 }
 
-/// How long the children of a watchd that was killed may need to notice it.
-const ORPHANS: Duration = Duration::from_secs(5);
-/// How often the lock is asked for meanwhile.
-const ORPHANS_GAP: Duration = Duration::from_millis(5);
-
 /// Takes the lock. Whoever holds it while no watchd lives is a child that one had just made when it was killed: it is about to
 /// clear its descriptors, or to find its gate shut, and is waited for.
 fn outlast(places: &Places) -> std::io::Result<Option<Lock>> {
-    let end = clock::now().mono + ORPHANS;
+    let end = clock::now().mono + orphans::PATIENCE;
     loop {
         let lock = locks::lock_dir(&places.run_dir)?;
         if lock.is_some() || has_writer(&places.board()) || clock::now().mono > end {
             return Ok(lock);
         }
-        let _ = poll(&mut [], PollTimeout::try_from(ORPHANS_GAP).unwrap_or(PollTimeout::ZERO));
+        orphans::wait();
     }
 }
 
