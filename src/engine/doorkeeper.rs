@@ -199,7 +199,7 @@ impl Doorkeeper {
         loop {
             match listen::tcp(address) {
                 Err(error) if error.kind() == ErrorKind::AddrInUse && clock::now().mono < self.orphans => {
-                    orphans::wait()
+                    orphans::wait();
                 }
                 answer => return answer,
             }
