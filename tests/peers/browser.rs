@@ -58,6 +58,10 @@ const WITHOUT_BAND: &str = "[...document.querySelectorAll('figure')].filter(f =>
         return true; \
     }).map(n => f.querySelector('b').textContent + ' ' + n); })";
 
+/// Titles stand on one line where the graphs below them do.
+const LEVEL: &str = "(all => all.every(one => all.every(other => one.plot !== other.plot || one.title === other.title)))(\
+    [...document.querySelectorAll('figure')].map(f => ({ plot: f.querySelector('.plot').getBoundingClientRect().top, title: f.querySelector('b').getBoundingClientRect().top })))";
+
 /// No name is so long that a phone has to scroll sideways for it.
 fn assert_narrow(browser: &mut Chromium, url: &str, scheme: &str) {
     for place in [
@@ -172,6 +176,9 @@ fn a_browser_shows_the_host_and_how_it_changes() {
         );
         let banded = "[...document.querySelectorAll('figure')].every(f => +f.querySelector('.plot').dataset.bands === f.querySelectorAll('.key:not(.l)').length)";
         assert_eq!(browser.value(banded), true, "{size:?} {scheme}");
+        assert_eq!(browser.value(LEVEL), true, "{size:?}: titles of graphs side by side stand on one line");
+        let unknown = "[...document.querySelectorAll('figure .key')].map(key => key.textContent).filter(text => text.endsWith('–'))";
+        assert_eq!(browser.value(unknown), serde_json::json!([]), "what was never measured has no line");
         browser.picture(&format!("{}-{scheme}", size.0));
     }
     // From an hour to two years, and closer by hand.

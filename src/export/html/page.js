@@ -319,7 +319,9 @@
     for (const object of best("network.rx_bytes")) add(`Network ${object}`, "bytes", ["network.rx_bytes", object, "received/s"], ["network.tx_bytes", object, "sent/s"]);
     for (const object of best("disk.read_bytes")) add(`Disk ${object}`, "bytes", ["disk.read_bytes", object, "read/s"], ["disk.written_bytes", object, "written/s"]);
     add("Waiting (pressure)", "pressure", ["pressure.cpu_some_total", "", "for processors"], ["pressure.memory_some_total", "", "memory"], ["pressure.io_some_total", "", "disks"]);
-    const services = of(list, "service.rss");
+    // The largest; those that do not run have none to be shown.
+    const size = new Map((status?.processes || []).filter(service => service.rss_kib != null).map(service => [service.id, service.rss_kib]));
+    const services = of(list, "service.rss").filter(object => size.has(object)).sort((a, b) => size.get(b) - size.get(a));
     if (services.length) add("Memory of services", "bytes", ...services.slice(0, 4).map(object => ["service.rss", object, object]));
     return graphs;
   };
