@@ -56,6 +56,11 @@ macro_rules! roster {
         pub struct Probes { $(pub $module: $module::$probe,)* }
 
         impl Probes {
+            /// Calls `give` with each probe.
+            pub fn each(&mut self, give: &mut dyn FnMut(ProbeId, &mut dyn Probe)) {
+                $(give(ProbeId::$probe, &mut self.$module);)*
+            }
+
             /// Reads all probes into a fresh sample. A probe that fails leaves its state in the sample and stops no other.
             pub fn read_all(&mut self, look: &mut Look<'_>, sample: &mut Sample) {
                 sample.begin();
