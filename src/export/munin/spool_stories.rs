@@ -54,7 +54,10 @@ impl Host {
         self.switches += switches;
         self.bytes += bytes;
         self.sample.begin();
-        self.sample.sink(ProbeId::Cpu).host(cpu::CONTEXT_SWITCHES, self.switches);
+        let mut sink = self.sample.sink(ProbeId::Cpu);
+        sink.host(cpu::CONTEXT_SWITCHES, self.switches);
+        // As many ticks, of which a second has a hundred.
+        sink.put(watchd_probes::ObjectId::HOST, cpu::SYSTEM, Value::Float(self.switches as f64 / 100.0));
         self.sample.finish(ProbeId::Cpu, Ok(()), 0);
         let mut sink = self.sample.sink(ProbeId::Load);
         sink.put(
@@ -158,7 +161,7 @@ fn a_master_that_asks_every_five_minutes_gets_every_ten_seconds() {
         let told = host.poll(since);
         let expect: Vec<u64> = host.truth.range(since + 1..).map(|(at, _)| *at).collect();
         let start = host.truth.range(..first).next_back().map_or([0; 3], |(_, truth)| *truth);
-        for (field, place) in [("interrupts.ctx", 0), ("if_eth0.down", 1)] {
+        for (field, place) in [("interrupts.ctx", 0), ("if_eth0.down", 1), ("cpu.system", 0)] {
             let values = &told[field];
             assert_eq!(values.iter().map(|(at, _)| *at).collect::<Vec<_>>(), expect, "{field} {poll}");
             let mut before = 0.0;
