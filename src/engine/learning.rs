@@ -7,11 +7,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use watchd_probes::{Kind, MetricId, ObjectId, PROBES, ProbeId, ProbeInfo};
+use watchd_probes::{Kind, MetricId, ObjectId, PROBES, ProbeId, ProbeInfo, Unit};
 use zerocopy::FromZeros;
 
 use super::core::Core;
 use super::notes::Notes;
+use crate::export::Rough;
 use crate::learn::book::{self, Book, Damage, GROUP, GROUPS, Minute};
 use crate::learn::{Judgement, Settings};
 use crate::model::{EventKind, Finding, Findings, Now, Places, PromiseKind, Quantities, class_prefix, is_measure};
@@ -305,13 +306,17 @@ fn show(row: &mut LearnedRow, value: Option<f64>, judgement: &Judgement, notes: 
         (row.low, row.high) = (narrow(band.low.max(0.0)), narrow(band.high));
         (row.least, row.most) = (narrow(band.least.max(0.0)), narrow(band.most));
     }
+    let metric = text(&row.name).split(':').next().and_then(MetricId::from_name).and_then(MetricId::metric);
+    let is_bytes = metric.is_some_and(|metric| metric.unit == Unit::Bytes);
     for finding in Finding::ALL.iter().copied().filter(|finding| finding.is_news()) {
         let (was, is) = (before.contains(finding), found.contains(finding));
         if was != is {
             let kind = if is { EventKind::ClassSet } else { EventKind::ClassCleared };
             let class = class_prefix(text(&row.name)).chain(finding.word().chars()).collect::<String>();
-            let value = value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.4}"));
-            let told = format!("{value}, expected {:.4}, usual from {:.4} to {:.4}", row.expected, row.low, row.high);
+            let rough = |value: f64| Rough { value, is_bytes };
+            let value = value.map_or_else(|| "not measured".to_owned(), |value| rough(value).to_string());
+            let [expected, low, high] = [row.expected, row.low, row.high].map(|value| rough(value.into()));
+            let told = format!("{value}, expected {expected}, usual from {low} to {high}");
             notes.add(kind, &class, &told);
         }
     }
@@ -434,8 +439,8 @@ mod tests {
             let found = story.learning.found(place);
             assert!(found.contains(Finding::HighAnomaly) && found.contains(Finding::HighDev1), "{found:?}");
         }
-        assert!(story.told("load_one_high_anomaly 40.0000, expected"));
-        assert!(story.told("mailq_high_anomaly 4000.0000, expected"), "a measure of the policy has a name of its own");
+        assert!(story.told("load_one_high_anomaly 40, expected"));
+        assert!(story.told("mailq_high_anomaly 4000, expected"), "a measure of the policy has a name of its own");
         story.live(86_400, usual);
         assert_eq!(story.learning.found(0), Findings::default());
         story.live(1_200, |_| None);

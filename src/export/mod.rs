@@ -21,5 +21,5 @@ pub mod usual;
 pub mod verdict;
 pub mod why;
 
-pub use number::{General, Span, Stamp};
+pub use number::{General, Rough, Span, Stamp};
 pub use page::Page;

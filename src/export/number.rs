@@ -32,6 +32,41 @@ impl fmt::Display for General {
     }
 }
 
+/// A number for people: four digits that say something, and a letter for what is large.
+///
+/// ```text
+/// 0.4852   12.35   1234   24.28M   22.62G (bytes, by 1024)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rough {
+    pub value: f64,
+    pub is_bytes: bool,
+}
+
+impl fmt::Display for Rough {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.value.is_finite() {
+            return out.write_str("unknown");
+        }
+        let (base, letters) =
+            if self.is_bytes { (1024.0, ["K", "M", "G", "T", "P"]) } else { (1000.0, ["k", "M", "G", "T", "P"]) };
+        let (mut value, mut letter) = (self.value, "");
+        for next in letters {
+            if value.abs() < 9999.5 {
+                break;
+            }
+            (value, letter) = (value / base, next);
+        }
+        if value.abs() >= 9999.5 {
+            return write!(out, "{:.3e}", self.value);
+        }
+        let digits = [1000.0, 100.0, 10.0, 1.0].iter().filter(|step| value.abs() < **step).count();
+        let mut plain = Digits::new();
+        write!(plain, "{value:.digits$}")?;
+        write!(out, "{}{letter}", trimmed(&plain))
+    }
+}
+
 /// Without the zeros behind the last digit that says something.
 fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
@@ -82,6 +117,27 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_are_told_what_says_something() {
+        for (value, is_bytes, expect) in [
+            (0.0, false, "0"),
+            (0.485_23, false, "0.4852"),
+            (0.000_01, false, "0"),
+            (10.416, false, "10.42"),
+            (40.0, true, "40"),
+            (999.97, false, "1000"),
+            (-1234.4, false, "-1234"),
+            (9999.4, false, "9999"),
+            (12_345.0, false, "12.35k"),
+            (24_284_814_449.777_8, false, "24.28G"),
+            (24_284_814_449.777_8, true, "22.62G"),
+            (1e300, false, "1.000e300"),
+            (f64::NAN, false, "unknown"),
+        ] {
+            assert_eq!(Rough { value, is_bytes }.to_string(), expect, "{value}");
+        }
+    }
 
     #[test]
     fn fractions_have_fifteen_digits_and_no_idle_zeros() {
