@@ -185,6 +185,13 @@ const PROCESSES: &[Bad] = &[
     ("[process.web]\nmatch = \"x\"\nenv = { A = \"1\" }", "3:7: process.web.env", "nothing is started"),
     ("[process.web]\nrun = [\"/a\"]\ncwd = \"tmp\"", "3:7: process.web.cwd", "`tmp` is not an absolute path"),
     ("[process.web]\nrun = [\"/a\"]\nuser = \"a b\"", "3:8: process.web.user", "an account or group name"),
+    ("[process.web]\nrun = [\"/a\"]\ngroup = \"a b\"", "3:9: process.web.group", "an account or group name"),
+    (
+        "[process.web]\nrun = [\"/a\"]\ngroup = \"a.b\"",
+        "3:9: process.web.group",
+        "`a.b` is no name that `@` could call; write letters",
+    ),
+    ("[process.web]\nrun = [\"/a\"]\ngroup = [\"a\"]", "3:9: process.web.group", "found a list"),
     ("[process.web]\nrun = [\"/a\"]\nenv = [\"A=1\"]", "3:7: process.web.env", "write it like { LANG"),
     ("[process.web]\nrun = [\"/a\"]\nenv = { A = 1 }", "3:13: process.web.env.A", "found the integer"),
     (
@@ -534,7 +541,11 @@ fn what_is_probably_not_meant_is_a_warning() {
         ("[process.web]\nrun = [\"/\"]", "t:2:7: process.web.run", "/ is not a file"),
         ("[process.web]\nrun = [\"/etc/passwd\"]", "t:2:7: process.web.run", "is not executable"),
         ("[process.web]\nrun = \"x\"\nuser = \"no-such-user\"", "t:3:8: process.web.user", "cannot find user"),
-        ("[process.web]\nrun = \"x\"\ngroup = \"no-such-group\"", "t:3:9: process.web.group", "cannot find group"),
+        (
+            "[process.web]\nrun = \"x\"\ngroup = \"no-such-group\"\nuser = \"root\"",
+            "t:3:9: process.web.group",
+            "cannot find group",
+        ),
         ("[command.x]\nrun = \"true\"", "t:1:10: command.x", "give it `if` or `every`"),
         ("[report.r]\ntext = \"x\"", "t:1:9: report.r", "has no condition"),
     ] {

@@ -212,7 +212,7 @@ fn dependents_go_with_what_they_need_and_return_with_it() {
 #[test]
 fn a_group_is_told_in_the_order_of_its_needs() {
     let config = HEAD.to_owned()
-        + &sleeper("web", "needs = [\"app\"]\ntags = [\"front\"]")
+        + &sleeper("web", "needs = [\"app\"]\ngroup = \"front\"")
         + &sleeper("app", "needs = [\"db\"]")
         + &sleeper("db", "tags = [\"front\"]\nready = { unix = \"@/db.sock\", within = \"1m\" }")
         + &sleeper("other", "");
@@ -227,7 +227,7 @@ fn a_group_is_told_in_the_order_of_its_needs() {
 
     let (_, told) = home.ask(&["why", "web"]);
     for part in
-        ["is a child of watchd, which runs `", "It needs app (ready)", "Its tags: @front.", "is stopped with SIGTERM"]
+        ["is a child of watchd, which runs `", "It needs app (ready)", "Its groups: @front.", "is stopped with SIGTERM"]
     {
         assert!(told.contains(part), "{part}: {told}");
     }

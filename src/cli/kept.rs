@@ -52,7 +52,7 @@ pub fn service(spec: &ServiceSpec, policy: &Policy, snapshot: &Snapshot) -> Stri
     }
     page.push_str(&ending(spec));
     if !spec.care.tags.is_empty() {
-        page.push_str(&format!("Its tags: @{}.\n", spec.care.tags.join(" @")));
+        page.push_str(&format!("Its groups: @{}.\n", spec.care.tags.join(" @")));
     }
     page
 }

@@ -60,7 +60,7 @@ How everything is, as it changes.
 What led to the state of a service, and how it is kept.
 .TP
 .B watchd restart @front
-All services tagged
+All services of the group
 .IR front ,
 in the order of their needs.
 .SH SEE ALSO

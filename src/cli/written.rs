@@ -41,7 +41,7 @@ pub fn spread(names: &[String], places: &Places, header: &Header) -> Result<Vec<
         let before = spread.len();
         spread.extend(tagged.map(|service| service.id.clone()));
         if spread.len() == before {
-            return Err(format!("no service is tagged `{}`", tag.escape_debug()));
+            return Err(format!("no service is of group `{}`", tag.escape_debug()));
         }
     }
     Ok(spread)

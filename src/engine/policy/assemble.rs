@@ -8,7 +8,7 @@ use std::time::Duration;
 use watchd_probes::inventory::Inventory;
 
 use super::{Daemon, HTTP_PORT, Http, Loaded, MUNIN_PORT, Munin, Policy, loopback};
-use super::{existence, powers, run_as};
+use super::{existence, groups, powers, run_as};
 use crate::agent::{Figure, Names};
 use crate::classes::{Builder, ExprId, Joint, Table, TableError, UnknownName, canonify};
 use crate::config::{
@@ -38,7 +38,9 @@ pub struct Maker {
 }
 
 /// Joins everything; all faults are found before any is given back.
-pub fn assemble(document: &Document, host: &Host<'_>, findings: Findings) -> Loaded {
+pub fn assemble(document: &mut Document, host: &Host<'_>, mut findings: Findings) -> Loaded {
+    groups::sort(document, &mut findings);
+    let document = &*document;
     let builder = Builder::new(host.inventory);
     let mut maker = Maker { findings, builder, mounts: host.root.and_then(existence::mounts) };
     let mut daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));

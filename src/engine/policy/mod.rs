@@ -11,6 +11,7 @@ mod care;
 mod crowds;
 mod existence;
 mod files;
+mod groups;
 mod learning;
 mod measures;
 mod node;
@@ -128,9 +129,9 @@ pub type Loaded = Result<(Policy, Vec<Fault>), Vec<Fault>>;
 pub fn load(places: &Places, inventory: &Inventory) -> Loaded {
     let Some(file) = &places.config else { return load_text("embedded", EMBEDDED, inventory) };
     let mut findings = Findings::default();
-    let document = config::read(file, &mut findings);
+    let mut document = config::read(file, &mut findings);
     let (mut policy, warnings) =
-        assemble::assemble(&document, &Host { inventory, root: Some(&places.root) }, findings)?;
+        assemble::assemble(&mut document, &Host { inventory, root: Some(&places.root) }, findings)?;
     policy.file = Some(file.to_string_lossy().into_owned());
     Ok((policy, warnings))
 }
@@ -138,8 +139,8 @@ pub fn load(places: &Places, inventory: &Inventory) -> Loaded {
 /// Makes a policy of a text, which includes nothing; `name` stands for the file in messages. What is mounted is not looked at.
 pub fn load_text(name: &str, text: &str, inventory: &Inventory) -> Loaded {
     let mut findings = Findings::default();
-    let document = config::read_text(name, text, &mut findings);
-    assemble::assemble(&document, &Host { inventory, root: None }, findings)
+    let mut document = config::read_text(name, text, &mut findings);
+    assemble::assemble(&mut document, &Host { inventory, root: None }, findings)
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ impl Maker {
         let form = self.form(named, &key);
         let launch =
             |command: &Option<At<Command>>| command.as_ref().map(|at| launch(&at.value, &section.surroundings));
-        self.surroundings(&section.surroundings, &key);
+        if let Some(user) = &section.surroundings.user {
+            existence::user(user, &format!("{key}.user"), &mut self.findings);
+        }
         let commands = [("run", &section.run), ("start", &section.start), ("stop", &section.stop)];
         self.programs(&key, &section.surroundings, &commands);
         let asks = section.ready.as_ref().is_some_and(|ready| ready.value.aim.exec.is_some())
