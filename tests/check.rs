@@ -191,7 +191,7 @@ const PROCESSES: &[Bad] = &[
         "3:9: process.web.group",
         "`a.b` is no name that `@` could call; write letters",
     ),
-    ("[process.web]\nrun = [\"/a\"]\ngroup = [\"a\"]", "3:9: process.web.group", "found a list"),
+    ("[process.web]\nrun = [\"/a\"]\ngroup = [\"a\"]", "3:9: process.web.group", "found the list"),
     ("[process.web]\nrun = [\"/a\"]\nenv = [\"A=1\"]", "3:7: process.web.env", "write it like { LANG"),
     ("[process.web]\nrun = [\"/a\"]\nenv = { A = 1 }", "3:13: process.web.env.A", "found the integer"),
     (
