@@ -371,6 +371,9 @@ fn an_application_has_its_numbers_and_its_mail() {
         rests(&home, &mut daemon);
         (read(&home, "mailed").matches("To: root").count() == 1).then_some(())
     });
+    let page = daemon.snapshot().expect("it lives");
+    let ran = page.events.iter().filter(|row| row.kind() == EventKind::CommandRan && text(&row.subject) == "probe");
+    assert!(ran.count() <= 4, "one that finds the same again is no news: {}", daemon.said());
     // What does not answer is missing, not zero.
     fs::remove_dir_all(home.scratch.path("spool")).expect("it is ours");
     script(&home, "probe", "exit 1");
@@ -477,6 +480,8 @@ fn a_stale_backup_is_told_and_its_end_too() {
     let mut daemon = home.start();
     class(&mut daemon, "backup_stale");
     told(&mut daemon, EventKind::Report, "backup", "backup 2.0 d old, ");
+    let (_, why) = home.ask(&["why", "backup"]);
+    assert!(why.contains("It is 2d old and has 9.8K.") && why.contains("Older than 1d 2h is stale."), "{why}");
     rests(&home, &mut daemon);
     put(&home, "daily/1.tar.zst", 9_000, 0);
     told(&mut daemon, EventKind::Report, "backup", "over: ");
@@ -672,6 +677,12 @@ fn numbers_of_your_own_have_thresholds() {
         home.scratch.write(&format!("spool/{number}"), "");
     }
     told(&mut daemon, EventKind::Report, "app", "6 mails in the queue");
+    let (_, why) = home.ask(&["why", "mailq"]);
+    assert!(why.contains("It is 6 mails now. From 5 on it is high, until it is below 3."), "{why}");
+    let (_, why) = home.ask(&["why", "load"]);
+    assert!(why.contains("It comes from load.five.") && why.contains("From 0.01 on it is low."), "{why}");
+    let (_, why) = home.ask(&["why", "app"]);
+    assert!(why.contains("It tells the journal, when its `if` begins to hold, and when it ceases to."), "{why}");
     fs::remove_file(home.scratch.path("spool/0")).expect("it is ours");
     rests(&home, &mut daemon);
     for number in 1..4 {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use watchd_probes::PROBES;
+
 use super::figures;
 use super::quantity::{age, or_dash, plain, size};
 use crate::agent::{Promise, Work};
 use crate::engine::policy::Policy;
 use crate::model::{
-    Amount, Channel, Check, Command, CrowdWork, Form, Launch, OnExit, OnPressure, PromiseKind, ServiceSpec, StopStep,
-    Way,
+    Amount, Channel, Check, Command, CrowdWork, Form, FreshPlace, FreshWork, Launch, MeasureWork, OnExit, OnPressure,
+    PromiseKind, ServiceSpec, Source, StopStep, Threshold, Way,
 };
 use crate::store::board::text;
 use crate::store::{PromiseRow, Snapshot};
@@ -162,7 +164,12 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
             };
             let journal = report.log.then(|| "the journal".to_owned());
             let to = journal.into_iter().chain(report.channels.iter().map(told)).collect::<Vec<_>>().join(", ");
-            page.push_str(&format!("It tells {to}, not twice within {}.\n", age(report.quiet)));
+            let often = if report.changes {
+                "when its `if` begins to hold, and when it ceases to".to_owned()
+            } else {
+                format!("not twice within {}", age(report.quiet.max(promise.every)))
+            };
+            page.push_str(&format!("It tells {to}, {often}.\n"));
         }
         Work::File(work) => page.push_str(&format!("It takes care of {}.\n", plain(&work.path))),
         Work::Tidy(work) => page.push_str(&format!("It tidies {}.\n", plain(&work.dir))),
@@ -170,7 +177,20 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
             page.push_str(&crowd(work));
             page.push_str(&crowd_now(&promise.id, snapshot));
         }
-        Work::Process(_) | Work::Fresh(_) | Work::Measure(_) => {}
+        Work::Measure(work) => {
+            page.push_str(&measured(work));
+            let unit = work.unit.as_ref().map_or_else(String::new, |unit| format!(" {}", plain(unit)));
+            let value = figure(promise, snapshot, 0);
+            page.push_str(&match value {
+                Some(value) => format!("It is {}{unit} now.{}\n", number(value), thresholds(work)),
+                None => format!("What it is now is not known.{}\n", thresholds(work)),
+            });
+        }
+        Work::Fresh(work) => {
+            let known = figure(promise, snapshot, 0).zip(figure(promise, snapshot, 1));
+            page.push_str(&fresh(work, figure(promise, snapshot, 0), known.map(|known| known.1)));
+        }
+        Work::Process(_) => {}
     }
     if promise.guard.is_some() && !matches!(promise.work, Work::Process(_)) {
         page.push_str("It counts only while its `if` holds.\n");
@@ -179,6 +199,65 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
         page.push_str(&format!("It is judged every {}.\n", age(promise.every)));
     }
     page
+}
+
+/// What was found at the last look, when it is known.
+fn figure(promise: &Promise, snapshot: &Snapshot, place: usize) -> Option<f64> {
+    let is_it = |row: &&PromiseRow| text(&row.id) == promise.id && row.kind() == Some(promise.kind());
+    snapshot.promises.iter().find(is_it).and_then(|row| row.figure(promise.kind(), place))
+}
+
+/// As it is, without digits that say nothing.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
+
+/// Where a number comes from.
+fn measured(work: &MeasureWork) -> String {
+    let from = match &work.source {
+        Source::Log { path, pattern, .. } => format!("the lines of {} like `{}`", plain(path), plain(pattern)),
+        Source::Run(launch) => format!("the output of {}", program(launch)),
+        Source::Metric(probe, place) => {
+            let info = PROBES.get(usize::from(*probe));
+            let metric = info.and_then(|info| Some((info.name, info.metrics.get(usize::from(*place))?.field)));
+            metric.map_or_else(String::new, |(probe, field)| format!("{probe}.{field}"))
+        }
+        Source::Port { port, is_there: false } => format!("the TCP connections that come to port {port}"),
+        Source::Port { port, .. } => format!("the TCP connections that go to port {port} elsewhere"),
+        Source::Told(command) => format!("what the command {} says", plain(command)),
+    };
+    format!("It comes from {from}.\n")
+}
+
+/// From where on a number is too much or too little, and until when.
+fn thresholds(work: &MeasureWork) -> String {
+    let mut text = String::new();
+    for (word, back, threshold) in [("high", "below", work.high), ("low", "above", work.low)] {
+        let Some(Threshold { enter, leave }) = threshold else { continue };
+        text.push_str(&format!(" From {} on it is {word}", number(enter)));
+        if leave != enter {
+            text.push_str(&format!(", until it is {back} {}", number(leave)));
+        }
+        text.push('.');
+    }
+    text
+}
+
+/// What is to be fresh, and how fresh it is.
+fn fresh(work: &FreshWork, old: Option<f64>, bytes: Option<f64>) -> String {
+    let what = match &work.place {
+        FreshPlace::Dir(path) => format!("the newest file in {}", plain(path)),
+        FreshPlace::File(path) => plain(path),
+        FreshPlace::Nowhere => work.marker.as_deref().map_or_else(String::new, plain),
+    };
+    let size = bytes.map_or_else(String::new, |bytes| format!(" and has {}", size(bytes)));
+    let is = match old.and_then(|old| Duration::try_from_secs_f64(old).ok()) {
+        Some(old) => format!("It is {} old{size}.", age(old)),
+        None => "How old it is is not known.".to_owned(),
+    };
+    let most = work.newest.map_or_else(String::new, |most| format!(" Older than {} is stale.", age(most)));
+    let least = work.least.map_or_else(String::new, |least| format!(" Less than {least} bytes is small."));
+    format!("It looks at {what}. {is}{most}{least}\n")
 }
 
 /// Which processes are counted, how many there are to be, and what is done otherwise.

@@ -1,7 +1,8 @@
 //! `[measure.ID]` with `file`: what the new lines of a growing log say.
 //!
 //! Remembered are which file it was and how far it was read. A log that was renamed is finished under its new name when that lies in
-//! the same directory and begins with the old one, then the new one is read from its beginning; one that was cut is read anew. A last
+//! the same directory and begins with the old one, then the new one is read from its beginning; one that was cut is read anew, and one that
+//! was not there at the look before from its beginning. A last
 //! line without its end waits for the next look. At most `CHUNK` bytes are read in one look. The first look counts nothing: what a log
 //! said before is not news.
 
@@ -50,7 +51,13 @@ fn look(row: &str, memory: &Memory, (path, pattern, kind): (&str, &str, LogKind)
         .map_err(Fault::system("open the directory of", path))?;
     let refused = |why| Fault::Refused { path: path.to_owned(), why };
     let regex = Regex::new(pattern).map_err(|_| refused("its pattern is no regular expression"))?;
-    let facts = dir.facts(name).map_err(Fault::system("look at", path))?;
+    let facts = dir.facts(name);
+    if facts.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) && memory.load::<Place>(row).is_none()
+    {
+        // When it comes, all of it is news.
+        save(memory, row, &Place::default())?;
+    }
+    let facts = facts.map_err(Fault::system("look at", path))?;
     if facts.kind != Kind::File {
         return Err(refused("it is no regular file; write the path it leads to"));
     }
@@ -176,7 +183,6 @@ mod tests {
             let tended = tail("x", &memory, (&log, "ERROR|took (?<value>[0-9.]+) ms", kind));
             (tended.outcome, tended.figures[0])
         };
-        assert_eq!(look(LogKind::Lines).0, Outcome::Failed, "there is none");
         add(&scratch, "log", "ERROR before\n");
         assert_eq!(look(LogKind::Lines), (Outcome::Kept, 0.0));
         add(&scratch, "log", "ERROR 1\nfine\nERROR 2\nERR");
@@ -200,6 +206,20 @@ mod tests {
         assert!(look(LogKind::Lines).1.is_nan(), "missing is not zero");
         add(&scratch, "log", "ERROR and more\n");
         assert_eq!(look(LogKind::Counter).1, 9.0);
+    }
+
+    #[test]
+    fn a_log_that_comes_later_is_read_from_its_beginning() {
+        let scratch = Scratch::new();
+        let memory = Memory::new(&scratch.join("state"));
+        fs::create_dir(scratch.join("state")).expect("a directory can be made");
+        let log = scratch.join("log").to_string_lossy().into_owned();
+        let look = || tail("x", &memory, (&log, "ERROR", LogKind::Lines));
+        for _ in 0..2 {
+            assert_eq!(look().outcome, Outcome::Failed, "there is none");
+        }
+        add(&scratch, "log", "ERROR 1\nERROR 2\n");
+        assert_eq!([look().figures[0], look().figures[0]], [2.0, 0.0]);
     }
 
     #[test]
