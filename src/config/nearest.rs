@@ -3,23 +3,31 @@
 /// Longer words are not compared; nobody mistypes them into something near.
 const LONGEST: usize = 64;
 
-/// The candidate with the smallest edit distance, when that is at most a third of the word (and at least one).
+/// The candidate with the smallest edit distance, the first of them, when that is at most a third of the word (and at least one).
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (word.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let word = folded(word);
+    if word.len() > LONGEST {
+        return None;
+    }
+    let mut allowed = (word.len() / 3).max(1);
+    let mut found = None;
+    for candidate in candidates {
+        // There may be thousands, and each letter that one has more than the other is a slip at least.
+        if word.len().abs_diff(candidate.chars().count()) > allowed {
+            continue;
+        }
+        let distance = distance(&word, &folded(candidate));
+        if distance <= allowed {
+            found = Some(candidate);
+            let Some(less) = distance.checked_sub(1) else { break };
+            allowed = less;
+        }
+    }
+    found
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (folded(from), folded(to));
-    if from.len().abs_diff(to.len()) > LONGEST || from.len() > LONGEST || to.len() > LONGEST {
-        return usize::MAX;
-    }
+fn distance(from: &[char], to: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (place, letter) in from.iter().enumerate() {
@@ -62,7 +70,7 @@ mod tests {
             ("pidfiel", "pidfile", 1),
             ("kitten", "sitting", 3),
         ] {
-            assert_eq!(distance(from, to), expect, "{from} {to}");
+            assert_eq!(distance(&folded(from), &folded(to)), expect, "{from} {to}");
         }
     }
 
@@ -73,5 +81,9 @@ mod tests {
         assert_eq!(nearest("startt", keys), Some("start"));
         assert_eq!(nearest("zebra", keys), None);
         assert_eq!(nearest(&"x".repeat(5000), keys), None);
+        assert_eq!(nearest("x", ["x".repeat(5000).as_str()]), None);
+        // The first of the nearest, whatever came before and comes after.
+        assert_eq!(nearest("stopped", ["stoped_1", "stoppe", "stopped", "stoppeD"]), Some("stopped"));
+        assert_eq!(nearest("stepped", ["zzz", "stoppe", "stopped", "steppe"]), Some("stopped"));
     }
 }
