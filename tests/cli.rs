@@ -119,6 +119,11 @@ fn status_ends_as_the_host_is() {
     assert_eq!(place.ask(&["status"]).0, 1);
     assert_eq!(place.ask(&["status", "web"]).0, 0, "only what is named counts");
     assert_eq!(place.ask(&["status", "mail"]).0, 1);
+    for (name, other, expect) in [("web", "mail", 0), ("mail", "web", 1)] {
+        let (code, json, _) = place.ask(&["status", name, "--json"]);
+        let has = |name: &str| json.contains(&format!("\"id\":\"{name}\""));
+        assert_eq!((code, has(name), has(other)), (expect, true, false), "{json}");
+    }
 
     place.publish(60);
     let (code, table, _) = place.ask(&["status"]);

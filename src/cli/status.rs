@@ -119,7 +119,7 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
         return nagios::tell(&look);
     }
     if given.has("json") {
-        return tell_json(&look);
+        return tell_json(look, &names);
     }
     let can_draw = std::io::stdin().is_terminal() && terminal::size().is_some() && !terminal::is_dumb();
     if given.has("watch") && can_draw {
@@ -129,11 +129,13 @@ pub fn run(places: &Places, given: &Given) -> ExitCode {
     look.health(&names).into()
 }
 
-fn tell_json(look: &Look) -> ExitCode {
+/// The whole document, of whose services only those named stay.
+fn tell_json(mut look: Look, names: &[String]) -> ExitCode {
+    look.snapshot.services.retain(|row| names.is_empty() || names.iter().any(|name| name == text(&row.id)));
     let mut page = Page::new(Page::LIMIT);
     json::status(&look.snapshot, look.now, &mut page);
     super::say(&String::from_utf8_lossy(page.bytes()));
-    look.health(&[]).into()
+    look.health(names).into()
 }
 
 /// What there is to say without a board.
