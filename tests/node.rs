@@ -499,36 +499,3 @@ fn chips_are_read_beside_the_loop_and_who_has_munins_plugin_keeps_it() {
         assert!(ask("config fw_conntrack").contains(&format!("total.critical {}", most * 9 / 10)));
     }
 }
-
-#[test]
-fn a_value_that_is_older_than_the_cycle_brings_its_own_time() {
-    let (home, port) = home("own-time", "");
-    let _daemon = home.start();
-    let ask = |lines: &str| {
-        let mut stream = connect(port);
-        stream.write_all(lines.as_bytes()).expect("it takes lines");
-        rest(stream)
-    };
-    let value = |answer: &str| {
-        let line = answer.lines().find_map(|line| line.strip_prefix("processes.value ").map(str::to_owned));
-        line.unwrap_or_else(|| panic!("no value in {answer}"))
-    };
-    // Processes are counted every five seconds at the most, and a cycle has one.
-    let timed = until("a count of a cycle before", || {
-        let told = value(&ask("cap multigraph\nfetch processes\nquit\n"));
-        told.contains(':').then_some(told)
-    });
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs();
-    let (at, count) = timed.split_once(':').expect("it has a time");
-    let at: u64 = at.parse().expect("the time is a number");
-    assert!((now - 30..=now).contains(&at), "{timed} at {now}");
-    assert!(count.parse::<u64>().is_ok_and(|count| count > 1), "{timed}");
-    let dirty = ask("cap dirtyconfig\nconfig processes\nquit\n");
-    assert!(value(&dirty).split_once(':').is_none_or(|(_, count)| count.parse::<u64>().is_ok()), "{dirty}");
-    // A client that has announced nothing may be Munin 1.4 or a script, which take a number only.
-    let plain = value(&ask("fetch processes\nquit\n"));
-    assert!(plain.parse::<u64>().is_ok(), "{plain}");
-    // What is read in every cycle needs no time.
-    let load = ask("cap multigraph\nfetch load\nquit\n");
-    assert!(load.contains("load.value ") && !load.contains(':'), "{load}");
-}

@@ -38,10 +38,6 @@ pub use graph::{Plugin, Shape};
 pub use guest::Guest;
 pub use session::{Next, Session};
 
-use std::time::Duration;
-
-use watchd_probes::ProbeId;
-
 use super::Page;
 
 /// All plugins, in the order of their names.
@@ -125,30 +121,6 @@ fn host_of<'a>(facts: &Facts<'a>, plugin: &str, instance: &[u8]) -> Option<&'a s
 /// Whether one of our own plugins has something to say under this name.
 pub fn is_ours(facts: &Facts<'_>, name: &[u8]) -> bool {
     PLUGINS.iter().any(|plugin| plugin.has(facts, name))
-}
-
-/// Plugins whose values may be older than the cycle, with the probe they come from: what takes long is not done in each.
-static SELDOM: &[(&str, ProbeId)] = &[
-    ("acpi", ProbeId::Sensors),
-    ("cpuspeed", ProbeId::Cpufreq),
-    ("df", ProbeId::Filesystem),
-    ("df_inode", ProbeId::Filesystem),
-    ("fw_conntrack", ProbeId::Conntrack),
-    ("fw_forwarded_local", ProbeId::Conntrack),
-    ("irqstats", ProbeId::Interrupts),
-    ("proc_pri", ProbeId::Process),
-    ("processes", ProbeId::Process),
-    ("sensors_fan", ProbeId::Sensors),
-    ("sensors_power", ProbeId::Sensors),
-    ("sensors_temp", ProbeId::Sensors),
-    ("sensors_volt", ProbeId::Sensors),
-    ("threads", ProbeId::Process),
-];
-
-/// How much older the values of one of our own plugins are than the last cycle.
-fn age(facts: &Facts<'_>, name: &[u8]) -> Duration {
-    let source = SELDOM.iter().find(|(plugin, _)| plugin.as_bytes() == name);
-    source.map_or(Duration::ZERO, |(_, probe)| facts.readings.view.state(*probe).age())
 }
 
 /// Answers `config NAME` or `fetch NAME`, without the final dot. False when there is no such plugin here.

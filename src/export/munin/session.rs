@@ -4,7 +4,7 @@
 //! at the next white space. A name is compared with what the board has and is never a path. One deviation from
 //! munin-node: a node whose name has capitals lists its plugins all the same.
 
-use super::{Ask, Facts, Guest, age, answer, host_of, is_ours, names, spool};
+use super::{Ask, Facts, Guest, answer, host_of, is_ours, names, spool};
 use crate::export::Page;
 
 /// What to do with the connection after a line.
@@ -62,9 +62,9 @@ impl Session {
         } else if after(line, b"nodes").is_some() {
             nodes(host, facts, page);
         } else if let Some(name) = after(line, b"config") {
-            return self.reply(facts, if self.dirty { Ask::Dirty } else { Ask::Config }, name, page);
+            return reply(facts, if self.dirty { Ask::Dirty } else { Ask::Config }, name, page);
         } else if let Some(name) = after(line, b"fetch") {
-            return self.reply(facts, Ask::Fetch, name, page);
+            return reply(facts, Ask::Fetch, name, page);
         } else if let Some(since) = line.strip_prefix(b"spoolfetch").and_then(spool::since)
             && spool::is_offered(facts, host)
         {
@@ -109,37 +109,6 @@ impl Session {
     fn understands(&self, guest: &Guest) -> bool {
         !guest.is_silent && (self.multigraph || !guest.is_multigraph) && (self.dirty || !guest.is_dirty)
     }
-
-    fn reply(&self, facts: &Facts<'_>, ask: Ask, rest: &[u8], page: &mut Page) -> Next {
-        let name = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"\t")).unwrap_or(rest);
-        let name = name.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-        if !is_ours(facts, name)
-            && let Some(place) = facts.guests.iter().position(|guest| guest.name.as_bytes() == name)
-        {
-            return Next::Guest(place, ask);
-        }
-        let start = page.len();
-        // Old readings are not told as new ones.
-        let is_fresh = facts.snapshot.header.is_fresh(facts.now);
-        let ask = if ask == Ask::Dirty && !is_fresh { Ask::Config } else { ask };
-        let header = &facts.snapshot.header;
-        let (read, age) = (header.sample_wall_ms, age(facts, name).as_millis());
-        // A master that takes values with the configuration, or graphs of graphs, understands the time of a value as well.
-        let is_timed = (ask == Ask::Dirty && header.has_spool()) || ((self.multigraph || self.dirty) && age >= 1000);
-        if is_timed && is_fresh && ask.wants_values() && is_ours(facts, name) {
-            let mut text = Page::new(Page::LIMIT);
-            answer(facts, ask, name, &mut text);
-            let at = read.saturating_sub(u64::try_from(age).unwrap_or(0)) / 1000;
-            spool::with_times(at, text.bytes(), page);
-        } else if !answer(facts, ask, name, page) {
-            page.text("# Unknown service\n");
-        } else if ask == Ask::Fetch && !is_fresh {
-            page.truncate(start);
-            page.text("# Timed out\n");
-        }
-        page.text(".\n");
-        Next::More
-    }
 }
 
 /// What follows a command, when the line begins with it.
@@ -159,6 +128,33 @@ fn nodes(host: &str, facts: &Facts<'_>, page: &mut Page) {
         }
     }
     page.text(".\n");
+}
+
+fn reply(facts: &Facts<'_>, ask: Ask, rest: &[u8], page: &mut Page) -> Next {
+    let name = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"\t")).unwrap_or(rest);
+    let name = name.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    if !is_ours(facts, name)
+        && let Some(place) = facts.guests.iter().position(|guest| guest.name.as_bytes() == name)
+    {
+        return Next::Guest(place, ask);
+    }
+    let start = page.len();
+    // Old readings are not told as new ones.
+    let is_fresh = facts.snapshot.header.is_fresh(facts.now);
+    let ask = if ask == Ask::Dirty && !is_fresh { Ask::Config } else { ask };
+    // A master that takes values with the configuration understands their time as well.
+    if ask == Ask::Dirty && facts.snapshot.header.has_spool() && is_ours(facts, name) {
+        let mut text = Page::new(Page::LIMIT);
+        answer(facts, ask, name, &mut text);
+        spool::with_times(facts, text.bytes(), page);
+    } else if !answer(facts, ask, name, page) {
+        page.text("# Unknown service\n");
+    } else if ask == Ask::Fetch && !is_fresh {
+        page.truncate(start);
+        page.text("# Timed out\n");
+    }
+    page.text(".\n");
+    Next::More
 }
 
 /// A host name in lower case.

@@ -159,9 +159,10 @@ pub fn has_values(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(key)
 }
 
-/// Writes an answer again, each value with the time it was measured at, in seconds since 1970.
-pub fn with_times(at: u64, text: &[u8], page: &mut Page) {
-    stamp(text, page, &mut |_, field, value, page| write_value(field, at, value, page));
+/// Writes an answer again, each value with the time it was measured at.
+pub fn with_times(facts: &Facts<'_>, text: &[u8], page: &mut Page) {
+    let newest = facts.snapshot.header.sample_wall_ms / 1000;
+    stamp(text, page, &mut |_, field, value, page| write_value(field, newest, value, page));
 }
 
 fn write_value(field: &[u8], at: u64, value: &[u8], page: &mut Page) {
