@@ -12,7 +12,6 @@
 #![forbid(unsafe_code)]
 
 mod attending;
-mod bequest;
 mod bonds;
 mod budget;
 mod event;
@@ -35,7 +34,6 @@ mod told;
 #[cfg(test)]
 mod stories;
 
-pub use bequest::Bequest;
 pub use bonds::{Bond, Standing};
 pub use event::{Action, Actions, Event, Reach, Sighting, Verb};
 pub use fight::Rival;
