@@ -37,7 +37,7 @@ pub(super) struct State {
     pub last: Option<i64>,
     /// The same, as other runs know it.
     pub shared: Option<i64>,
-    /// The cycle in which it last acted.
+    /// The cycle in which it last acted, to the end of that: what the cycle has read is older, and no reason to act again.
     acted: Option<u64>,
     pub budget: Option<Budget>,
     /// It leaves things alone until then.
@@ -183,6 +183,7 @@ impl State {
     /// What was asked for with `tend` has come out.
     pub fn tended(&mut self, (outcome, is_deed): (Outcome, bool), case: &Case<'_>) {
         (self.pending, self.looked) = (false, Some(case.now));
+        self.acted = Some(case.turn);
         match (outcome, &mut self.budget) {
             (_, Some(budget)) if is_deed => budget.spend(),
             (Outcome::Would, _) if self.only_looks => {
@@ -190,6 +191,14 @@ impl State {
             }
             (Outcome::Kept, _) => self.is_limited = false,
             _ => {}
+        }
+    }
+
+    /// Its program ended in this cycle. A report is about what is true now, whenever the one before was delivered.
+    pub fn ended(&mut self, promise: &Promise, turn: u64) {
+        self.pending = false;
+        if !matches!(promise.work, Work::Report(_)) {
+            self.acted = Some(turn);
         }
     }
 

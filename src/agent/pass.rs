@@ -141,11 +141,9 @@ impl Agent {
 
     /// The program of a promise ended. Make a pass afterwards: others may wait for the outcome.
     pub fn command_done(&mut self, promise: usize, end: CommandEnd, now: Now) {
-        let Some(work) = self.promises.get(promise).map(|promise| &promise.work) else { return };
-        let outcome = outcome_of(work, end);
-        if let Some(state) = self.states.get_mut(promise) {
-            state.pending = false;
-        }
+        let (Some(known), Some(state)) = (self.promises.get(promise), self.states.get_mut(promise)) else { return };
+        let outcome = outcome_of(&known.work, end);
+        state.ended(known, self.turn);
         self.count_repair(promise, outcome, now);
         self.settle(promise, outcome, now);
     }
