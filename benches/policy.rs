@@ -51,7 +51,7 @@ fn mixed() -> String {
         add(format_args!("[file.f{number}]\nif = \"c{number}\"\npath = \"/f{number}\"\nline = \"x\"\n"));
         add(format_args!("[command.k{number}]\nif = \"c{number} & f{number}_failed\"\nrun = \"true\"\n"));
         add(format_args!(
-            "[report.r{number}]\nif = \"k{number}_failed | p{number}_down\"\ntext = \"{{k{number}.reason}}\"\nchanges = true\n"
+            "[report.r{number}]\nif = \"k{number}_failed | p{number}_down\"\ntext = \"{{k{number}.output}}\"\nchanges = true\n"
         ));
         if number < 90 {
             add(format_args!("[process.p{number}]\nmatch = \"p{number}\"\nif = \"c{number}\"\n"));

@@ -108,7 +108,7 @@ impl Default for Disk {
 impl Probe for Disk {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
         let (host, now) = (look.host, look.now);
-        let text = self.source.read(look)?;
+        let text = self.source.read_list(look)?;
         self.pace.run(now, || {
             self.mapped.clear();
             self.mapped.extend(lines(text).filter_map(|(_, line)| Mapped::of(host, line)));
@@ -225,8 +225,8 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ProbeId;
     use crate::trial::{read_fixture, readings, survives_every_cut, text_of, value};
+    use crate::{Buffer, Now, ProbeId};
 
     #[test]
     fn all_columns_of_every_device_are_given() {
@@ -303,6 +303,21 @@ mod tests {
         }
         // A burst of a moment is told as its part of five minutes.
         assert_eq!(value(&at(1300, 3005), "mean_reads", "sda"), Some(Value::Float(10.0)));
+    }
+
+    #[test]
+    fn a_machine_may_have_no_disk() {
+        let dir = std::env::temp_dir().join(format!("watchd-diskless-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("proc")).expect("a directory can be made");
+        let read = |text: &str| {
+            std::fs::write(dir.join(PATH), text).expect("it can be written");
+            let host = Host::open(&dir).expect("the root is there");
+            let mut look = Look { host: &host, buffer: &mut Buffer::default(), now: Now::default() };
+            readings(ProbeId::Disk, |out| Disk::default().read(&mut look, out))
+        };
+        assert_eq!(read("").expect("nothing is no fault").len(), 0);
+        assert!(read("8 0 sda 1 2 3 4").is_err(), "half a line is");
+        std::fs::remove_dir_all(&dir).expect("it is ours");
     }
 
     #[test]

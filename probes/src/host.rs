@@ -225,6 +225,16 @@ impl Source {
         Ok(text)
     }
 
+    /// The whole text of a list, which is empty where there is nothing to list: a machine without a disk has an empty /proc/diskstats.
+    pub fn read_list<'b>(&mut self, look: &'b mut Look<'_>) -> Result<&'b [u8], Fault> {
+        let path = self.path;
+        let text = self.read_bytes(look)?;
+        match text.last() {
+            None | Some(b'\n') => Ok(text),
+            _ => Err(Fault::malformed(path, 0, text)),
+        }
+    }
+
     /// Whether the file is kept open, that is, was read without a failure.
     pub fn is_open(&self) -> bool {
         self.file.is_some()
