@@ -1,6 +1,6 @@
 //! Plugins about the host as a whole: entropy, open_files, open_inodes, uptime, users.
 
-use watchd_probes::{MetricId, entropy, files, uptime, users};
+use watchd_probes::{MetricId, ProbeId, entropy, files, uptime, users};
 
 use super::facts::{Amount, Facts};
 use super::graph::{Field, Graph, Need, Plugin, Shape};
@@ -109,36 +109,77 @@ static USERS_GRAPH: Graph = Graph {
             name: "tty",
             traits: "label tty\ndraw AREASTACK\ncolour 00FF00",
             need: Need::Always,
-            value: |facts, _| facts.host(users::TTY).into(),
+            value: |facts, _| logged_in(facts, users::TTY),
         },
         Field {
             name: "pty",
             traits: "label pty\ndraw AREASTACK\ncolour 0000FF",
             need: Need::Always,
-            value: |facts, _| facts.host(users::PTY).into(),
+            value: |facts, _| logged_in(facts, users::PTY),
         },
         Field {
             name: "pts",
             traits: "label pts\ndraw AREASTACK\ncolour 00FFFF",
             need: Need::Always,
-            value: |facts, _| facts.host(users::PTS).into(),
+            value: |facts, _| logged_in(facts, users::PTS),
         },
         Field {
             name: "X",
             traits: "label X displays\ndraw AREASTACK\ncolour 000000",
             need: Need::Always,
-            value: |facts, _| facts.host(users::X).into(),
+            value: |facts, _| logged_in(facts, users::X),
         },
         Field {
             name: "other",
             traits: "label Other users\ncolour FF0000",
             need: Need::Always,
-            value: |facts, _| facts.host(users::OTHER).into(),
+            value: |facts, _| logged_in(facts, users::OTHER),
         },
     ],
 };
 
+/// How many are logged in so. Where the host keeps no record of them (`/run/utmp`) there is nobody, as `who` has it, whom Munin's own
+/// plugin asks; a record that cannot be read is unknown.
+fn logged_in(facts: &Facts<'_>, line: MetricId) -> Amount {
+    let is_read = facts.readings.view.state(ProbeId::Users).is_up();
+    facts.host(line).or(is_read.then_some(0)).into()
+}
+
 /// One count without another, both of the host.
 fn less(facts: &Facts<'_>, all: MetricId, unused: MetricId) -> Amount {
     facts.host(all).zip(facts.host(unused)).map(|(all, unused)| all.saturating_sub(unused)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ask, answer, names};
+    use super::*;
+    use crate::export::Page;
+    use crate::model::Now;
+    use crate::store::{Readings, Snapshot};
+    use watchd_probes::{Fault, Sample};
+
+    #[test]
+    fn without_a_record_nobody_is_logged_in_and_one_that_cannot_be_read_is_unknown() {
+        let snapshot = Snapshot::default();
+        for (fault, is_listed, value) in
+            [(Fault::Absent { path: "run/utmp" }, true, "0"), (Fault::malformed("run/utmp", 0, b"half"), false, "U")]
+        {
+            let mut sample = Sample::default();
+            sample.begin();
+            sample.finish(ProbeId::Users, Err(fault), 1);
+            let facts = Facts {
+                readings: Readings { view: sample.view(), rates: &[] },
+                ..Facts::new(&snapshot, Now::default())
+            };
+            let mut listed = Vec::new();
+            names(&facts, false, &mut |plugin, _| listed.push(plugin.to_owned()));
+            assert_eq!(listed.iter().any(|plugin| plugin == "users"), is_listed, "{listed:?}");
+            let mut page = Page::new(Page::LIMIT);
+            assert!(answer(&facts, Ask::Fetch, b"users", &mut page));
+            let expect: String =
+                ["tty", "pty", "pts", "X", "other"].iter().map(|field| format!("{field}.value {value}\n")).collect();
+            assert_eq!(String::from_utf8_lossy(page.bytes()), expect);
+        }
+    }
 }
