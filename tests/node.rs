@@ -7,8 +7,9 @@ mod harness;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::{Home, net, until};
@@ -28,9 +29,59 @@ fn home(name: &str, more: &str) -> (Home, u16) {
 }
 
 fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect("the node listens");
+    connect_to(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+fn connect_to(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the node listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it can be set");
     stream
+}
+
+/// A way to the node.
+#[derive(Clone, Debug)]
+enum Way {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Way {
+    /// To read from, to write to, and to say that nothing more comes.
+    fn open(&self) -> (Box<dyn Read>, Box<dyn Write + Send>, Box<dyn FnOnce() + Send>) {
+        match self {
+            Self::Tcp(address) => {
+                let stream = connect_to(*address);
+                let (to, end) = (stream.try_clone().expect("it can be cloned"), stream.try_clone().expect("twice"));
+                (Box::new(stream), Box::new(to), Box::new(move || drop(end.shutdown(Shutdown::Write))))
+            }
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path).expect("the node listens");
+                stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it can be set");
+                let (to, end) = (stream.try_clone().expect("it can be cloned"), stream.try_clone().expect("twice"));
+                (Box::new(stream), Box::new(to), Box::new(move || drop(end.shutdown(Shutdown::Write))))
+            }
+        }
+    }
+
+    /// Says all of it, so long after each byte if that is told, then nothing more; gives what was answered.
+    fn converse(&self, sent: &[u8], pause: Option<Duration>) -> String {
+        let (from, mut to, end) = self.open();
+        let sent = sent.to_vec();
+        let writing = std::thread::spawn(move || {
+            // A node that has closed takes no more.
+            match pause {
+                None => drop(to.write_all(&sent)),
+                Some(pause) => sent.iter().for_each(|byte| {
+                    let _ = to.write_all(&[*byte]);
+                    std::thread::sleep(pause);
+                }),
+            }
+            end();
+        });
+        let got = rest(from);
+        writing.join().expect("it only writes");
+        got
+    }
 }
 
 /// Everything that comes until the other side closes; a reset ends it too.
@@ -181,24 +232,31 @@ fn conversations() -> Vec<(Vec<u8>, String)> {
 
 #[test]
 fn odd_conversations_get_a_sane_answer_or_a_clean_end() {
-    let (home, port) = home("odd", "");
+    let (home, port) = home("odd", "socket = \"@/node.sock\"\n");
     let mut daemon = home.start();
     until("an answer", || (net::munin(port, "nodes") == NODES).then_some(()));
     let conversations = conversations();
     assert!(conversations.len() > 60);
+    let ways = [
+        Way::Tcp(SocketAddr::from(([127, 0, 0, 1], port))),
+        Way::Tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, port))),
+        Way::Unix(home.scratch.path("node.sock")),
+    ];
+    // A byte a second, beside all the others.
+    let slow = ways
+        .clone()
+        .map(|way| std::thread::spawn(move || (way.converse(b"nodes\nquit\n", Some(Duration::from_secs(1))), way)));
     for (sent, end) in &conversations {
-        let mut stream = connect(port);
-        let mut writer = stream.try_clone().expect("it can be opened twice");
-        let sent_too = sent.clone();
-        let writing = std::thread::spawn(move || {
-            // A node that has closed takes no more.
-            let _ = writer.write_all(&sent_too);
-            let _ = writer.shutdown(Shutdown::Write);
-        });
-        let got = rest(&mut stream);
-        writing.join().expect("it only writes");
-        let what = String::from_utf8_lossy(&sent[..sent.len().min(40)]).into_owned();
-        assert!(got.starts_with(BANNER) && got.ends_with(end.as_str()), "{what:?}: …{:?}", &got[got.len().min(300)..]);
+        for way in &ways {
+            let got = way.converse(sent, None);
+            let what = String::from_utf8_lossy(&sent[..sent.len().min(40)]).into_owned();
+            let tail = &got[got.len().saturating_sub(300)..];
+            assert!(got.starts_with(BANNER) && got.ends_with(end.as_str()), "{way:?} {what:?}: …{tail:?}");
+        }
+    }
+    for slow in slow {
+        let (got, way) = slow.join().expect("it only talks");
+        assert_eq!(got, format!("{BANNER}{NODES}"), "{way:?}");
     }
     // Three hundred at once, some of whom say half a line; then who says a byte at a time is still heard.
     let crowd: Vec<_> = (0..300).map(|_| connect(port)).collect();
