@@ -172,6 +172,39 @@ fn what_is_usual_stands_beside_what_was() {
     assert!(home.ask(&["history", "load.five", "--json"]).1.contains("\"usual\":"));
 }
 
+#[test]
+fn numbers_that_the_policy_measures_have_a_history_by_their_own_names() {
+    let http = net::free_port();
+    let home = Home::new(
+        "measured",
+        &format!(
+            "[watchd]\ncycle = \"1s\"\n[http]\nlisten = [\"127.0.0.1:{http}\"]\n[measure.mailq]\nrun = \"echo 7\"\nevery = \"1s\"\n\
+             [measure.other]\nrun = \"echo 8\"\nevery = \"1s\"\n"
+        ),
+    );
+    let _daemon = home.start();
+    let ask = |address: &str| net::get(http, address);
+    let (_, body) = until("a value", || {
+        Some(ask("/api/history?metric=mailq")).filter(|(code, body)| *code == 200 && body.contains(",7,7,7]"))
+    });
+    let document: Value = serde_json::from_str(&body).expect("it is JSON");
+    assert_eq!((&document["metric"], &document["object"]), (&"measure.value".into(), &"mailq".into()), "{body}");
+    assert!(ask("/api/history?metric=measure.value&object=other").1.contains(",8,8,8]"));
+    assert_eq!(ask("/api/history?metric=measure.value").0, 400, "which of the two?");
+    let (code, picture) = ask("/graph/mailq.svg");
+    assert!(code == 200 && picture.contains("<desc>newest 7.00, least 7.00, most 7.00</desc>"), "{picture}");
+    let (code, csv) = home.ask(&["history", "mailq", "--csv"]);
+    assert!(code == 0 && csv.lines().nth(1).is_some_and(|line| line.ends_with(",7,7,7")), "{csv}");
+    let (code, said) = home.ask(&["check", &home.scratch.text("watchd.toml")]);
+    let series = |text: &str| -> usize {
+        let (_, rest) = text.split_once("history: ").expect("it is told");
+        rest.split(' ').next().and_then(|count| count.parse().ok()).expect("a number")
+    };
+    let plain = home.scratch.write("plain.toml", "[watchd]\n");
+    let (_, without) = home.ask(&["check", &plain.to_string_lossy()]);
+    assert_eq!((code, series(&said)), (0, series(&without) + 2), "{said}{without}");
+}
+
 /// Head and body as they came.
 fn raw(http: u16, words: &str) -> (String, Vec<u8>) {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", http)).expect("it listens");

@@ -31,7 +31,8 @@ pub fn run(places: &Places) -> ExitCode {
             if let Ok(mut sight) = Sight::open(places) {
                 sight.look(clock::now());
                 let series = expected(sight.readings().view, policy.services.len());
-                let _ = writeln!(io::stdout(), "{}", room(series, &places.history()));
+                let measures = policy.promises.iter().filter(|promise| promise.kind() == PromiseKind::Measure).count();
+                let _ = writeln!(io::stdout(), "{}", room(series + measures, &places.history()));
             }
             ExitCode::SUCCESS
         }

@@ -62,7 +62,12 @@ impl Chronicle {
     }
 
     /// Records one cycle.
-    pub fn record(&mut self, readings: Readings<'_>, now: Now, notes: &mut Notes) {
+    pub fn record<'m>(
+        &mut self,
+        (readings, measures): (Readings<'_>, impl Iterator<Item = (&'m str, f64)>),
+        now: Now,
+        notes: &mut Notes,
+    ) {
         if self.file().is_some_and(files::is_removed) {
             // Opened in the next cycle, so that the door sees in between that what it reads is no more.
             (self.history, self.again_at) = (None, now.mono + Duration::from_millis(1));
@@ -72,7 +77,7 @@ impl Chronicle {
             self.try_open(now, notes);
         }
         let Some(history) = &mut self.history else { return };
-        let recorded = history.record(readings, now);
+        let recorded = history.record_with(readings, measures, now);
         match recorded.error {
             Some(error) => self.lose("write", &error, notes),
             None if recorded.without_room == 0 && !self.is_writable => {

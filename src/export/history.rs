@@ -15,7 +15,7 @@ use watchd_probes::{Kind, MetricId, Unit};
 use super::usual::{Lessons, Usual};
 use super::{Page, svg};
 use crate::learn::Range;
-use crate::store::history::{HistoryReader, Place, Point, Span};
+use crate::store::history::{HistoryReader, MEASURE, Place, Point, Span};
 
 /// The most points of one answer, and how many when nobody says.
 pub const POINTS: u32 = 2000;
@@ -130,11 +130,13 @@ impl Query {
         let metric = self.metric.as_deref().unwrap_or_default();
         let (mut found, mut objects) = (None, 0_u32);
         history.each(&mut |name, place| {
-            if name.metric() == metric {
+            // A measure goes by its own name as well.
+            let is_measure = is_of_measures(name.metric()) && name.object() == metric.as_bytes();
+            if name.metric() == metric || is_measure {
                 objects += 1;
                 let is_meant = self.object.as_deref().is_none_or(|object| object == name.object());
-                if is_meant {
-                    let (metric, object) = (metric.to_owned(), name.object().to_vec());
+                if is_meant || is_measure {
+                    let (metric, object) = (name.metric().to_owned(), name.object().to_vec());
                     found = Some(Found { metric, object, place, is_only: false });
                 }
             }
@@ -154,6 +156,11 @@ impl Query {
         let from = self.from.unwrap_or_else(|| to.saturating_sub(self.since));
         Span { from: from.min(to.saturating_sub(1)), to, points: self.points }
     }
+}
+
+/// Whether a metric is what the policy's measures came to.
+pub fn is_of_measures(metric: &str) -> bool {
+    metric.split_once('.') == Some(MEASURE)
 }
 
 /// A series that was found.

@@ -2,7 +2,7 @@
 //!
 //! It is what is known now of that time of the week, not what was thought then; before the quantity was followed there is nothing.
 
-use super::history::Found;
+use super::history::{Found, is_of_measures};
 use crate::learn::book::{Book, key};
 use crate::learn::{Range, Settings, Week};
 use crate::store::history::Span;
@@ -24,6 +24,10 @@ impl Lessons<'_> {
     /// Of a series; none when nothing is known of it, or it cannot be read. What is learned of all disks or interfaces together is that of
     /// the only one.
     pub fn of(self, series: &Found) -> Option<Usual> {
+        // A measure is learned by its own name.
+        if let Some(id) = std::str::from_utf8(&series.object).ok().filter(|_| is_of_measures(&series.metric)) {
+            return self.named(id, b"");
+        }
         let of_all = || if series.is_only { self.named(&series.metric, b"") } else { None };
         self.named(&series.metric, &series.object).or_else(of_all)
     }

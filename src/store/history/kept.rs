@@ -1,7 +1,8 @@
 //! Which series have a history: what graphs are drawn of, and not what can be computed from it or never moves.
 //!
 //! Left out: single processors and interrupt lines, most kinds of memory, packet counts, averages over windows that the rings
-//! give anyway. 45 series speak of the host; each file system has 3, each disk 6, each interface 6, each service 3.
+//! give anyway. 45 series speak of the host; each file system has 3, each disk 6, each interface 6, each service 3;
+//! each measure of the policy has one, `measure.value` of its id, as long as it is not below 0.
 
 use watchd_probes::View;
 use watchd_probes::sample_limits::PROBE_COUNT;
@@ -134,6 +135,18 @@ pub fn key(metric: MetricId, object: &[u8]) -> u64 {
     hash.end()
 }
 
+/// Where the values of the policy's measures stand, with their ids as objects.
+pub const MEASURE: (&str, &str) = ("measure", "value");
+
+/// The same of a measure.
+pub fn key_of_measure(id: &str) -> u64 {
+    let mut hash = Key::new();
+    for part in [MEASURE.0, ".", MEASURE.1, "\0", id] {
+        hash.mix(part.as_bytes());
+    }
+    hash.end()
+}
+
 /// The same of a name as it stands in the file: `probe.field`, NUL, object.
 pub fn key_of_name(name: &[u8]) -> u64 {
     let mut hash = Key::new();
@@ -186,5 +199,6 @@ mod tests {
         assert_eq!(key(filesystem::AVAIL, b"/srv"), key_of_name(b"filesystem.avail\0/srv"));
         assert_eq!(key(load::ONE, b""), key_of_name(b"load.one\0"));
         assert_ne!(key(load::ONE, b""), key(load::FIVE, b""));
+        assert_eq!(key_of_measure("mailq"), key_of_name(b"measure.value\0mailq"));
     }
 }

@@ -194,6 +194,22 @@ fn what_was_not_measured_is_a_gap() {
 }
 
 #[test]
+fn a_measure_of_the_policy_is_kept_by_its_name_and_what_was_not_measured_is_a_gap() {
+    let mut story = Story::new();
+    for value in [7.0, 8.5, f64::NAN, -1.0, 9.0] {
+        let readings = Readings { view: story.sample.view(), rates: &[] };
+        let recorded = story.history.record_with(readings, std::iter::once(("mailq", value)), story.now());
+        assert!(recorded.error.is_none() && recorded.without_room == 0, "{recorded:?}");
+        (story.mono, story.wall) = (story.mono + 10, story.wall + 10);
+    }
+    let (_, points) = story.read("measure.value", "mailq", (START, story.wall), 100);
+    assert_eq!(points.iter().map(|point| point.mean).collect::<Vec<_>>(), [7.0, 8.5, 9.0]);
+    assert_eq!(points[2].at - points[1].at, 30);
+    story.restart();
+    assert_eq!(story.read("measure.value", "mailq", (START, story.wall), 100).1.len(), 3);
+}
+
+#[test]
 fn a_crash_at_any_cycle_loses_at_most_one() {
     let mut whole = Story::new();
     whole.run(700, 10);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use watchd_probes::{Kind, MetricId, PROBES, Row};
 
 use super::column::{Column, Sum};
-use super::kept::{is_kept, key, key_of_name};
+use super::kept::{MEASURE, is_kept, key, key_of_measure, key_of_name};
 use super::level;
 use super::rings::{COLUMNS, Damage, Levels, Name, PANELS, Rings};
 use super::{TIERS, Tier};
@@ -117,8 +117,18 @@ impl History {
         self.columns.len() / COLUMNS
     }
 
-    /// Records one cycle. Whatever fails, the rest goes on.
+    /// Records the readings of one cycle. Whatever fails, the rest goes on.
     pub fn record(&mut self, readings: Readings<'_>, now: Now) -> Recorded {
+        self.record_with(readings, std::iter::empty(), now)
+    }
+
+    /// Records one cycle with what the policy's measures came to, by their ids.
+    pub fn record_with<'m>(
+        &mut self,
+        readings: Readings<'_>,
+        measures: impl Iterator<Item = (&'m str, f64)>,
+        now: Now,
+    ) -> Recorded {
         let mut recorded = Recorded::default();
         self.turn = self.turn.wrapping_add(1);
         self.centre(now);
@@ -128,8 +138,11 @@ impl History {
             let object = readings.view.part(row.object(), 0);
             if is_kept(row.metric(), object) {
                 let rate = readings.rates.get(place).copied();
-                self.take((row, object), (rate, weight), now, &mut recorded);
+                self.take(Source::Reading(row.metric(), object), (told(row, rate), weight), now, &mut recorded);
             }
+        }
+        for (id, value) in measures {
+            self.take(Source::Measure(id), (Some(narrow(value)), weight), now, &mut recorded);
         }
         self.is_written = false;
         if now.mono.saturating_sub(self.rewritten) >= REWRITE || now.mono < self.rewritten {
@@ -206,19 +219,12 @@ impl History {
         }
     }
 
-    /// Takes one reading: the level of a gauge, the rate of a counter.
-    fn take(
-        &mut self,
-        (row, object): (&Row, &[u8]),
-        (rate, weight): (Option<f32>, f32),
-        now: Now,
-        recorded: &mut Recorded,
-    ) {
-        let Some(metric) = row.metric().metric() else { return };
-        let key = key(row.metric(), object);
+    /// Takes one value.
+    fn take(&mut self, source: Source<'_>, (value, weight): (Option<f32>, f32), now: Now, recorded: &mut Recorded) {
+        let key = source.key();
         let place = match self.find(key) {
             Some(place) => place,
-            None => match self.adopt((row.metric(), object), key, now) {
+            None => match self.adopt(source, key, now) {
                 Ok(Some(place)) => place,
                 Ok(None) => {
                     recorded.without_room += 1;
@@ -236,10 +242,6 @@ impl History {
         // The second object of one name in a turn is left out.
         let Some(column) = self.columns.get_mut(place).filter(|column| column.turn != turn) else { return };
         (column.turn, column.seen) = (turn, now.mono);
-        let value = match metric.kind {
-            Kind::Gauge => row.value().number().map(narrow),
-            Kind::Counter => rate,
-        };
         if let Some(value) = value.filter(|value| value.is_finite() && *value >= 0.0) {
             for sum in &mut column.sums {
                 sum.add([value; 3], weight);
@@ -254,10 +256,9 @@ impl History {
     }
 
     /// Gives a new series a column: a free one, that of a series long gone, or one of a new panel. None when there is no room.
-    fn adopt(&mut self, (metric, object): (MetricId, &[u8]), key: u64, now: Now) -> io::Result<Option<usize>> {
-        let Some((info, field)) = PROBES.get(metric.probe()).zip(metric.metric()) else { return Ok(None) };
+    fn adopt(&mut self, source: Source<'_>, key: u64, now: Now) -> io::Result<Option<usize>> {
         let since = seconds(now.wall);
-        let Some(name) = Name::new((info.name, field.field), object, since) else { return Ok(None) };
+        let Some(name) = source.name(since) else { return Ok(None) };
         let free = |column: &Column| column.key == 0;
         let gone = |column: &Column| now.mono.saturating_sub(column.seen) >= GONE;
         let place = match self.columns.iter().position(free).or_else(|| self.columns.iter().position(gone)) {
@@ -309,6 +310,43 @@ impl History {
             }
         }
         result
+    }
+}
+
+/// What the values of a series are of.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// A metric of an object.
+    Reading(MetricId, &'a [u8]),
+    /// A measure of the policy.
+    Measure(&'a str),
+}
+
+impl Source<'_> {
+    fn key(self) -> u64 {
+        match self {
+            Self::Reading(metric, object) => key(metric, object),
+            Self::Measure(id) => key_of_measure(id),
+        }
+    }
+
+    /// None when there is no such metric, or the name is longer than there is room for.
+    fn name(self, since: u32) -> Option<Name> {
+        match self {
+            Self::Reading(metric, object) => {
+                let (info, field) = PROBES.get(metric.probe()).zip(metric.metric())?;
+                Name::new((info.name, field.field), object, since)
+            }
+            Self::Measure(id) => Name::new(MEASURE, id.as_bytes(), since),
+        }
+    }
+}
+
+/// What is kept of a reading: the level of a gauge, the rate of a counter.
+fn told(row: &Row, rate: Option<f32>) -> Option<f32> {
+    match row.metric().metric()?.kind {
+        Kind::Gauge => row.value().number().map(narrow),
+        Kind::Counter => rate,
     }
 }
 
