@@ -21,6 +21,10 @@ const LEFT: f32 = 64.0;
 const RIGHT: f32 = 12.0;
 const TOP: f32 = 26.0;
 const BOTTOM: f32 = 22.0;
+/// What a letter takes at most, in the mean of a text.
+const LETTER: f32 = 7.0;
+
+const NOTHING: &str = "nothing was measured";
 
 /// Columns of points in a picture so wide: one for three pixels.
 pub fn points(width: u32) -> u32 {
@@ -85,13 +89,27 @@ pub fn write(picture: &Picture<'_>, page: &mut Page) {
     if let Some(usual) = usual {
         draw_usual(&frame, usual, page);
     }
-    page.put(format_args!("<text class=\"t\" x=\"{LEFT}\" y=\"16\">{}</text>", Escaped(&name)));
+    page.put(format_args!("<text class=\"t\" x=\"{LEFT}\" y=\"16\">{}</text>", Escaped(&cut(&name, w - LEFT - RIGHT))));
+    if stretch.points.is_empty() {
+        let (x, y) = (f32::midpoint(LEFT, w - RIGHT), f32::midpoint(TOP, h - BOTTOM));
+        page.put(format_args!("<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"middle\">{NOTHING}</text>"));
+    }
     rules(&frame, found, page);
     times(&frame, page);
     for run in runs(&stretch.points, stretch.step) {
         draw(&frame, run, page);
     }
     page.text("</svg>\n");
+}
+
+/// A text that ends with `…` where it does not fit.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn cut(text: &str, room: f32) -> String {
+    let most = (room / LETTER) as usize;
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Where values are usual, from the middle of each step to that of the next, in one piece from where it is known first.
@@ -127,10 +145,14 @@ fn rules(frame: &Frame<'_>, found: &Found, page: &mut Page) {
     }
 }
 
+/// As many times as there is room for, the last one first.
 fn times(frame: &Frame<'_>, page: &mut Page) {
     let span = frame.stretch.span;
     let is_long = span.to.saturating_sub(span.from) > 86_400;
-    for (at, anchor) in [(span.from, "start"), (span.from / 2 + span.to / 2, "middle"), (span.to, "end")] {
+    let (letters, room) = (if is_long { 10.0 } else { 5.0 }, frame.width - LEFT - RIGHT);
+    let fits = |count: f32| (count * (letters + 2.0) + 4.0) * LETTER <= room;
+    let all = [(span.to, "end"), (span.from, "start"), (span.from / 2 + span.to / 2, "middle")];
+    for (at, anchor) in all.into_iter().take([2.0, 3.0].into_iter().filter(|count| fits(*count)).count() + 1) {
         let stamp = Stamp(at.saturating_mul(1000)).to_string();
         let text = stamp.get(if is_long { 0..10 } else { 11..16 }).unwrap_or(&stamp);
         let zone = if anchor == "end" { " UTC" } else { "" };
@@ -173,7 +195,7 @@ struct Words<'a> {
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(last) = self.stretch.points.last() else { return out.write_str("nothing was measured") };
+        let Some(last) = self.stretch.points.last() else { return out.write_str(NOTHING) };
         let amount = |value| Amount::of(&self.found.metric, value);
         let points = self.stretch.points.iter();
         let least = points.clone().map(|point| point.min).fold(f32::INFINITY, f32::min);
@@ -278,6 +300,21 @@ mod tests {
         }
         assert_eq!(texts[0].0, 2 * 25, "from the first hour to the last, there and back");
         assert_eq!(texts[1].0, 2 * 13, "half of that day it was not followed yet");
+    }
+
+    #[test]
+    fn words_keep_to_the_room_there_is() {
+        for (width, times) in [(160, 1), (240, 2), (260, 3), (640, 3)] {
+            let text = picture("", vec![point(0, 1.0, 3.0)], width);
+            let shown = ["00:00<", "00:30<", "01:00 UTC<"].into_iter().filter(|time| text.contains(time)).count();
+            assert_eq!(shown, times, "{width}: {text}");
+            assert!(text.contains("01:00 UTC<"), "the newest is what matters: {text}");
+        }
+        let text = picture(&"x".repeat(200), vec![], 320);
+        let shown = text.split("class=\"t\"").nth(1).and_then(|rest| rest.split('>').nth(1)).expect("a title");
+        assert!(shown.ends_with("x…</text") && shown.chars().count() == 34 + "</text".len(), "{shown}");
+        assert!(text.contains("middle\">nothing was measured<"), "{text}");
+        assert!(text.contains(&format!("<title>load.one {}</title>", "x".repeat(200))), "{text}");
     }
 
     #[test]
