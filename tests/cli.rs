@@ -160,6 +160,34 @@ fn nagios_gets_its_own_codes() {
 }
 
 #[test]
+fn a_state_means_the_same_to_status_nagios_and_the_page() {
+    let mut place = Place::new("tones");
+    for (state, status, nagios, tone) in [
+        (ServiceState::Ready, 0, 0, "good"),
+        (ServiceState::Stopped, 0, 0, "good"),
+        (ServiceState::Starting, 0, 1, "warn"),
+        (ServiceState::Stopping, 0, 1, "warn"),
+        (ServiceState::Waiting, 0, 1, "warn"),
+        (ServiceState::Paused, 0, 1, "warn"),
+        (ServiceState::Unknown, 4, 1, "warn"),
+        (ServiceState::Backoff, 1, 2, "bad"),
+        (ServiceState::Flapping, 1, 2, "bad"),
+        (ServiceState::Down, 1, 2, "bad"),
+        (ServiceState::Unhealthy, 1, 2, "bad"),
+        (ServiceState::Fight, 1, 2, "bad"),
+    ] {
+        place.services = vec![service("web", ServiceState::Ready, ""), service("mail", state, "")];
+        place.publish(0);
+        let (code, json, _) = place.ask(&["status", "--json"]);
+        let verdict = json.split("\"tone\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        assert_eq!((code, verdict), (status, Some(tone)), "{state}: {json}");
+        assert_eq!(place.ask(&["status", "mail"]).0, status, "{state}");
+        assert_eq!(place.ask(&["status", "web"]).0, 0, "{state}");
+        assert_eq!(place.ask(&["status", "--nagios"]).0, nagios, "{state}");
+    }
+}
+
+#[test]
 fn events_come_from_the_journal_and_steer_no_terminal() {
     let place = Place::new("events");
     let (code, _, said) = place.ask(&["events"]);

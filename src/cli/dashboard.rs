@@ -3,12 +3,13 @@
 //! From top to bottom: the daemon, the host with the last ten minutes as sparklines, services, disks, classes, events. The
 //! services get what the others leave; each of the others gives way when there is little room.
 
+use std::cmp::Reverse;
+
 use super::figures;
 use super::grid::{Paint, Tone, cut};
 use super::quantity::{or_dash, share, size};
 use super::screen::{self, View};
 use super::spark::{self, Series};
-use crate::model::ServiceState;
 use crate::store::ServiceRow;
 use crate::store::board::text;
 
@@ -67,15 +68,9 @@ pub fn ordered(view: &View<'_>, order: Order) -> Vec<String> {
     let mut rows: Vec<&ServiceRow> = view.snapshot.services.iter().collect();
     let uses = |row: &ServiceRow| figures::service(view.snapshot, text(&row.id));
     let high = |one: Option<f64>, other: Option<f64>| other.unwrap_or(-1.0).total_cmp(&one.unwrap_or(-1.0));
-    let rank = |state: ServiceState| match screen::tone(state) {
-        Tone::Bad => 0,
-        Tone::Odd => 1,
-        Tone::Good => 2,
-        _ => 3,
-    };
     match order {
         Order::Policy => {}
-        Order::Worst => rows.sort_by_key(|row| rank(row.state())),
+        Order::Worst => rows.sort_by_key(|row| Reverse(row.state().tone())),
         Order::Cpu => rows.sort_by(|one, other| high(uses(one).cpu_pct, uses(other).cpu_pct)),
         Order::Memory => rows.sort_by(|one, other| high(uses(one).rss, uses(other).rss)),
         Order::Name => rows.sort_by(|one, other| text(&one.id).cmp(text(&other.id))),
@@ -96,7 +91,9 @@ pub struct Shown<'a> {
 /// Draws everything, in no more lines than there are.
 pub fn draw(shown: &Shown<'_>) -> String {
     let view = &shown.view;
-    let mut top: Vec<String> = screen::head(view).lines().take(2).map(str::to_owned).collect();
+    // The whole head where there is room: faults of the configuration and addresses stand behind a path of any length.
+    let head = (shown.height / 4).max(2);
+    let mut top: Vec<String> = screen::head(view).lines().take(head).map(str::to_owned).collect();
     top.extend(host(shown));
     let disks = lines(screen::disks(view));
     let classes = lines(screen::classes(view));
@@ -212,9 +209,14 @@ mod tests {
     use super::*;
     use crate::cli::life::Life;
     use crate::cli::screen::tests::look;
+    use crate::cli::status::Look;
+    use crate::store::board::fixed;
 
     fn page(width: usize, height: usize, selected: usize) -> String {
-        let look = look(Life::Alive);
+        drawn(&look(Life::Alive), (width, height), selected)
+    }
+
+    fn drawn(look: &Look, (width, height): (usize, usize), selected: usize) -> String {
         let view = View {
             snapshot: &look.snapshot,
             life: look.life,
@@ -237,6 +239,26 @@ mod tests {
             assert!(page.contains(part), "{part}:\n{page}");
         }
         assert!(page.find("database") < page.find("web"), "what is bad comes first:\n{page}");
+    }
+
+    #[test]
+    fn where_it_listens_and_what_was_refused_is_told_beside_any_path() {
+        let mut look = look(Life::Alive);
+        let header = &mut look.snapshot.header;
+        header.config_file = fixed(&format!("/etc/{}/watchd.toml", "long/".repeat(20)));
+        for part in ["/watchd.toml ok\n", "http 127.0.0.1:4950"] {
+            assert!(drawn(&look, (80, 23), 0).contains(part), "{part}:\n{}", drawn(&look, (80, 23), 0));
+        }
+        let header = &mut look.snapshot.header;
+        (header.config_ok, header.config_error) = (0, fixed("line 7: no such key"));
+        for part in [
+            "/watchd.toml REFUSED, the last good one holds\n",
+            "line 7: no such key",
+            "http 127.0.0.1:4950",
+            "> database",
+        ] {
+            assert!(drawn(&look, (80, 23), 0).contains(part), "{part}:\n{}", drawn(&look, (80, 23), 0));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use watchd_probes::{MetricId, ObjectId, ProbeId};
 
 use super::quantity::share;
+use crate::export::disk;
 use crate::store::{Readings, Snapshot};
 
 /// The host as a whole.
@@ -67,6 +68,7 @@ fn busy(readings: &Readings<'_>) -> Option<f64> {
     share(Some(work), Some(work + rest))
 }
 
+/// Those that people look after; `--json` has them all.
 pub fn disks(snapshot: &Snapshot) -> Vec<DiskFigures> {
     let readings = snapshot.readings();
     let figures = |object| {
@@ -92,7 +94,7 @@ pub fn disks(snapshot: &Snapshot) -> Vec<DiskFigures> {
             .map(|(_, word)| *word),
         }
     };
-    readings.view.objects(ProbeId::Filesystem).map(figures).collect()
+    disk::notable(readings).map(figures).collect()
 }
 
 pub fn service(snapshot: &Snapshot, id: &str) -> ServiceFigures {

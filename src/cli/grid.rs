@@ -2,6 +2,8 @@
 //!
 //! Colours come last and count for nothing in the widths.
 
+use crate::model;
+
 /// How a text looks where colours are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -11,6 +13,17 @@ pub enum Tone {
     Good,
     Odd,
     Bad,
+}
+
+impl From<model::Tone> for Tone {
+    fn from(tone: model::Tone) -> Self {
+        match tone {
+            model::Tone::Soft => Self::Dim,
+            model::Tone::Good => Self::Good,
+            model::Tone::Warn => Self::Odd,
+            model::Tone::Bad => Self::Bad,
+        }
+    }
 }
 
 /// Whether colours are wanted.
@@ -131,6 +144,15 @@ pub fn cut(text: &str, width: usize) -> String {
     cut
 }
 
+/// A path that begins with `…` where it does not fit: its end tells it from others.
+pub fn cut_path(path: &str, width: usize) -> String {
+    let excess = path.chars().count().saturating_sub(width);
+    if excess == 0 {
+        return path.to_owned();
+    }
+    std::iter::once('…').chain(path.chars().skip(excess + 1)).collect()
+}
+
 /// Pieces side by side, as many as fit on a line; what follows the first line is indented.
 pub fn flow(pieces: &[(Tone, String)], gap: &str, width: usize, paint: Paint) -> String {
     let mut page = String::new();
@@ -195,5 +217,6 @@ mod tests {
         assert_eq!(flow(&pieces, "   ", 22, Paint::None), "load 0.20   cpu 3 %\n  memory 20 %\n");
         assert_eq!(flow(&pieces, "   ", 80, Paint::None), "load 0.20   cpu 3 %   memory 20 %\n");
         assert_eq!(cut("abc", 2), "a…");
+        assert_eq!([3, 2, 1, 0].map(|width| cut_path("a/b", width)), ["a/b", "…b", "…", "…"]);
     }
 }

@@ -9,7 +9,7 @@ use super::life::{self, Life};
 use super::quantity::{age, plain, share};
 use super::screen;
 use super::status::Look;
-use crate::model::ServiceState;
+use crate::model::{ServiceState, Tone};
 use crate::store::board::text;
 
 /// How bad it is, as Nagios counts.
@@ -52,16 +52,10 @@ fn judge(look: &Look) -> (Level, String) {
         Life::Hung { age: since } => findings.push((Level::Unknown, format!("watchd hangs for {}", age(since)))),
     }
     for row in &look.snapshot.services {
-        let level = match row.state() {
-            ServiceState::Ready | ServiceState::Stopped | ServiceState::Starting => continue,
-            ServiceState::Paused | ServiceState::Stopping | ServiceState::Unknown | ServiceState::Waiting => {
-                Level::Warning
-            }
-            ServiceState::Backoff
-            | ServiceState::Flapping
-            | ServiceState::Down
-            | ServiceState::Unhealthy
-            | ServiceState::Fight => Level::Critical,
+        let level = match row.state().tone() {
+            Tone::Soft | Tone::Good => continue,
+            Tone::Warn => Level::Warning,
+            Tone::Bad => Level::Critical,
         };
         let reason = plain(text(&row.reason));
         let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };

@@ -2,14 +2,13 @@
 //!
 //! 24 lines of 80 columns show a small host whole; narrower terminals lose the columns that matter least.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::figures::{self, DiskFigures};
+use super::figures;
 use super::grid::{self, Cell, Column, Paint, Side, Tone};
 use super::life::{self, Life};
 use super::quantity::{age, or_dash, plain, share, since, size};
-use crate::model::{ClassKind, Now, Outcome, PromiseKind, ServiceState, Severity};
+use crate::model::{ClassKind, Now, PromiseKind, Severity};
 use crate::store::board::text;
 use crate::store::{ClassRow, PromiseRow, ServiceRow, Snapshot};
 
@@ -29,30 +28,10 @@ pub struct View<'a> {
     pub names: &'a [String],
 }
 
-/// How well a state is.
-pub fn tone(state: ServiceState) -> Tone {
-    match state {
-        ServiceState::Ready => Tone::Good,
-        ServiceState::Stopped => Tone::Dim,
-        ServiceState::Starting | ServiceState::Stopping | ServiceState::Paused | ServiceState::Waiting => Tone::Odd,
-        ServiceState::Backoff
-        | ServiceState::Flapping
-        | ServiceState::Unknown
-        | ServiceState::Down
-        | ServiceState::Unhealthy
-        | ServiceState::Fight => Tone::Bad,
-    }
-}
-
-/// Whether an outcome asks for somebody's attention.
-pub fn is_bad(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Denied | Outcome::Would)
-}
-
 /// Whether a promise is told by itself: it came out badly, and no service's row says so already.
 pub fn is_told(promise: &PromiseRow, snapshot: &Snapshot) -> bool {
     let is_service = || promise.kind() == Some(PromiseKind::Process) && snapshot.service(text(&promise.id)).is_some();
-    is_bad(promise.outcome()) && !is_service()
+    promise.outcome().is_broken() && !is_service()
 }
 
 /// Draws the whole table.
@@ -99,13 +78,15 @@ pub fn head(view: &View<'_>) -> String {
         file if file.is_empty() => "built in".to_owned(),
         file => file,
     };
-    let mut pieces = match header.config_ok {
-        1 => vec![(Tone::Plain, format!("config {file} ok"))],
-        _ => vec![
-            (Tone::Bad, format!("config {file} REFUSED, the last good one holds")),
-            (Tone::Bad, plain(text(&header.config_error))),
-        ],
+    let (tone, how) = match header.config_ok {
+        1 => (Tone::Plain, "ok"),
+        _ => (Tone::Bad, "REFUSED, the last good one holds"),
     };
+    let room = view.width.saturating_sub("config  ".len() + how.len() + 2);
+    let mut pieces = vec![(tone, format!("config {} {how}", grid::cut_path(&file, room)))];
+    if header.config_ok != 1 {
+        pieces.push((Tone::Bad, plain(text(&header.config_error))));
+    }
     if header.state_ok != 1 {
         pieces.push((Tone::Bad, "state directory UNWRITABLE".to_owned()));
     }
@@ -181,7 +162,7 @@ fn service(view: &View<'_>, row: &ServiceRow) -> Vec<Cell> {
     let for_how_long = view.now.mono.saturating_sub(Duration::from_millis(row.since_mono_ms));
     vec![
         Cell(Tone::Bold, plain(id)),
-        Cell(tone(row.state()), row.state().word().to_owned()),
+        Cell(row.state().tone().into(), row.state().word().to_owned()),
         Cell::plain(or_dash((row.pid > 0).then_some(row.pid), |pid| pid.to_string())),
         Cell::plain(age(Duration::from_secs(for_how_long.as_secs()))),
         Cell::plain(row.restarts.to_string()),
@@ -189,13 +170,6 @@ fn service(view: &View<'_>, row: &ServiceRow) -> Vec<Cell> {
         Cell::plain(or_dash(uses.rss, size)),
         Cell::plain(plain(text(&row.reason))),
     ]
-}
-
-/// Whether a file system is one that people look after. Those in the kernel's own directories are only when they fill up, as
-/// /dev/shm may; `--json` has them all.
-fn is_shown(disk: &DiskFigures) -> bool {
-    let is_kernels = ["/dev", "/proc", "/sys"].iter().any(|dir| Path::new(&disk.mountpoint).starts_with(dir));
-    !is_kernels || disk.used_pct.is_some_and(|used| used > 50.0)
 }
 
 pub fn disks(view: &View<'_>) -> Option<String> {
@@ -209,7 +183,6 @@ pub fn disks(view: &View<'_>) -> Option<String> {
     ];
     let rows: Vec<_> = figures::disks(view.snapshot)
         .into_iter()
-        .filter(is_shown)
         .map(|disk| {
             let full = disk.used_pct.is_some_and(|used| used >= 90.0);
             let percent = |share: Option<f64>| or_dash(share, |share| format!("{share:.0}%"));
@@ -238,7 +211,7 @@ fn promises(view: &View<'_>) -> Option<String> {
             let name = format!("{kind} {}", plain(text(&row.id)));
             vec![
                 Cell(Tone::Bold, name),
-                Cell(Tone::Bad, row.outcome().word().to_owned()),
+                Cell(row.outcome().tone().into(), row.outcome().word().to_owned()),
                 Cell::plain(or_dash(ago, |ago| ago)),
             ]
         })
@@ -302,7 +275,7 @@ pub fn events(view: &View<'_>, count: usize) -> Option<String> {
 pub mod tests {
     use super::*;
     use crate::cli::status::Look;
-    use crate::model::EventKind;
+    use crate::model::{EventKind, Outcome, ServiceState};
     use crate::scratch::Scratch;
     use crate::store::board::{Page, fixed};
     use crate::store::{Board, EventRow, Header, Reader, Readings};

@@ -12,9 +12,9 @@ use super::life::{self, Life};
 use super::live::Live;
 use super::{nagios, screen};
 use crate::export::{Page, json};
-use crate::model::{Now, Places, ServiceState};
+use crate::model::{Now, Places, ServiceState, Tone};
 use crate::store::board::text;
-use crate::store::{BoardError, Reader, Snapshot};
+use crate::store::{BoardError, Reader, ServiceRow, Snapshot};
 use crate::sys::terminal::{self, Key};
 use crate::sys::{clock, daemon, stderr};
 
@@ -32,6 +32,7 @@ pub enum Health {
     /// Something that was promised does not hold.
     Unwell = 1,
     NoDaemon = 3,
+    /// The daemon hangs, or has no way to see how a service is.
     CannotTell = 4,
 }
 
@@ -72,14 +73,17 @@ impl Look {
             Life::Alive => {}
         }
         let chosen = |id: &str| names.is_empty() || names.iter().any(|name| name == id);
-        let is_bad = |state| screen::tone(state) == super::grid::Tone::Bad;
         let snapshot = &self.snapshot;
-        let mut services = snapshot.services.iter().filter(|row| chosen(text(&row.id)));
         let host_is_bad = names.is_empty()
             && (snapshot.header.config_ok != 1
                 || snapshot.header.state_ok != 1
-                || snapshot.promises.iter().any(|promise| screen::is_bad(promise.outcome())));
-        if host_is_bad || services.any(|row| is_bad(row.state())) { Health::Unwell } else { Health::Well }
+                || snapshot.promises.iter().any(|promise| promise.outcome().is_broken()));
+        let states = || snapshot.services.iter().filter(|row| chosen(text(&row.id))).map(ServiceRow::state);
+        match () {
+            () if host_is_bad || states().any(|state| state.tone() == Tone::Bad) => Health::Unwell,
+            () if states().any(|state| state == ServiceState::Unknown) => Health::CannotTell,
+            () => Health::Well,
+        }
     }
 
     /// How many services are in a state.

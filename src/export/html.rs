@@ -7,10 +7,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use watchd_probes::{ObjectId, ProbeId, filesystem, load, memory, uptime};
+use watchd_probes::{ObjectId, filesystem, load, memory, uptime};
 
-use super::json::{Space, Usage, processor_share, used_share};
-use super::verdict::{self, Tone};
+use super::disk::{self, Space};
+use super::json::{Usage, processor_share, used_share};
+use super::verdict;
 use super::{Page, Span, Stamp, assets};
 use crate::model::{ClassKind, Now, PromiseKind, Severity};
 use crate::store::board::text;
@@ -156,7 +157,7 @@ fn write_service(service: &ServiceRow, readings: Readings<'_>, now: Now, page: &
         "<tr><th scope=\"row\">{}<td><span class=\"pill {}\">{state}</span><td class=\"strip\"><td class=\"n\" data-n=\"for\">{}\
          <td class=\"n\" data-n=\"restarts\">{}",
         Escaped(text(&service.id).as_bytes()),
-        Tone::of(state).word(),
+        state.tone().word(),
         Span(since),
         service.restarts,
     ));
@@ -172,16 +173,8 @@ fn write_service(service: &ServiceRow, readings: Readings<'_>, now: Now, page: &
 }
 
 fn write_disks(readings: Readings<'_>, page: &mut Page) {
-    let view = readings.view;
     let mut is_begun = false;
-    for object in view.objects(ProbeId::Filesystem) {
-        let space = Space::of(object, readings);
-        let is_hung = view.get(filesystem::HUNG, object).int() == Some(1);
-        let is_memory = matches!(view.part(object, 2), b"tmpfs" | b"devtmpfs");
-        let is_idle = is_memory && space.used_pct.is_some_and(|used| used < 1.0);
-        if !is_hung && (is_idle || space.size.is_none_or(|size| size == 0)) {
-            continue;
-        }
+    for object in disk::notable(readings) {
         if !is_begun {
             page.text(
                 "<section id=\"disks\" aria-label=\"Disks\"><h2>Disks</h2>\n<table><thead><tr><th scope=\"col\">Mounted at\
@@ -190,21 +183,24 @@ fn write_disks(readings: Readings<'_>, page: &mut Page) {
             );
             is_begun = true;
         }
-        write_disk(readings, object, space, page);
+        write_disk(readings, object, page);
     }
     if is_begun {
         page.text("</tbody></table></section>\n");
     }
 }
 
-fn write_disk(readings: Readings<'_>, object: ObjectId, space: Space, page: &mut Page) {
-    let view = readings.view;
+fn write_disk(readings: Readings<'_>, object: ObjectId, page: &mut Page) {
+    let (view, space) = (readings.view, Space::of(object, readings));
     page.put(format_args!("<tr><th scope=\"row\">{}", Escaped(view.part(object, 0))));
-    if view.get(filesystem::HUNG, object).int() == Some(1) {
-        page.text(" <span class=\"pill bad\">does not answer</span>");
-    }
-    if view.get(filesystem::READ_ONLY, object).int() == Some(1) {
-        page.text(" <span class=\"pill soft\">read-only</span>");
+    for (flag, pill) in [
+        (filesystem::HUNG, " <span class=\"pill bad\">does not answer</span>"),
+        (filesystem::DEVICE_ERROR, " <span class=\"pill warn\">tells no space</span>"),
+        (filesystem::READ_ONLY, " <span class=\"pill soft\">read-only</span>"),
+    ] {
+        if disk::is(flag, object, readings) {
+            page.text(pill);
+        }
     }
     match space.used_pct {
         Some(used) => page.put(format_args!(
@@ -243,7 +239,8 @@ fn write_promises(snapshot: &Snapshot, now: Now, page: &mut Page) {
     for promise in rows() {
         let kind = promise.kind().map_or("", |kind| kind.word());
         let (id, outcome) = (Escaped(text(&promise.id).as_bytes()), promise.outcome());
-        page.put(format_args!("<tr><th scope=\"row\">{id}<td>{kind}<td>{outcome}"));
+        let tone = outcome.tone().word();
+        page.put(format_args!("<tr><th scope=\"row\">{id}<td>{kind}<td><span class=\"pill {tone}\">{outcome}</span>"));
         match promise.at_wall_ms {
             0 => page.text("<td class=\"n\"></tr>\n"),
             at => page.put(format_args!("<td class=\"n\">{} ago</tr>\n", Span(ago(now, at)))),

@@ -6,6 +6,7 @@
 use serde::{Serialize, Serializer};
 use watchd_probes::{MetricId, ObjectId, ProbeId, cpu, filesystem, load, memory, service, uptime};
 
+use super::disk::{self, Space};
 use super::{Page, Stamp, verdict};
 use crate::model::{ClassKind, EventKind, Now, Outcome, PromiseKind, ServiceState, Severity};
 use crate::store::board::text;
@@ -317,6 +318,10 @@ struct Disk<'a> {
     inodes_used_pct: Option<f64>,
     read_only: Option<bool>,
     hung: bool,
+    /// The file system refused to tell its space.
+    refused: bool,
+    /// Whether people look after it.
+    notable: bool,
     /// Only where the policy asks for a forecast; null while it does not fill up.
     #[serde(skip_serializing_if = "Option::is_none")]
     full_in_s: Option<Option<f64>>,
@@ -342,34 +347,11 @@ impl<'a> Disk<'a> {
             used_pct: space.used_pct.map(rounded),
             inodes_used_pct: space.inodes_used_pct.map(rounded),
             read_only: view.get(filesystem::READ_ONLY, object).int().map(|flag| flag == 1),
-            hung: view.get(filesystem::HUNG, object).int() == Some(1),
+            hung: disk::is(filesystem::HUNG, object, readings),
+            refused: disk::is(filesystem::DEVICE_ERROR, object, readings),
+            notable: disk::is_notable(object, readings),
             full_in_s,
         }
-    }
-}
-
-/// How full a file system is, as `df` says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Space {
-    pub size: Option<u64>,
-    pub avail: Option<u64>,
-    pub used_pct: Option<f64>,
-    pub inodes_used_pct: Option<f64>,
-}
-
-impl Space {
-    #[allow(clippy::cast_precision_loss)]
-    pub fn of(object: ObjectId, readings: Readings<'_>) -> Self {
-        let count = |metric| readings.view.get(metric, object).int();
-        let (size, free) = (count(filesystem::SIZE), count(filesystem::FREE));
-        let avail = readings.view.get(filesystem::AVAIL, object).number();
-        let used = size.zip(free).map(|(size, free)| size.saturating_sub(free) as f64);
-        let used_pct = used.zip(avail).and_then(|(used, avail)| {
-            let whole = used + avail;
-            (whole > 0.0).then(|| 100.0 * used / whole)
-        });
-        let inodes_used_pct = used_share(count(filesystem::FILES), count(filesystem::FILES_FREE));
-        Self { size, avail: count(filesystem::AVAIL), used_pct, inodes_used_pct }
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assets;
+pub mod disk;
 pub mod events;
 pub mod gzip;
 pub mod history;

@@ -4,48 +4,13 @@ use std::fmt::Write as _;
 
 use watchd_probes::{ProbeId, filesystem};
 
-use super::Span;
-use crate::model::{Now, Outcome, ServiceState};
+use super::{Span, disk};
+use crate::model::{Now, Outcome, ServiceState, Tone};
 use crate::store::Snapshot;
 use crate::store::board::text;
 
 /// Names told before the rest is only counted.
 const NAMED: usize = 3;
-
-/// How much it matters; the order is that of urgency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tone {
-    /// Nothing to judge.
-    Soft,
-    Good,
-    Warn,
-    Bad,
-}
-
-impl Tone {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Soft => "soft",
-            Self::Good => "good",
-            Self::Warn => "warn",
-            Self::Bad => "bad",
-        }
-    }
-
-    /// How a state of a service looks.
-    pub fn of(state: ServiceState) -> Self {
-        match state {
-            ServiceState::Ready => Self::Good,
-            ServiceState::Stopped | ServiceState::Paused => Self::Soft,
-            ServiceState::Starting
-            | ServiceState::Stopping
-            | ServiceState::Backoff
-            | ServiceState::Waiting
-            | ServiceState::Unknown => Self::Warn,
-            ServiceState::Flapping | ServiceState::Down | ServiceState::Unhealthy | ServiceState::Fight => Self::Bad,
-        }
-    }
-}
 
 /// The sentence, and how it should look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +29,7 @@ pub fn of(snapshot: &Snapshot, now: Now) -> Verdict {
     let mut found = Vec::new();
     services(snapshot, Tone::Bad, "not well", &mut found);
     disks(snapshot, &mut found);
-    promises(snapshot, &mut found);
+    promises(snapshot, (Tone::Bad, "is broken", "are broken"), &mut found);
     if header.config_ok != 1 {
         found.push((Tone::Bad, "the newest configuration was refused".to_owned()));
     }
@@ -72,6 +37,7 @@ pub fn of(snapshot: &Snapshot, now: Now) -> Verdict {
         found.push((Tone::Warn, "the state directory cannot be written".to_owned()));
     }
     services(snapshot, Tone::Warn, "not ready", &mut found);
+    promises(snapshot, (Tone::Warn, "does not hold and is left so", "do not hold and are left so"), &mut found);
     classes(snapshot, &mut found);
     let Some(tone) = found.iter().map(|(tone, _)| *tone).max() else {
         return Verdict { tone: Tone::Good, text: "All is well".to_owned() };
@@ -84,7 +50,7 @@ pub fn of(snapshot: &Snapshot, now: Now) -> Verdict {
 }
 
 fn services(snapshot: &Snapshot, tone: Tone, how: &str, found: &mut Vec<(Tone, String)>) {
-    let rows = snapshot.services.iter().filter(|row| Tone::of(row.state()) == tone);
+    let rows = snapshot.services.iter().filter(|row| row.state().tone() == tone);
     let names: Vec<(&str, ServiceState)> = rows.map(|row| (text(&row.id), row.state())).collect();
     match names.as_slice() {
         [] => {}
@@ -115,23 +81,24 @@ fn phrase(state: ServiceState) -> &'static str {
 }
 
 fn disks(snapshot: &Snapshot, found: &mut Vec<(Tone, String)>) {
-    let view = snapshot.readings().view;
-    let hung = view.objects(ProbeId::Filesystem).filter(|object| view.get(filesystem::HUNG, *object).int() == Some(1));
-    for object in hung {
-        found.push((Tone::Bad, format!("{} does not answer", String::from_utf8_lossy(view.part(object, 0)))));
+    let readings = snapshot.readings();
+    let all = readings.view.objects(ProbeId::Filesystem);
+    for object in all.filter(|object| disk::is(filesystem::HUNG, *object, readings)) {
+        found.push((Tone::Bad, format!("{} does not answer", String::from_utf8_lossy(readings.view.part(object, 0)))));
     }
 }
 
-fn promises(snapshot: &Snapshot, found: &mut Vec<(Tone, String)>) {
-    let is_broken = |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Denied);
+/// What does not hold, in words for one and for many.
+fn promises(snapshot: &Snapshot, (tone, one, all): (Tone, &str, &str), found: &mut Vec<(Tone, String)>) {
     // What a service fails at is told with the service.
     let is_service = |id: &str| snapshot.service(id).is_some();
+    let is_broken = |outcome: Outcome| outcome.is_broken() && outcome.tone() == tone;
     let rows = snapshot.promises.iter().filter(|row| is_broken(row.outcome()) && !is_service(text(&row.id)));
     let names: Vec<&str> = rows.map(|row| text(&row.id)).collect();
     match names.as_slice() {
         [] => {}
-        [name] => found.push((Tone::Bad, format!("promise {name} is broken"))),
-        many => found.push((Tone::Bad, format!("{} promises are broken: {}", many.len(), some(many.iter().copied())))),
+        [name] => found.push((tone, format!("promise {name} {one}"))),
+        many => found.push((tone, format!("{} promises {all}: {}", many.len(), some(many.iter().copied())))),
     }
 }
 
@@ -187,20 +154,24 @@ mod tests {
 
     #[test]
     fn the_worst_is_said_first_and_many_are_counted() {
-        use ServiceState::{Backoff, Down, Flapping, Paused, Ready, Unknown};
+        use ServiceState::{Backoff, Down, Flapping, Paused, Ready, Starting, Stopped, Unknown};
         let many: Vec<(String, ServiceState)> = (0..9).map(|n| (format!("s{n}"), Down)).collect();
         let many: Vec<(&str, ServiceState)> = many.iter().map(|(name, state)| (name.as_str(), *state)).collect();
         for (services, promises, tone, expect) in [
             (vec![], vec![], Tone::Good, "All is well"),
-            (vec![("web", Ready), ("db", Paused)], vec![("tidy", Outcome::Kept)], Tone::Good, "All is well"),
-            (vec![("web", Backoff)], vec![], Tone::Warn, "Service web waits to be started again"),
+            (vec![("web", Ready), ("db", Stopped)], vec![("tidy", Outcome::Kept)], Tone::Good, "All is well"),
+            (vec![("web", Ready), ("db", Paused)], vec![], Tone::Warn, "Service db is paused"),
+            (vec![("web", Backoff)], vec![], Tone::Bad, "Service web waits to be started again"),
+            (vec![], vec![("tidy", Outcome::Would)], Tone::Warn, "Promise tidy does not hold and is left so"),
+            (vec![], vec![("tidy", Outcome::Unknown), ("motd", Outcome::Pending)], Tone::Good, "All is well"),
             (vec![("web", Ready), ("db", Unknown)], vec![], Tone::Warn, "Service db cannot be judged"),
-            (vec![("web", Unknown), ("db", Backoff)], vec![], Tone::Warn, "2 services are not ready: web, db"),
+            (vec![("web", Unknown), ("db", Starting)], vec![], Tone::Warn, "2 services are not ready: web, db"),
             (
-                vec![("web", Backoff), ("db", Flapping)],
-                vec![("tidy", Outcome::Failed), ("db", Outcome::Failed)],
+                vec![("web", Unknown), ("db", Flapping)],
+                vec![("tidy", Outcome::Failed), ("db", Outcome::Failed), ("a", Outcome::Would), ("b", Outcome::Would)],
                 Tone::Bad,
-                "Service db is flapping; promise tidy is broken; service web waits to be started again",
+                "Service db is flapping; promise tidy is broken; service web cannot be judged; \
+                 2 promises do not hold and are left so: a, b",
             ),
             (many, vec![], Tone::Bad, "9 services are not well: s0, s1, s2 and 6 more"),
         ] {
@@ -218,12 +189,17 @@ mod tests {
         };
         let states: Vec<_> = ServiceState::ALL
             .iter()
-            .map(|state| (state.word().to_owned(), format!("\"{}\"", Tone::of(*state).word())))
+            .map(|state| (state.word().to_owned(), format!("\"{}\"", state.tone().word())))
             .collect();
         let mut tones: Vec<_> =
             object("TONES").into_iter().map(|(state, tone)| (state.to_owned(), tone.to_owned())).collect();
         tones.sort_by_key(|(state, _)| states.iter().position(|(known, _)| known == state));
         assert_eq!(tones, states);
+        let outcomes = object("OUTCOMES");
+        for outcome in Outcome::ALL {
+            let known = outcomes.iter().find(|(word, _)| *word == outcome.word()).map(|(_, tone)| *tone);
+            assert_eq!(known, Some(format!("\"{}\"", outcome.tone().word()).as_str()), "{outcome}");
+        }
         for (event, _) in object("AFTER") {
             assert!(crate::model::EventKind::ALL.iter().any(|kind| format!("\"{}\"", kind.word()) == event), "{event}");
         }

@@ -19,6 +19,7 @@ mod regex;
 mod service;
 mod setting;
 pub mod settings;
+mod tone;
 
 pub use acts::Acts;
 pub use bound::{Amount, Bound, Deed, Figures, PRESSED, Quantity};
@@ -44,6 +45,7 @@ pub use service::{
 };
 pub use setting::{EnvFile, Ionice, Output, Setting};
 pub use settings::{PluginSetting, Settings};
+pub use tone::Tone;
 pub use watchd_probes::Now;
 
 /// Whether the head of a file is a beginning of `magic`, the whole or none of it, and zeros: ours, or made by us and the power lost

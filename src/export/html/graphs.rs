@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use watchd_probes::ProbeId;
-
-use crate::export::Page;
+use crate::export::{Page, disk};
 use crate::store::Readings;
 
 /// Wide enough to be read, narrow enough for a phone.
@@ -21,9 +19,8 @@ pub fn write(readings: Readings<'_>, page: &mut Page) {
     for metric in HOST {
         picture((metric, b""), page);
     }
-    let view = readings.view;
-    for object in view.objects(ProbeId::Filesystem).take(DISKS) {
-        picture(("filesystem.avail", view.part(object, 0)), page);
+    for object in disk::notable(readings).take(DISKS) {
+        picture(("filesystem.avail", readings.view.part(object, 0)), page);
     }
     page.text("</noscript></section>\n");
 }

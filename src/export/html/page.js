@@ -74,12 +74,13 @@
     for (const [id, row] of old) if (!seen.has(id)) { row.more?.remove(); row.remove(); old.delete(id); }
   };
 
-  const TONES = { ready: "good", stopped: "soft", paused: "soft", unknown: "warn", starting: "warn", stopping: "warn", backoff: "warn", waiting: "warn", flapping: "bad", down: "bad", unhealthy: "bad", fight: "bad" };
+  const TONES = { ready: "good", stopped: "soft", paused: "warn", unknown: "warn", starting: "warn", stopping: "warn", backoff: "bad", waiting: "warn", flapping: "bad", down: "bad", unhealthy: "bad", fight: "bad" };
+  const OUTCOMES = { kept: "good", repaired: "good", skipped: "soft", pending: "warn", unknown: "warn", would: "warn", failed: "bad", timeout: "bad", denied: "bad" };
   const tone = state => TONES[state] || "bad";
   const URGENT = { bad: 0, warn: 1, good: 2, soft: 3 };
 
   // --- what a service was like, from the events of a day
-  const AFTER = { "service-ready": "good", "service-adopted": "good", "service-resumed": "good", "service-starting": "warn", "service-died": "bad", "service-failed": "bad", "service-flapping": "bad", "service-unhealthy": "bad", "service-fight": "bad", "service-stopped": "soft", "service-paused": "soft", "service-unknown": "warn" };
+  const AFTER = { "service-ready": "good", "service-adopted": "good", "service-resumed": "good", "service-starting": "warn", "service-died": "bad", "service-failed": "bad", "service-flapping": "bad", "service-unhealthy": "bad", "service-fight": "bad", "service-stopped": "soft", "service-paused": "warn", "service-unknown": "warn" };
   const events = new Map();
   let sinceEvents = 0;
   const learnEvents = list => { for (const event of list) events.set(event.number, event); };
@@ -180,7 +181,7 @@
   };
   // The median slope of a day, told only when nine of ten pairs of points fall, and it is less than a month.
   const foresee = () => {
-    for (const disk of (status?.disks || []).filter(disk => isShown(disk) && !isMemory(disk) && !disk.read_only && !isForeseen(disk)).slice(0, 8)) {
+    for (const disk of (status?.disks || []).filter(disk => isFilling(disk) && !isForeseen(disk)).slice(0, 8)) {
       ask(`/api/history?metric=filesystem.avail&object=${encodeURIComponent(disk.mountpoint)}&since=1d&points=48`).then(({ points }) => {
         const slopes = [];
         points.forEach(([at, , mean], place) => { for (const [then, , later] of points.slice(place + 1)) slopes.push((later - mean) / (then - at)); });
@@ -191,19 +192,19 @@
       }, () => {});
     }
   };
-  const isMemory = disk => disk.fstype === "tmpfs" || disk.fstype === "devtmpfs";
-  const isShown = disk => disk.hung || (disk.size > 0 && !(isMemory(disk) && disk.used_pct < 1));
+  const isFilling = disk => disk.notable && !disk.read_only && disk.fstype !== "tmpfs" && disk.fstype !== "devtmpfs";
   const showDisks = status => {
     const body = $("disks")?.querySelector("tbody");
     if (!body) return;
-    keep(body, status.disks.filter(isShown), disk => disk.mountpoint, disk => {
+    keep(body, status.disks.filter(disk => disk.notable), disk => disk.mountpoint, disk => {
       const meter = make("meter", { min: 0, max: 100, low: 80, high: 90, optimum: 0, "aria-label": `${disk.mountpoint} full` });
-      return make("tr", {}, make("th", { scope: "row" }, make("span", {}, disk.mountpoint), " ", make("span", { class: "pill bad" }, "does not answer"), make("span", { class: "pill soft" }, "read-only")),
+      return make("tr", {}, make("th", { scope: "row" }, make("span", {}, disk.mountpoint), " ", make("span", { class: "pill bad" }, "does not answer"), make("span", { class: "pill warn" }, "tells no space"), make("span", { class: "pill soft" }, "read-only")),
         make("td", { class: "bar" }, meter, make("span")), make("td", { class: "n", "data-n": "free" }), make("td", { class: "n", "data-n": "of" }), make("td", { class: "n", "data-n": "inodes" }), make("td", { class: "warn" }), make("td", { class: "why" }));
     }, (row, disk) => {
       const [name, bar, free, size, inodes, eta, device] = row.cells;
       name.children[1].hidden = !disk.hung;
-      name.children[2].hidden = !disk.read_only;
+      name.children[2].hidden = !disk.refused;
+      name.children[3].hidden = !disk.read_only;
       wear(bar, disk.used_pct == null ? "bar none" : "bar");
       bar.firstChild.hidden = disk.used_pct == null;
       // What nobody can write to may be full.
@@ -246,7 +247,7 @@
     if (!body) return;
     keep(body, status.promises.filter(promise => promise.type !== "process"), promise => `${promise.type} ${promise.id}`, promise => make("tr", {}, make("th", { scope: "row" }, promise.id), make("td", {}, promise.type || ""), make("td", {}, make("span", { class: "pill" })), make("td", { class: "n" })), (row, promise) => {
       const pill = row.cells[2].firstChild;
-      wear(pill, `pill ${{ kept: "good", repaired: "good", failed: "bad", timeout: "bad", denied: "bad", would: "warn", pending: "warn" }[promise.outcome] || "soft"}`);
+      wear(pill, `pill ${OUTCOMES[promise.outcome] || "soft"}`);
       say(pill, promise.outcome);
       say(row.cells[3], promise.at ? `${span(clock() - seconds(promise.at))} ago` : "");
     });
@@ -312,7 +313,7 @@
     add("Load", "count", ["load.five", "", "5 min"]);
     add("Memory available", "bytes", ["memory.available", "", ""]);
     const disks = new Map((status?.disks || []).map(disk => [disk.mountpoint, disk]));
-    const isDisk = object => { const disk = disks.get(object); return !disk || (isShown(disk) && !isMemory(disk) && !disk.read_only); };
+    const isDisk = object => { const disk = disks.get(object); return !disk || isFilling(disk); };
     const real = object => /^(en|eth|wl|ww|bond|br|lan|wan|sd|nvme|vd|xvd|mmc|md|dm)/.test(object) ? 0 : 1;
     const best = metric => { const all = of(list, metric), some = all.filter(object => real(object) === 0); return some.length ? some.slice(0, 2) : all.slice(0, 1); };
     for (const object of of(list, "filesystem.avail").filter(isDisk).slice(0, 4)) add(`Free on ${object}`, "bytes", ["filesystem.avail", object, ""]);
@@ -322,6 +323,7 @@
     // The largest; those that do not run have none to be shown.
     const size = new Map((status?.processes || []).filter(service => service.rss_kib != null).map(service => [service.id, service.rss_kib]));
     const services = of(list, "service.rss").filter(object => size.has(object)).sort((a, b) => size.get(b) - size.get(a));
+    for (const object of of(list, "measure.value").slice(0, 4)) add(object, "count", ["measure.value", object, ""]);
     if (services.length) add("Memory of services", "bytes", ...services.slice(0, 4).map(object => ["service.rss", object, object]));
     return graphs;
   };
