@@ -38,6 +38,9 @@ fn connect_to(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// To read from, to write to, and what says that nothing more comes.
+type Ends = (Box<dyn Read>, Box<dyn Write + Send>, Box<dyn FnOnce() + Send>);
+
 /// A way to the node.
 #[derive(Clone, Debug)]
 enum Way {
@@ -46,8 +49,7 @@ enum Way {
 }
 
 impl Way {
-    /// To read from, to write to, and to say that nothing more comes.
-    fn open(&self) -> (Box<dyn Read>, Box<dyn Write + Send>, Box<dyn FnOnce() + Send>) {
+    fn open(&self) -> Ends {
         match self {
             Self::Tcp(address) => {
                 let stream = connect_to(*address);
