@@ -150,7 +150,7 @@ impl Task<'_> {
 
     /// A set-id bit has what somebody wrote run as another: nobody else may have written it, or be able to put something else in its
     /// place.
-    fn mind_set_id(&self, found: Option<&Found>, rights: Rights) -> Result<(), Fault> {
+    fn mind_set_id(&self, found: Option<&Found>, rights: Rights<'_>) -> Result<(), Fault> {
         let is_given = rights.bits.is_some_and(|bits| bits & tree::SET_ID != 0);
         if !is_given || !nix::unistd::geteuid().is_root() {
             return Ok(());
@@ -168,10 +168,10 @@ impl Task<'_> {
         Ok(())
     }
 
-    fn rights(&self) -> Result<Rights, Fault> {
+    fn rights(&self) -> Result<Rights<'_>, Fault> {
         let user = self.work.owner.as_ref().map(|name| accounts::user(name)).transpose().map_err(Fault::Account)?;
         let group = self.work.group.as_ref().map(|name| accounts::group(name)).transpose().map_err(Fault::Account)?;
-        Ok(Rights { uid: user.map(|user| user.uid), gid: group, bits: self.work.bits })
+        Ok(Rights { uid: user.map(|user| user.uid), gid: group, bits: self.work.bits, like: None })
     }
 
     /// The text there is and the text there is to be, when they differ.
@@ -209,7 +209,7 @@ impl Task<'_> {
     fn change(
         &self,
         target: &Target,
-        (found, rights): (Option<&Found>, Rights),
+        (found, rights): (Option<&Found>, Rights<'_>),
         (old, new): (&[u8], &[u8]),
         done: &mut Done,
     ) -> Result<(), Fault> {
@@ -232,17 +232,18 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// What was there stays beside it, with the same owner and rights.
+    /// What was there stays beside it, with the same owner, rights and access list.
     fn back_up(&self, target: &Target, found: &Found, old: &[u8]) -> Result<(), Fault> {
         let copy = Target::open(&format!("{}.watchd-backup", target.path))?;
         let before = copy.find()?;
         let facts = &found.facts;
-        let rights = Rights { uid: Some(facts.uid), gid: Some(facts.gid), bits: Some(facts.mode) };
+        let rights =
+            Rights { uid: Some(facts.uid), gid: Some(facts.gid), bits: Some(facts.mode), like: Some(&found.file) };
         swap::swap(&copy, before.as_ref(), old, rights)
     }
 
     /// Owner and permission bits of a file that is there.
-    fn adjust(&self, target: &Target, found: &Found, rights: Rights, done: &mut Done) -> Result<(), Fault> {
+    fn adjust(&self, target: &Target, found: &Found, rights: Rights<'_>, done: &mut Done) -> Result<(), Fault> {
         let facts = &found.facts;
         let (uid, gid) = (rights.uid.unwrap_or(facts.uid), rights.gid.unwrap_or(facts.gid));
         let mut told = Vec::new();

@@ -303,3 +303,66 @@ fn an_account_that_may_not_is_denied() {
     let work = FileWork { path: "/proc/self/mem".into(), ..line(&path, "x") };
     assert!(matches!(tend(&scratch, &work, false).outcome, Outcome::Failed | Outcome::Denied));
 }
+
+/// An access list: the owner may read and write, this account and the group and others have these rights, within a mask.
+fn list((uid, user): (u32, u16), group: u16, mask: u16, other: u16) -> Vec<u8> {
+    let none = u32::MAX;
+    let entries = [(1_u16, 6, none), (2, user, uid), (4, group, none), (16, mask, none), (32, other, none)];
+    let entry = |(tag, rights, id): (u16, u16, u32)| {
+        [tag.to_le_bytes().as_slice(), &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    [2_u32.to_le_bytes().to_vec(), entries.into_iter().flat_map(entry).collect()].concat()
+}
+
+fn give(path: &Path, name: &str, value: &[u8]) -> bool {
+    rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty()).is_ok()
+}
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 256];
+    let length = rustix::fs::getxattr(path, name, value.as_mut_slice()).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+#[test]
+fn access_lists_and_attributes_outlive_an_edit_and_guard_the_backup() {
+    const ACCESS: &str = "system.posix_acl_access";
+    let scratch = Scratch::new();
+    scratch.write("f", "a\n");
+    let (path, backup) = (scratch.join("f"), scratch.join("f.watchd-backup"));
+    // The bits of the group show the mask: without its list the group could read what it may not.
+    let guarded = list((65_533, 4), 0, 4, 0);
+    if !give(&path, ACCESS, &guarded) || !give(&path, "user.note", b"kept") {
+        return;
+    }
+    let mode = fs::metadata(&path).expect("it is there").mode() & 0o7777;
+    assert_eq!(mode, 0o640);
+    for added in ["x", "y"] {
+        let work = FileWork { backup: true, ..line(&path, added) };
+        assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Repaired);
+        for file in [&path, &backup] {
+            assert_eq!(attribute(file, ACCESS).as_ref(), Some(&guarded), "{} after {added}", file.display());
+            assert_eq!(attribute(file, "user.note").as_deref(), Some(&b"kept"[..]), "{}", file.display());
+            assert_eq!(fs::metadata(file).expect("it is there").mode() & 0o7777, mode);
+        }
+    }
+    assert_eq!((read(&path).as_str(), read(&backup).as_str()), ("a\nx\ny\n", "a\nx\n"));
+}
+
+#[test]
+fn nobody_gains_rights_by_the_directory_in_which_an_edit_is_made() {
+    let scratch = Scratch::new();
+    scratch.write("f", "a\n");
+    let path = scratch.join("f");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).expect("it is ours");
+    if !give(&scratch, "system.posix_acl_default", &list((65_533, 6), 0, 6, 0)) {
+        return;
+    }
+    let work = FileWork { backup: true, ..line(&path, "x") };
+    assert_eq!(tend(&scratch, &work, false).outcome, Outcome::Repaired);
+    for file in [&path, &scratch.join("f.watchd-backup")] {
+        assert_eq!(attribute(file, "system.posix_acl_access"), None, "{} has a list it never had", file.display());
+        assert_eq!(fs::metadata(file).expect("it is there").mode() & 0o7777, 0o660);
+    }
+}

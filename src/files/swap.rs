@@ -17,10 +17,12 @@ use crate::sys::tree::{self, Facts};
 
 /// What the new file is given; what is none is kept, or the default of a new file.
 #[derive(Clone, Copy, Default)]
-pub struct Rights {
+pub struct Rights<'a> {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub bits: Option<u32>,
+    /// Whose access lists and attributes it gets; those of the one that it replaces otherwise.
+    pub like: Option<&'a File>,
 }
 
 /// Rights of a file that was not there.
@@ -46,7 +48,7 @@ pub fn sweep(target: &Target) -> Result<bool, Fault> {
 }
 
 /// Puts `text` in the place of what was found there, or where nothing was.
-pub fn swap(target: &Target, old: Option<&Found>, text: &[u8], rights: Rights) -> Result<(), Fault> {
+pub fn swap(target: &Target, old: Option<&Found>, text: &[u8], rights: Rights<'_>) -> Result<(), Fault> {
     sweep(target)?;
     let system = |verb| Fault::system(verb, &target.path);
     let lease = old.map(|old| Lease::take(&old.file));
@@ -68,15 +70,15 @@ pub fn swap(target: &Target, old: Option<&Found>, text: &[u8], rights: Rights) -
 }
 
 /// Owner, attributes and rights. The owner first: changing it takes bits away.
-fn dress(target: &Target, file: &File, old: Option<&Found>, rights: Rights) -> Result<(), Fault> {
+fn dress(target: &Target, file: &File, old: Option<&Found>, rights: Rights<'_>) -> Result<(), Fault> {
     let uid = rights.uid.or(old.map(|old| old.facts.uid));
     let gid = rights.gid.or(old.map(|old| old.facts.gid));
     let fresh = tree::facts(file).map_err(Fault::system("look beside", &target.path))?;
     if uid.is_some_and(|uid| uid != fresh.uid) || gid.is_some_and(|gid| gid != fresh.gid) {
         tree::own(file, uid, gid).map_err(Fault::system("keep the owner of", &target.path))?;
     }
-    if let Some(old) = old {
-        tree::copy_attributes(&old.file, file).map_err(Fault::system("keep the attributes of", &target.path))?;
+    if let Some(like) = rights.like.or(old.map(|old| &old.file)) {
+        tree::copy_attributes(like, file).map_err(Fault::system("keep the attributes of", &target.path))?;
     }
     // What somebody wrote must not run as somebody else.
     let is_other = |old: &Found| uid != Some(old.facts.uid) || gid != Some(old.facts.gid);

@@ -226,26 +226,37 @@ pub fn date(file: &File, modified: Duration) -> io::Result<()> {
     file.set_modified(std::time::UNIX_EPOCH + modified)
 }
 
-/// Gives a file the access lists and extended attributes of another. A file system without any is no fault.
+/// Gives a file the access lists and extended attributes of another, and takes away what that has not: a new file gets a list from its
+/// directory. A file system without any is no fault.
 pub fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
-    let mut names = vec![0; ATTRIBUTES];
-    let length = match os::flistxattr(from.as_fd(), names.as_mut_slice()) {
-        Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(()),
-        other => other?,
-    };
+    let (mut names, mut given) = (vec![0; ATTRIBUTES], vec![0; ATTRIBUTES]);
+    let names = attributes(from, &mut names)?;
+    let is_label = |name: &[u8]| name.starts_with(b"security.");
+    for name in attributes(to, &mut given)?.filter(|name| !is_label(name) && !names.clone().any(|kept| kept == *name)) {
+        os::fremovexattr(to.as_fd(), name)?;
+    }
     let mut value = vec![0; ATTRIBUTES];
-    for name in names.get(..length).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names {
         let length = match os::fgetxattr(from.as_fd(), name, value.as_mut_slice()) {
             Err(Errno::NODATA) => continue,
             other => other?,
         };
         match os::fsetxattr(to.as_fd(), name, value.get(..length).unwrap_or_default(), XattrFlags::empty()) {
             // A label that the file system gives by itself, or one that only the kernel may set.
-            Err(Errno::NOTSUP) if name.starts_with(b"security.") => {}
+            Err(Errno::NOTSUP) if is_label(name) => {}
             other => other?,
         }
     }
     Ok(())
+}
+
+/// The names of a file's attributes.
+fn attributes<'a>(file: &File, room: &'a mut [u8]) -> io::Result<impl Iterator<Item = &'a [u8]> + Clone> {
+    let length = match os::flistxattr(file.as_fd(), &mut *room) {
+        Err(Errno::NOTSUP | Errno::NOSYS) => 0,
+        other => other?,
+    };
+    Ok(room.get(..length).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty()))
 }
 
 #[cfg(test)]
