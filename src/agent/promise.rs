@@ -8,7 +8,8 @@ use super::template::Template;
 use crate::classes::{ExprId, Prefix};
 use crate::config::Mode;
 use crate::model::{
-    Channel, CrowdWork, FileWork, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source, TidyWork,
+    Channel, Content, CrowdWork, FileWork, FreshPlace, FreshWork, Launch, Limit, MeasureWork, PromiseKind, Source,
+    TidyWork,
 };
 
 /// One promise.
@@ -141,6 +142,31 @@ impl Promise {
             Work::Command(command) => Some(command.timeout),
             Work::Report(report) => Some(report.timeout),
             _ => Some(self.patience),
+        }
+    }
+}
+
+impl Work {
+    /// Where a look goes, as far as files and directories are named.
+    pub fn paths(&self) -> [Option<&str>; 2] {
+        match self {
+            Self::File(file) => [
+                Some(&file.path),
+                match &file.content {
+                    Content::TemplateFile(path) => Some(path),
+                    _ => None,
+                },
+            ],
+            Self::Tidy(tidy) => [Some(&tidy.dir), tidy.until.as_ref().map(|until| until.path.as_str())],
+            Self::Fresh(fresh) => [
+                match &fresh.place {
+                    FreshPlace::Dir(path) | FreshPlace::File(path) => Some(path),
+                    FreshPlace::Nowhere => None,
+                },
+                fresh.marker.as_deref(),
+            ],
+            Self::Measure(MeasureWork { source: Source::Log { path, .. }, .. }) => [Some(path), None],
+            _ => [None; 2],
         }
     }
 }

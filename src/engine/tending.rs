@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use watchd_probes::{ObjectId, ProbeId, Row, View, filesystem};
+
 use super::core::Core;
 use super::crowds;
 use super::errands::Done;
@@ -21,7 +23,18 @@ use crate::sys::memory;
 impl Core {
     /// Starts a child for the promises about files that are due.
     pub(super) fn start_upkeep(&mut self) {
-        while let Some((promise, found)) = self.upkeep.take_stuck() {
+        let mut upkeep = std::mem::take(&mut self.upkeep);
+        let rows = self.sight.readings().view.of(ProbeId::Filesystem);
+        let is_hung = |row: &Row| row.metric() == filesystem::HUNG && row.value().number() == Some(1.0);
+        // Nearly always all of them answer, and nobody has to look at paths.
+        let is_any_dead = upkeep.is_any_stuck() || rows.iter().any(is_hung);
+        let is_dead = |promise: usize, stuck: &[(i32, usize)]| is_any_dead && self.is_dead(promise, stuck);
+        let mut held = Vec::new();
+        while let Some(found) = upkeep.take_stuck(is_dead) {
+            held.push(found);
+        }
+        self.upkeep = upkeep;
+        for (promise, found) in held {
             self.on_tended(promise, &found);
         }
         if !self.upkeep.is_due() {
@@ -63,6 +76,18 @@ impl Core {
         if let Step::Done(promise, found) = self.upkeep.expire(self.now.mono) {
             self.on_tended(promise, &found);
         }
+    }
+
+    /// Whether a promise lies on a foreign file system that is known not to answer, or on one for which another look waits.
+    fn is_dead(&self, promise: usize, stuck: &[(i32, usize)]) -> bool {
+        let view = self.sight.readings().view;
+        let mounts = |place: usize| {
+            let paths = self.judgement.agent.promises().get(place).map(|promise| promise.work.paths());
+            paths.into_iter().flatten().flatten().filter_map(move |path| foreign(view, path))
+        };
+        let is_hung = |mount| view.get(filesystem::HUNG, mount).number() == Some(1.0);
+        mounts(promise).any(is_hung)
+            || stuck.iter().any(|(_, stuck)| mounts(*stuck).any(|mount| mounts(promise).any(|other| other == mount)))
     }
 
     /// What came of a look at files.
@@ -182,6 +207,19 @@ impl Core {
         };
         self.judgement.agent.render(text, &self.judgement.classes, &scene)
     }
+}
+
+/// The mount that a path lies on, when it is one that may hang. No name on the way to a promised file is a link, so the text tells.
+fn foreign(view: View<'_>, path: &str) -> Option<ObjectId> {
+    let is_on = |point: &[u8]| {
+        let rest = path.as_bytes().strip_prefix(point);
+        rest.is_some_and(|rest| point.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/"))
+    };
+    let mounts = view.objects(ProbeId::Filesystem).filter(|mount| is_on(view.part(*mount, 0)));
+    let mount = mounts.max_by_key(|mount| view.part(*mount, 0).len())?;
+    // A local one is not asked whether it hangs.
+    let is_asked = |row: &Row| row.metric() == filesystem::HUNG && row.object() == mount;
+    view.of(ProbeId::Filesystem).iter().any(is_asked).then_some(mount)
 }
 
 fn is_port(promise: &Promise) -> bool {

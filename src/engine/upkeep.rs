@@ -1,8 +1,8 @@
 //! Has the files of promises looked after, in a child: a dead file system, a slow disk or a large tree holds up nobody else.
 //!
 //! One child does everything that is due, one promise after the other, and writes a record before and after each. A promise that
-//! takes longer than its `timeout` is given up with its child, and is left alone until the kernel lets go of that child; the rest
-//! goes on in a new one. At most `STUCK_MAX` children are ever stuck.
+//! takes longer than its `timeout` is given up with its child, and is left alone until the kernel lets go of that child, with all
+//! that lie on the same foreign file system; the rest goes on in a new one. At most `STUCK_MAX` children are ever stuck.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -116,11 +116,22 @@ impl Upkeep {
         self.round.is_none() && !self.stuck.is_full() && !self.waiting.is_empty()
     }
 
-    /// A promise whose child is still stuck is not tried again; gives one of those that wait.
-    pub fn take_stuck(&mut self) -> Option<(usize, Found)> {
-        let is_stuck = |promise: &usize| self.stuck.is_full() || self.stuck.iter().any(|(_, stuck)| stuck == promise);
-        let place = self.waiting.iter().position(is_stuck)?;
-        let why = "the look before this one still waits for a file system that does not answer";
+    /// Whether a child still waits for something that does not answer.
+    pub fn is_any_stuck(&self) -> bool {
+        !self.stuck.is_empty()
+    }
+
+    /// A promise whose child is still stuck is not tried again, nor one that `is_dead` says would get stuck as well, of it and those
+    /// that are; gives one of those that wait.
+    pub fn take_stuck(&mut self, is_dead: impl Fn(usize, &[(i32, usize)]) -> bool) -> Option<(usize, Found)> {
+        let is_own = |promise: usize| self.stuck.iter().any(|(_, stuck)| *stuck == promise);
+        let is_held = |promise: &usize| self.stuck.is_full() || is_own(*promise) || is_dead(*promise, &self.stuck);
+        let place = self.waiting.iter().position(is_held)?;
+        let why = if self.stuck.is_full() {
+            "looks before this one still wait for file systems that do not answer"
+        } else {
+            "it lies on a file system that does not answer"
+        };
         Some((self.waiting.swap_remove(place), Found::failed(Outcome::Timeout, why)))
     }
 
