@@ -117,7 +117,7 @@ fn from(list: &str, name: &str) -> String {
 #[test]
 fn the_list_says_where_each_class_comes_from_since_when_and_who_set_it() {
     let policy = format!(
-        "{POLICY}[process.own]\npidfile = \"@/own.pid\"\n[disk.root]\npath = \"/\"\n\
+        "{POLICY}[process.own]\npidfile = \"@/own.pid\"\n[disk.root]\npath = \"/\"\nfull = \"100%\"\nok = \"99.9%\"\ninodes = \"100%\"\n\
          [command.teller]\nevery = \"200ms\"\nrun = \"echo +degraded\"\nclasses = [\"degraded\"]\n"
     );
     let home = Home::new("by-hand-from", &policy);
