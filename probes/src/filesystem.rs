@@ -109,6 +109,11 @@ impl Filesystem {
         }
     }
 
+    /// The next look asks for space again, whatever the last one cost: files were made or removed.
+    pub fn hurry(&mut self) {
+        self.pace.hurry();
+    }
+
     fn read_table(&mut self, look: &mut Look<'_>) -> Result<(), Fault> {
         std::mem::swap(&mut self.mounts, &mut self.old_mounts);
         std::mem::swap(&mut self.states, &mut self.old_states);
@@ -276,6 +281,25 @@ mod tests {
         for (point, expect) in [("/home", true), ("/home/bind", false), ("/mnt/long/path", false), ("/proc", false)] {
             assert_eq!(shown(point), expect, "{point}");
         }
+    }
+
+    #[test]
+    fn space_that_is_slow_to_tell_is_old_until_somebody_hurries() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static FREE: AtomicU64 = AtomicU64::new(50);
+        let root = fixture("nopsi");
+        let mut probe =
+            Filesystem::with_statvfs(|_, _| Ok(Space::new(1, [100, FREE.load(Ordering::Relaxed), 40], [10, 5], false)));
+        let free = |probe: &mut Filesystem, secs| value(&read(&root, probe, secs), "free", "/ overlay overlay");
+        assert_eq!(free(&mut probe, 10), Some(Value::Int(50)));
+        probe.pace.took(
+            Now { mono: std::time::Duration::from_secs(10), ..Now::default() },
+            std::time::Duration::from_secs(1),
+        );
+        FREE.store(60, Ordering::Relaxed);
+        assert_eq!(free(&mut probe, 20), Some(Value::Int(50)), "it cost too much to ask again so soon");
+        probe.hurry();
+        assert_eq!(free(&mut probe, 20), Some(Value::Int(60)));
     }
 
     #[test]

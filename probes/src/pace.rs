@@ -37,6 +37,11 @@ impl Pace {
         now.mono >= self.next
     }
 
+    /// It is due now, whatever it cost: something was done that changes what it finds.
+    pub fn hurry(&mut self) {
+        self.next = Duration::ZERO;
+    }
+
     /// Does the work if it is due and remembers how long it took.
     pub fn run<T>(&mut self, now: Now, work: impl FnOnce() -> T) -> Option<T> {
         if !self.is_due(now) {

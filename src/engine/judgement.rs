@@ -185,6 +185,8 @@ impl Core {
             Owner::Promise(place) if self.on_measured(place, done) => {}
             Owner::Promise(place) => {
                 self.hear(place, done);
+                // Who looks at the disk next must not see it as it was before.
+                self.sight.probes.filesystem.hurry();
                 let agent = &mut self.judgement.agent;
                 // One that finds all well, and says the same, is no news.
                 let was_kept = agent.outcomes().get(place) == Some(&Outcome::Kept);

@@ -108,6 +108,10 @@ impl Core {
         // Who has most connections changes by the minute.
         let is_news = is_news && !(report.outcome == Outcome::Kept && agent.promises().get(place).is_some_and(is_port));
         let is_act = report.outcome == Outcome::Repaired || report.marks.has(Mark::Changed);
+        if report.is_deed {
+            // Who looks at the disk next must not see it as it was before.
+            self.sight.probes.filesystem.hurry();
+        }
         agent.tended(place, report, self.now);
         self.turns.looked(place, agent, (self.now, report.is_deed), &mut self.notes);
         self.is_stirred = true;
