@@ -3,7 +3,8 @@
 //!
 //! Daemons die, start late, fork away, write their pidfiles late or wrongly; pids come again as strangers; forks fail;
 //! /proc cannot be read; the wall clock jumps; people start, stop and pause; watchd is killed between any two of its steps,
-//! also in the middle of a write. Daemons get ready late or never, fall sick and recover; services need each other.
+//! also in the middle of a write, or another program takes its place. Daemons get ready late or never, fall sick and recover;
+//! services need each other.
 //! `WATCHD_SEED=n` replays one world; `.ci/run simulator` plays a million hours of a service, optimised.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used)]
@@ -25,7 +26,8 @@ use watchd::model::{
 };
 use watchd::store::ledger::{Blob, Ledger, SIZE};
 use watchd::supervisor::{
-    Mark, Notice, Pidfile, Process, Reach, Rival, Search, Strain, Text, Verb, Verdict, Which, parse_pidfile, text,
+    Bequest, Mark, Notice, Pidfile, Process, Reach, Rival, Search, Strain, Text, Verb, Verdict, Which, parse_pidfile,
+    text,
 };
 
 /// Simulated time of one world.
@@ -150,6 +152,7 @@ struct World {
     lates: u64,
     losses: u64,
     presses: u64,
+    upgrades: u64,
     last_press: Duration,
 }
 
@@ -168,6 +171,8 @@ struct Model {
     last_start: Duration,
     /// When a start command was last made, whether it was let go or not.
     last_attempt: Duration,
+    /// When a stop command was last made.
+    last_stop: Duration,
     /// Until when its starts cross those of another supervisor.
     crossed_until: Duration,
     /// Since when nothing forbids a start.
@@ -183,6 +188,8 @@ struct Model {
     keeper: Option<Identity>,
     /// Since when every measurement was above its limit.
     high_since: Option<Duration>,
+    /// Nothing was measured since an upgrade.
+    is_left: bool,
 }
 
 /// Says by itself that it is ready, and every 20 seconds that it lives.
@@ -271,8 +278,10 @@ impl World {
             is_marked: role != Role::Stranger,
         };
         self.procs.insert(identity.pid, proc);
-        if role == Role::Start {
-            self.models[service].last_attempt = self.mono;
+        match role {
+            Role::Start => self.models[service].last_attempt = self.mono,
+            Role::Stop => self.models[service].last_stop = self.mono,
+            _ => {}
         }
         identity
     }
@@ -391,7 +400,7 @@ impl World {
         assert!(!self.doubt, "service {service} started while nobody can tell");
         let now = self.mono;
         self.starts += 1;
-        self.spare_its_tick(service);
+        self.spare(service);
         let model = &mut self.models[service];
         assert!(model.wanted, "service {service} started though it was stopped");
         assert!(model.guard, "service {service} started against its guard");
@@ -412,15 +421,23 @@ impl World {
         (model.free_since, model.last_start) = (now, now);
     }
 
-    /// A stranger that was born in the tick of a start and is named in the pidfile cannot be told from the start's work: the kernel's
-    /// times are no finer. So there is none.
-    fn spare_its_tick(&mut self, service: usize) {
+    /// A stranger that was born since a start began, in its tick of the kernel's or later, and is named in a pidfile that seems to be
+    /// written since, cannot be told from the start's work. So there is none.
+    fn spare(&mut self, service: usize) {
         let named = self.pidfiles.get(&service).map(|(bytes, written)| parse_pidfile(bytes, *written));
         let Some(Pidfile::Names { pid, .. }) = named else { return };
-        let tick = (self.mono.as_millis() / 10) as u64;
-        if self.procs.get(&pid).is_some_and(|it| it.role == Role::Stranger && it.identity.start_ticks >= tick) {
+        let tick = (self.models[service].last_attempt.as_millis() / 10) as u64;
+        let is_stranger = |it: &Proc| it.role == Role::Stranger && it.identity.start_ticks >= tick;
+        if self.seems_new(service) && self.procs.get(&pid).is_some_and(is_stranger) {
             self.pidfiles.remove(&service);
         }
+    }
+
+    /// The pidfile may be of the last start, as far as its time says.
+    fn seems_new(&self, service: usize) -> bool {
+        let began = self.wall.saturating_sub(self.mono - self.models[service].last_attempt);
+        let slack = |written: Duration| ms(if written.subsec_nanos() == 0 { 2000 } else { 100 });
+        self.pidfiles.get(&service).is_some_and(|(_, written)| *written + slack(*written) >= began)
     }
 
     /// What it needs runs and serves; that it ended in this very moment cannot be known yet.
@@ -598,7 +615,7 @@ impl World {
         // written down was let go, the next watchd cannot know when this one is killed between the two.
         let is_starting = self.mono - self.models[service].last_attempt < ms(60_000);
         match self.draw(8) {
-            2 if is_starting => {}
+            2 if is_starting && self.seems_new(service) => {}
             3 if is_starting => self.spoil(service),
             7 if service > 1 && self.models[service].keeper.is_some() => {
                 if let Some(keeper) = self.models[service].keeper.take() {
@@ -616,6 +633,7 @@ impl World {
                 let hours = self.draw(5);
                 self.wall =
                     if self.chance(50) { self.wall + ms(hours * 3_600_000) } else { self.wall - ms(hours * 3_600_000) };
+                (0..self.models.len()).for_each(|service| self.spare(service));
             }
             2 => {
                 // The pid in a stale pidfile comes again.
@@ -668,13 +686,16 @@ impl World {
         self.muted.clear();
         self.agenda.retain(|_, what| !matches!(what, Happening::Answer(_)));
         for service in 0..self.models.len() {
-            // It may just have been stopped for another's sake, and the word of it died with watchd.
+            // A stop command begins before it is told why: it may be for another's sake, and the word of it died with watchd.
             let is_lost = needs(service).iter().any(|need| self.models[*need].died_at + ms(60_000) >= self.mono);
-            self.models[service].credits += u32::from(is_lost);
+            self.models[service].credits += u32::from(is_lost && self.models[service].last_stop == self.mono);
         }
+        // A start that was paid for may have died with it, so that the next one waits again, and what checks have counted did.
+        let later = |since: Duration, cost: u64| (since + ms(cost)).min(self.mono);
         for model in &mut self.models {
-            // A start that was paid for may have died with it.
-            (model.free_since, model.ill_since, model.lost_since) = (self.mono, self.mono, self.mono);
+            model.free_since = later(model.free_since, 640_000);
+            model.lost_since = later(model.lost_since, 60_000);
+            model.ill_since = self.mono;
         }
         self.procs.retain(|_, proc| !proc.gated && proc.ended.is_none());
         for proc in self.procs.values_mut() {
@@ -1005,6 +1026,7 @@ impl Run {
             was_ready: false,
             last_start: ms(0),
             last_attempt: ms(0),
+            last_stop: ms(0),
             crossed_until: ms(0),
             free_since: mono,
             ill_since: mono,
@@ -1013,6 +1035,7 @@ impl Run {
             last_word: ms(0),
             keeper: None,
             high_since: None,
+            is_left: false,
         };
         let tempo = if seed.is_multiple_of(4) { 1 } else { QUIET };
         let mut world = World {
@@ -1043,6 +1066,7 @@ impl Run {
             lates: 0,
             losses: 0,
             presses: 0,
+            upgrades: 0,
             last_press: ms(0),
         };
         for _ in 0..10 {
@@ -1124,8 +1148,12 @@ impl Run {
                 let bloated = daemon.and_then(|daemon| world.live(daemon)).map(|proc| proc.is_bloated);
                 let figure = bloated.filter(|_| is_known).map(|bloated| if bloated { 200 } else { 90 });
                 let (now, model) = (world.mono, &mut world.models[service]);
-                let since = *model.high_since.get_or_insert(now);
-                model.high_since = figure.filter(|figure| *figure > 100).map(|_| since);
+                let since = model.high_since.unwrap_or(now);
+                // What a new program cannot measure at once says nothing.
+                if figure.is_some() || !std::mem::take(&mut model.is_left) {
+                    model.high_since = figure.filter(|figure| *figure > 100).map(|_| since);
+                }
+                model.is_left = false;
                 figure
             };
             if self.services.is_some() {
@@ -1206,7 +1234,37 @@ impl Run {
         }
     }
 
-    fn begin(&mut self) {
+    /// Another program takes the place of this one, in the same process: nothing that was counted begins anew.
+    fn upgrade(&mut self) {
+        let now = self.now();
+        let Some(services) = self.services.take() else { return };
+        let lasts = |state| {
+            use ServiceState::{Fight, Ready, Unhealthy};
+            matches!(state, Ready | Unhealthy | Fight)
+        };
+        let shown = |services: &Sim| -> Vec<_> {
+            let facts = services.facts(now);
+            facts.map(|it| (it.state, it.since, it.identity, it.over, it.reason.to_owned())).collect()
+        };
+        let (before, left) = (shown(&services), services.bequeath());
+        {
+            let mut world = self.world.borrow_mut();
+            world.grips.clear();
+            world.muted.clear();
+            world.agenda.retain(|_, what| !matches!(what, Happening::Answer(_)));
+            world.upgrades += 1;
+            world.models.iter_mut().for_each(|model| model.is_left = true);
+        }
+        tell(self.is_loud, now, EventKind::DaemonUpgraded, "", "goes on");
+        self.begin(left);
+        let (Some(services), false) = (&self.services, self.world.borrow().doubt) else { return };
+        for (service, (before, after)) in before.into_iter().zip(shown(services)).enumerate() {
+            let is_same = !lasts(before.0) || before.2.is_none() || before == after;
+            assert!(is_same, "service {service} was {before:?} before an upgrade, and is {after:?}");
+        }
+    }
+
+    fn begin(&mut self, left: Vec<(String, Bequest)>) {
         let now = self.now();
         let mut hands = SimHands(self.world.clone());
         let is_loud = self.is_loud;
@@ -1221,7 +1279,7 @@ impl Run {
             let mut turn = Turn { hands: &mut hands, now, note: &mut note };
             let guards: Vec<bool> = self.world.borrow().models.iter().map(|model| model.guard).collect();
             let policy = specs(self.slow, self.tempo).into_iter().zip(guards).collect();
-            let services = Services::new(policy, Some(ledger), 5, &mut turn);
+            let services = Services::take_up(policy, (Some(ledger), left), 5, &mut turn);
             begun = Some(services);
         }));
         self.services = begun;
@@ -1308,7 +1366,7 @@ impl Run {
     /// Moves time to the next thing that happens, and lets everybody know of it.
     fn turn(&mut self) {
         if self.services.is_none() {
-            self.begin();
+            self.begin(Vec::new());
             let waiting = std::mem::take(&mut self.orders);
             for (verb, service) in waiting {
                 if self.services.is_some() {
@@ -1366,6 +1424,12 @@ impl Run {
         }
         self.deliver();
         self.disk.steps.set(None);
+        let is_written = self.safe < self.now().mono && !self.disk.full.get();
+        // What is due is done first.
+        let is_idle = self.services.as_ref().and_then(Sim::next_deadline).is_none_or(|due| due > self.now().mono);
+        if is_written && is_idle && self.world.borrow_mut().chance(2) {
+            self.upgrade();
+        }
         self.check();
     }
 
@@ -1475,8 +1539,8 @@ fn tell(is_loud: bool, now: Now, kind: EventKind, id: &str, what: &str) {
     }
 }
 
-/// Starts, crashes of watchd, and the eight of [`World`].
-fn play(seed: u64) -> [u64; 10] {
+/// Starts, crashes of watchd, and the nine of [`World`].
+fn play(seed: u64) -> [u64; 11] {
     let mut run = Run::new(seed);
     let end = run.now().mono + ms(HOURS * 3_600_000);
     while run.now().mono < end {
@@ -1494,6 +1558,7 @@ fn play(seed: u64) -> [u64; 10] {
         world.fights,
         world.peaces,
         world.presses,
+        world.upgrades,
     ]
 }
 
@@ -1502,10 +1567,10 @@ fn given(name: &str) -> Option<u64> {
 }
 
 /// Plays the worlds of these seeds, as many at a time as there are processors. Each is one thread's alone and the same each time.
-fn play_all(seeds: &std::ops::RangeInclusive<u64>) -> [u64; 10] {
+fn play_all(seeds: &std::ops::RangeInclusive<u64>) -> [u64; 11] {
     let next = AtomicU64::new(*seeds.start());
     let work = || {
-        let mut sum = [0; 10];
+        let mut sum = [0; 11];
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed > *seeds.end() {
@@ -1523,7 +1588,7 @@ fn play_all(seeds: &std::ops::RangeInclusive<u64>) -> [u64; 10] {
         }
     };
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut sum = [0; 10];
+    let mut sum = [0; 11];
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
         for thread in threads {
@@ -1548,8 +1613,8 @@ fn services_keep_their_promises_in_any_world() {
     println!("worlds of the seeds {} to {}", seeds.start(), seeds.end());
     let hours = (seeds.end() - seeds.start() + 1) * HOURS * SERVICES;
     let sum = play_all(&seeds);
-    let [starts, crashes, ills, lates, losses, silences, excesses, fights, peaces, presses] = sum;
-    println!("{hours} hours of a service, {starts} starts, {crashes} crashes of watchd");
+    let [starts, crashes, ills, lates, losses, silences, excesses, fights, peaces, presses, upgrades] = sum;
+    println!("{hours} hours of a service, {starts} starts, {crashes} crashes of watchd, {upgrades} upgrades");
     println!("{ills} ill, {lates} late, {losses} without what they need, {silences} fell silent");
     println!("{excesses} used too much, {presses} gave their memory back, {fights} fights, {peaces} ended");
     assert!(replayed.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");

@@ -14,7 +14,7 @@ use harness::{Daemon, Home, binary, look, net, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use watchd::model::ServiceState;
-use watchd::store::Reader;
+use watchd::store::{Reader, board};
 
 /// A host with a service, a budget of it that is spent a little, and a paused one.
 fn home(name: &str, http: SocketAddr) -> Home {
@@ -22,12 +22,12 @@ fn home(name: &str, http: SocketAddr) -> Home {
         name,
         &format!(
             "[watchd]\ncycle = \"1s\"\n[http]\nlisten = [\"{http}\"]\n\
-             [process.web]\nrun = [\"@/sleeper\"]\nbackoff = [\"10ms\", \"1s\"]\nlimit = \"5/1h\"\nsettle = \"50ms\"\n\
-             [process.rest]\nrun = [\"@/sleeper\"]\nsettle = \"50ms\"\n"
+             [process.web]\nrun = [\"@/sleep\", \"100000\"]\nbackoff = [\"10ms\", \"1s\"]\nlimit = \"5/1h\"\nsettle = \"50ms\"\n\
+             [process.rest]\nrun = [\"@/sleep\", \"100000\"]\nsettle = \"50ms\"\n"
         ),
     );
     install(&home, &binary());
-    home.scratch.script("sleeper", "#!/bin/sh\nexec sleep 100000\n");
+    home.scratch.copied("/bin/sleep", "sleep");
     home
 }
 
@@ -134,6 +134,98 @@ fn everything_goes_on_under_the_new_program_and_no_connection_is_lost() {
     until("no descriptor more than before", || (look::descriptors(daemon.pid()) <= descriptors).then_some(()));
     assert_eq!(home.ask(&["shutdown"]).0, 0);
     assert_eq!(daemon.wait_end(), 0);
+}
+
+/// Two looks of the program that is there now.
+fn two_looks(daemon: &mut Daemon<'_>) {
+    for _ in 0..2 {
+        let before = daemon.wait_for("a look", |snapshot| Some(snapshot.header.sample_mono_ms));
+        daemon.wait_for("another look", |snapshot| (snapshot.header.sample_mono_ms > before).then_some(()));
+    }
+}
+
+#[test]
+fn what_was_counted_of_services_goes_on() {
+    let common = "settle = \"50ms\"\nbackoff = [\"10ms\", \"1s\"]\nlimit = \"1/1h\"\n";
+    let home = Home::new(
+        "counted",
+        &format!(
+            "[watchd]\ncycle = \"200ms\"\n\
+             [process.big]\nrun = [\"@/sleep\", \"100000\"]\nrss = {{ max = \"4K\", for = \"5s\", do = \"report\" }}\n{common}\
+             [process.busy]\nrun = [\"@/sh\", \"-c\", \"while :; do @/sh -c :; done\"]\ncpu = {{ max = \"1%\", for = \"5s\", do = \"report\" }}\n{common}\
+             [process.sick]\nrun = [\"@/sleep\", \"100000\"]\n{common}\
+             check = [{{ exec = \"test ! -e @/sick\", every = \"1s\", fails = 2, passes = 100 }}]\n\
+             [process.voice]\nrun = [\"@/voice\", \"@/own\"]\nready = {{ notify = true, within = \"1h\" }}\n{common}\
+             [process.after]\nrun = [\"@/sleep\", \"100000\"]\nneeds = [\"voice\"]\n{common}"
+        ),
+    );
+    install(&home, &binary());
+    home.scratch.copied("/bin/sleep", "sleep");
+    home.scratch.copied("/bin/sh", "sh");
+    home.scratch.compiled("tests/notify/voice.c".as_ref(), "voice");
+    home.scratch.dir_of("own", None);
+    let say = |text: &str| {
+        home.scratch.write("own/said", text);
+        fs::rename(home.scratch.path("own/said"), home.scratch.path("own/say")).expect("it can be renamed");
+        until("the service has spoken", || (!home.scratch.path("own/say").exists()).then_some(()));
+    };
+    let usual = home.command(&["run"]);
+    let mut command = Command::new(home.scratch.path("installed"));
+    command.args(usual.get_args());
+    let mut daemon = home.spawn_as(command);
+
+    // What it can be started with is spent, so nothing is done about it while it is ill.
+    let first = daemon.wait_state("sick", ServiceState::Ready).pid;
+    kill(Pid::from_raw(first), Signal::SIGKILL).expect("it lives");
+    daemon.wait_for("another", |snapshot| {
+        snapshot.service("sick").filter(|row| row.pid != first && row.state() == ServiceState::Ready).map(|_| ())
+    });
+    home.scratch.write("sick", "");
+    let sick = daemon.wait_state("sick", ServiceState::Unhealthy);
+    fs::remove_file(home.scratch.path("sick")).expect("it is there");
+    let ear = home.run_dir().join("notify/voice");
+    let voice = daemon.wait_state("voice", ServiceState::Starting);
+    say("STATUS=loads 3 of 4");
+    let socket = || {
+        let all = fs::read_to_string("/proc/net/unix").expect("there is a /proc");
+        let line = all.lines().find(|line| line.ends_with(&*ear.to_string_lossy())).expect("it listens");
+        line.split_whitespace().nth(6).expect("its number").to_owned()
+    };
+    let number = socket();
+    let before = daemon.wait_state("big", ServiceState::Ready);
+
+    let is_on = |snapshot: &watchd::store::Snapshot, name: &str| {
+        snapshot.classes.iter().any(|row| board::text(&row.name) == name && row.is_on())
+    };
+    // No program is here for as long as a limit may last.
+    let mut upgrades = 0;
+    loop {
+        assert_eq!(home.ask(&["upgrade"]).0, 0);
+        two_looks(&mut daemon);
+        upgrades += 1;
+        let snapshot = daemon.snapshot().expect("it is there");
+        let row = |id: &str| snapshot.service(id).copied().expect("it is in the policy");
+        let (now, still) = (row("sick"), row("voice"));
+        assert_eq!((now.state(), now.since_mono_ms), (ServiceState::Unhealthy, sick.since_mono_ms), "{upgrades}");
+        assert_eq!((still.state(), still.since_mono_ms), (ServiceState::Starting, voice.since_mono_ms), "{upgrades}");
+        assert!(board::text(&still.reason).ends_with("loads 3 of 4"), "{}", board::text(&still.reason));
+        assert_eq!(row("after").state(), ServiceState::Waiting, "it needs one that is not ready");
+        assert_eq!((row("big").pid, row("big").since_mono_ms), (before.pid, before.since_mono_ms));
+        if is_on(&snapshot, "big_rss_high") && is_on(&snapshot, "busy_cpu_high") {
+            break;
+        }
+        assert!(upgrades < 40, "what a limit may last begins anew with each program");
+    }
+    assert_eq!(home.ask(&["upgrade"]).0, 0);
+    let (_, told) = home.ask(&["events", "--last", "1000"]);
+    for id in ["big", "busy"] {
+        let is_about = |line: &&str| line.contains("service-excess") && line.contains(&format!(" {id}: "));
+        assert_eq!(told.lines().filter(is_about).count(), 1, "said once: {told}");
+    }
+    assert_eq!(socket(), number, "the same socket, with what waits in it");
+    say("READY=1");
+    assert_eq!(daemon.wait_state("voice", ServiceState::Ready).pid, voice.pid);
+    daemon.wait_state("after", ServiceState::Ready);
 }
 
 #[test]

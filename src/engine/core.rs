@@ -49,6 +49,7 @@ use crate::model::{EventKind, Now, Places, PromiseKind, ServiceSpec};
 use crate::store::Board;
 use crate::store::ledger::Ledger;
 use crate::store::marker;
+use crate::supervisor::Bequest;
 use crate::sys::capabilities::Powers;
 use crate::sys::cgroup::{self, Cgroups};
 use crate::sys::epoll::{Events, Interest, Poller, Ready};
@@ -183,7 +184,7 @@ impl Core {
         memory::trim_text();
         let mut sight = Sight::open(places).map_err(|fault| Failure::System(fault.to_string()))?;
         let Loaded { policy, host, .. } = loaded;
-        let (mut ears, mut specs) = (Ears::default(), policy.services);
+        let (mut ears, mut specs) = (Ears::of(std::mem::take(&mut left.ears)), policy.services);
         ears.tune(&mut specs, places, &poller, &mut |kind, subject, text| notes.add(kind, subject, text));
         if !manner.is_guest() {
             scribe::lend(&mut specs, places, &mut |kind, subject, text| notes.add(kind, subject, text));
@@ -204,7 +205,8 @@ impl Core {
         memory::trim_text();
         let installation = cgroup::installation(&places.state_dir);
         let known = (cgroups.as_ref(), installation);
-        let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), known };
+        let bequests = postcard::from_bytes(&left.services).unwrap_or_default();
+        let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), known, bequests };
         let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
         memory::keep_text(policy.daemon.memory == Memory::Keep);
         let mut core = Self {
@@ -641,12 +643,14 @@ struct World<'a> {
     is_guest: bool,
     /// The groups of what we start, and how it is marked.
     known: (Option<&'a Cgroups>, u32),
+    /// What the program before us has counted.
+    bequests: Vec<(String, Bequest)>,
 }
 
 /// Opens the ledger and takes up the services of the policy; says whether it can be written.
 fn begin_services(
     specs: Vec<(ServiceSpec, bool)>,
-    World { places, boot_id, now, is_guest, known: (cgroups, installation) }: World<'_>,
+    World { places, boot_id, now, is_guest, known: (cgroups, installation), bequests }: World<'_>,
     poller: &Poller,
     sight: &mut Sight,
     notes: &mut Notes,
@@ -674,7 +678,8 @@ fn begin_services(
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);
     // Different on every host and at every start, which is all that jitter needs.
     let seed = u64::from(std::process::id()) ^ millis(now.wall);
-    (Services::new(specs, ledger, seed, &mut Turn { hands: &mut hands, now, note: &mut note }), has_ledger)
+    let mut turn = Turn { hands: &mut hands, now, note: &mut note };
+    (Services::take_up(specs, (ledger, bequests), seed, &mut turn), has_ledger)
 }
 
 fn open_ledger(places: &Places, boot_id: [u8; 40], notes: &mut Notes) -> std::io::Result<Ledger> {

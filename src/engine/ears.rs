@@ -4,6 +4,8 @@
 //! a second are heard, the rest waits in the kernel's queue, which is short; whoever talks too much waits for himself.
 //! A service finds the name of its socket in its environment; it stays the same over restarts of watchd.
 
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ const LONGEST: usize = 2048;
 pub struct Ears {
     ears: Vec<Open>,
     next_id: u64,
+    /// Sockets of the program before us, until the policy has been gone through.
+    left: Vec<(String, UnixDatagram)>,
 }
 
 struct Open {
@@ -40,6 +44,16 @@ struct Open {
 }
 
 impl Ears {
+    /// Sockets that were left to us.
+    pub fn of(left: Vec<(String, UnixDatagram)>) -> Self {
+        Self { left, ..Self::default() }
+    }
+
+    /// The sockets, by service.
+    pub fn sockets(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        self.ears.iter().map(|open| (open.service.as_str(), open.ear.as_fd()))
+    }
+
     /// Makes a socket for each service that is to have one, puts its name into the environment of what is started, and lets go
     /// of the sockets of others. What cannot be made is said, and the service runs without.
     pub fn tune(
@@ -64,6 +78,7 @@ impl Ears {
                 }
             }
         }
+        self.left = Vec::new();
     }
 
     fn open(&mut self, spec: &ServiceSpec, path: &Path, poller: &Poller) -> std::io::Result<()> {
@@ -76,7 +91,10 @@ impl Ears {
         for old in self.ears.extract_if(.., |open| open.service == spec.id) {
             poller.remove(&old.ear);
         }
-        let ear = Ear::open(path, account(spec)?)?;
+        let owner = account(spec)?;
+        let left = self.left.iter().position(|(id, _)| *id == spec.id).map(|at| self.left.swap_remove(at).1);
+        let kept = left.and_then(|socket| Ear::keep(socket, path, owner));
+        let ear = kept.map_or_else(|| Ear::open(path, owner), Ok)?;
         self.next_id += 1;
         let id = self.next_id;
         poller.add(&ear, Token::Ear(id).pack(), Interest::Read)?;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::model::{Ending, EventKind, Identity, Now, Record, ServiceSpec, ServiceState};
 use crate::store::ledger::{Blob, Ledger, Recalled};
-use crate::supervisor::{Event, Relief, Text, Verb, text};
+use crate::supervisor::{Bequest, Event, Relief, Text, Verb, text};
 
 use super::hands::Hands;
 use bonds::Links;
@@ -52,7 +52,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchName(name) => write!(out, "cannot find service '{name}'"),
-            Self::NoSuchTag(tag) => write!(out, "cannot find a service tagged '{tag}' that can be told so"),
+            Self::NoSuchTag(tag) => write!(out, "cannot find a service of group '{tag}' that can be told so"),
             Self::NoStart(name) => write!(out, "cannot start {name}: its policy has no start command"),
         }
     }
@@ -135,6 +135,16 @@ impl<G, B: Blob> Services<G, B> {
         seed: u64,
         turn: &mut Turn<'_, H>,
     ) -> Self {
+        Self::take_up(specs, (ledger, Vec::new()), seed, turn)
+    }
+
+    /// The same, in the place of a program that has left what it had counted.
+    pub fn take_up<H: Hands<Grip = G>>(
+        specs: Vec<(ServiceSpec, bool)>,
+        (ledger, mut bequests): (Option<Ledger<B>>, Vec<(String, Bequest)>),
+        seed: u64,
+        turn: &mut Turn<'_, H>,
+    ) -> Self {
         let failing = ledger.is_none();
         let mut services = Self {
             entries: Vec::new(),
@@ -148,13 +158,31 @@ impl<G, B: Blob> Services<G, B> {
         };
         services.entries.reserve_exact(specs.len());
         for (spec, guard) in specs {
-            services.begin(spec, guard, turn);
+            let left = bequests.iter().position(|(id, _)| *id == spec.id);
+            let left = left.map(|at| Box::new(bequests.swap_remove(at).1));
+            services.begin(spec, (guard, left), turn);
         }
         services.relink(turn);
         services
     }
 
-    fn begin<H: Hands<Grip = G>>(&mut self, spec: ServiceSpec, guard: bool, turn: &mut Turn<'_, H>) {
+    /// What the program that takes our place has to know besides the ledger, by service.
+    pub fn bequeath(&self) -> Vec<(String, Bequest)> {
+        let left = |entry: &Entry<G>| Some((entry.spec.id.clone(), entry.machine.bequeath(&entry.spec)?));
+        self.listed().filter_map(left).collect()
+    }
+
+    /// Orders to a group are still to be carried out.
+    pub fn is_ordering(&self) -> bool {
+        self.orders.iter().any(Waiting::is_order)
+    }
+
+    fn begin<H: Hands<Grip = G>>(
+        &mut self,
+        spec: ServiceSpec,
+        (guard, bequest): (bool, Option<Box<Bequest>>),
+        turn: &mut Turn<'_, H>,
+    ) {
         // The lowest place that no other has: places are part of tokens and must not move.
         let place = (0..=u16::MAX).find(|place| self.entries.iter().all(|entry| entry.place != *place)).unwrap_or(0);
         let left = self.left.iter().position(|(id, _)| *id == spec.id).map(|at| self.left.swap_remove(at).1);
@@ -176,7 +204,9 @@ impl<G, B: Blob> Services<G, B> {
         if self.is_ending {
             entry.drive(Event::Leave, &mut self.books, turn);
         }
+        entry.machine.expect(bequest);
         entry.adopt(&mut self.books, turn);
+        entry.machine.expect(None);
         self.entries.push(entry);
     }
 
@@ -194,7 +224,7 @@ impl<G, B: Blob> Services<G, B> {
                     entry.spec = spec;
                     entry.drive(Event::ConfigChanged, &mut self.books, turn);
                 }
-                None => self.begin(spec, guard, turn),
+                None => self.begin(spec, (guard, None), turn),
             }
         }
         // Those that are still ending come last: nobody counts them.

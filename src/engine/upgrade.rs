@@ -15,7 +15,7 @@ use super::doorkeeper::Held;
 use super::errands::{Done, Order, Owner};
 use crate::agent::CommandEnd;
 use crate::model::{Command, EventKind, Launch};
-use crate::sys::handover::{Handover, Parcel, VERSION};
+use crate::sys::handover::{self, Handover, Parcel, VERSION};
 
 /// How long the new program may take to read the config.
 const TRIAL: Duration = Duration::from_secs(15);
@@ -131,6 +131,13 @@ impl Core {
         if self.reading.is_some() || is_tending {
             return;
         }
+        // What a person asked for a whole group is carried out by the program that was asked.
+        if self.services.is_ordering() {
+            if until <= self.now.mono {
+                self.refuse_upgrade(client, "an order to a group is still being carried out; try again later");
+            }
+            return;
+        }
         let error = self.hand_over(client);
         self.refuse_upgrade(client, &format!("cannot execute {}: {error}", self.program.display()));
     }
@@ -145,6 +152,14 @@ impl Core {
         }
         for (what, address, socket) in self.door.sockets() {
             parcel.add(&format!("{what}/{address}"), socket);
+        }
+        for (service, socket) in self.ears.sockets() {
+            parcel.add(&format!("ear/{service}"), socket);
+        }
+        // Without it services are taken up as after a crash.
+        let counted = postcard::to_stdvec(&self.services.bequeath()).ok().and_then(|it| handover::memory(&it).ok());
+        if let Some(counted) = &counted {
+            parcel.add_services(counted.as_fd());
         }
         let mut words = self.places.words();
         words.insert(0, "run".into());

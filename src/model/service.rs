@@ -105,7 +105,7 @@ pub enum OnExit {
 }
 
 /// Which process, beyond doubt within one boot: a pid is used again, a pid with its start time is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub pid: i32,
     /// Field 22 of /proc/PID/stat.

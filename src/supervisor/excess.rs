@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Amount, Bound, Deed, EventKind, Figures, PRESSED, ServiceSpec};
 
 use super::Action;
@@ -13,16 +15,21 @@ use super::machine::{Machine, Phase, Turn};
 use super::text::{Span, text};
 
 /// The limits of one service, in the order of its policy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Excess {
     marks: Vec<Mark>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
+    /// What it was measured for: the number of the quantity, and its limit.
+    what: u8,
+    max: u64,
     /// Since when it is exceeded without a break.
     since: Option<Duration>,
     is_high: bool,
+    /// By another program: the first thing that this one cannot measure, a rate, says nothing about the service.
+    is_left: bool,
 }
 
 /// What one measurement changes.
@@ -35,7 +42,9 @@ enum Change {
 
 impl Mark {
     fn measure(&mut self, value: Option<u64>, bound: &Bound, now: Duration) -> Change {
+        let was_left = std::mem::take(&mut self.is_left);
         match value {
+            None if was_left => Change::Nothing,
             Some(value) if value > bound.max => {
                 let since = *self.since.get_or_insert(now);
                 let is_news = !self.is_high && now.saturating_sub(since) >= bound.lasts;
@@ -43,7 +52,7 @@ impl Mark {
                 if is_news { Change::Rose } else { Change::Nothing }
             }
             Some(value) if self.is_high && value <= bound.max - bound.max / 20 => {
-                *self = Self::default();
+                (self.since, self.is_high) = (None, false);
                 Change::Fell
             }
             _ => {
@@ -65,6 +74,15 @@ impl Excess {
         for mark in self.marks.iter_mut().filter(|mark| !mark.is_high) {
             mark.since = None;
         }
+    }
+
+    /// Takes up what another program has measured, as far as it is about the same limits.
+    pub fn inherit(&mut self, left: &Self, spec: &ServiceSpec) {
+        let same = |bound: &Bound| {
+            let of_it = |mark: &&Mark| (mark.what, mark.max) == (bound.what.byte(), bound.max);
+            left.marks.iter().find(of_it).map(|mark| Mark { is_left: true, ..*mark })
+        };
+        self.marks = spec.care.bounds.iter().map(|bound| same(bound).unwrap_or_default()).collect();
     }
 
     fn high<'a>(&'a self, spec: &'a ServiceSpec) -> impl Iterator<Item = &'a Bound> {
@@ -93,6 +111,7 @@ impl Machine {
         for (place, bound) in turn.spec.care.bounds.iter().enumerate() {
             let value = figures.get(usize::from(bound.what.byte())).copied().flatten();
             let Some(mark) = self.excess.marks.get_mut(place) else { continue };
+            (mark.what, mark.max) = (bound.what.byte(), bound.max);
             let (name, max) = (bound.what.word(), Amount(bound.what, bound.max));
             match mark.measure(value, bound, turn.now) {
                 Change::Nothing => {}

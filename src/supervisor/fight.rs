@@ -8,9 +8,11 @@
 //!   in flapping, and the fight is over when it has lived until the budget is full again. Linux does not say who sent a
 //!   signal; that is said, too.
 //!
-//! An order by a person ends a fight. It is not remembered over a restart of watchd, which finds out anew.
+//! An order by a person ends a fight. It goes on over an upgrade; a watchd that was killed finds out anew.
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Ending, EventKind, Identity, Wish};
 
@@ -25,7 +27,7 @@ const STAND_ASIDE: Duration = Duration::from_secs(60);
 const TIMES: u8 = 3;
 
 /// Who else looks after a service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rival {
     pub identity: Identity,
     /// For people: `runsv (process 812 of root)`.
@@ -33,14 +35,14 @@ pub struct Rival {
 }
 
 /// What the other does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Fight {
     Kept(Option<Rival>),
     Ended,
 }
 
 /// What has been seen of another's hand.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Contest {
     /// When it was last seen to die.
     died: Option<Duration>,

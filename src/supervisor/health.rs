@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Check, ServiceSpec, Target};
 
 use super::text::{Span, Text, text};
@@ -75,7 +77,7 @@ pub(super) enum Change {
 }
 
 /// One check on its way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Trial {
     next: Duration,
     /// The question that is out, and until when it is waited for.
@@ -140,7 +142,7 @@ fn why(verdict: &Verdict, timeout: Duration) -> Text {
 }
 
 /// The health of one process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Health {
     trials: Vec<Trial>,
     ready: Trial,
@@ -201,6 +203,27 @@ impl Health {
         }
         self.is_ready |= was_ready;
         self.rest(now, spec, random);
+    }
+
+    /// Takes up what another program has counted of this very process: what checks of the same words said, whether it is ready, and until
+    /// when it has to be. What was asked before is asked again; a sign of life gets its whole time anew.
+    pub fn inherit(&mut self, left: &Self, checks: &[String], now: Duration, spec: &ServiceSpec) {
+        for (trial, check) in self.trials.iter_mut().zip(&spec.care.checks) {
+            let name = check.target.to_string();
+            let same = checks.iter().zip(&left.trials).find(|(other, _)| **other == name);
+            if let Some((_, other)) = same {
+                *trial = Trial { next: other.asked.map_or(other.next, |_| now), asked: None, ..*other };
+            }
+        }
+        if spec.care.ready.is_some() {
+            (self.is_ready, self.until) = (left.is_ready, left.until);
+            self.ready.is_bad = left.ready.is_bad;
+        }
+        if left.silent_from.is_some() {
+            self.wait_for_word(now, spec);
+        }
+        self.is_silent = left.is_silent && spec.care.watchdog.is_some();
+        self.has_spoken = left.has_spoken;
     }
 
     pub fn is_ready(&self) -> bool {

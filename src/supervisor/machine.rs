@@ -12,7 +12,7 @@ use super::budget::Budget;
 use super::excess::Excess;
 use super::fight::Contest;
 use super::health::Health;
-use super::{Action, Actions, Bond, Event, Pidfile, Reach, Search, Text, text};
+use super::{Action, Actions, Bequest, Bond, Event, Pidfile, Reach, Search, Text, text};
 
 /// A process that is known to be the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub struct Machine {
     /// The process whose death nobody could explain yet, and how long it lived.
     pub(super) riddle: Option<(Identity, Duration)>,
     pub(super) random: u64,
+    /// What the program before this one has counted, until the first look.
+    pub(super) bequest: Option<Box<Bequest>>,
 }
 
 /// What a step works with besides the machine.
@@ -164,12 +166,13 @@ impl Machine {
             heard: false,
             riddle: None,
             random: seed | 1,
+            bequest: None,
         }
     }
 
     /// Takes one event and says what has to be done.
     pub fn step(&mut self, event: Event, now: Duration, spec: &ServiceSpec) -> Actions {
-        let before = self.state(spec);
+        let (before, was_left) = (self.state(spec), self.bequest.is_some());
         let mut turn = Turn { now, spec, out: Actions::new() };
         match event {
             Event::Tick => self.pass_time(&mut turn),
@@ -181,7 +184,9 @@ impl Machine {
             Event::CommandEnded { identity, .. } if self.command().is_none_or(|(_, command)| command != identity) => {}
             event => self.take(event, &mut turn),
         }
-        if self.state(spec) != before {
+        // What was taken up says since when by itself.
+        let is_inherited = was_left && self.bequest.is_none();
+        if self.state(spec) != before && !is_inherited {
             self.since = now;
         }
         turn.out

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod attending;
+mod bequest;
 mod bonds;
 mod budget;
 mod event;
@@ -34,6 +35,7 @@ mod told;
 #[cfg(test)]
 mod stories;
 
+pub use bequest::Bequest;
 pub use bonds::{Bond, Standing};
 pub use event::{Action, Actions, Event, Reach, Sighting, Verb};
 pub use fight::Rival;

@@ -176,7 +176,8 @@ impl Machine {
         if origin == Origin::Started || self.heard {
             self.health.wait_for_word(turn.now, turn.spec);
         }
-        self.attend(daemon, false, turn);
+        let settled = self.inherit(daemon, turn).unwrap_or(false);
+        self.attend(daemon, settled, turn);
         self.yield_to_loss(turn);
     }
 
@@ -269,6 +270,7 @@ impl Machine {
             return self.fail_to_find(&why, turn);
         }
         self.reason = why;
+        self.inherit_absence();
         self.phase = Phase::Down { wait: std::mem::take(&mut self.earliest).max(turn.now) };
         self.pursue_after_look(turn);
     }

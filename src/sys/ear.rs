@@ -7,7 +7,7 @@ use std::fs::Permissions;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,17 @@ impl Ear {
             _ => {}
         }
         let socket = UnixDatagram::bind(path)?;
+        Self::tune(socket, path, account)
+    }
+
+    /// Goes on with one that was left to us, and with what is in its queue; none when its name is not this one or not there any more.
+    pub fn keep(socket: UnixDatagram, path: &Path, account: Option<(u32, u32)>) -> Option<Self> {
+        let is_named = socket.local_addr().is_ok_and(|name| name.as_pathname() == Some(path));
+        let is_there = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+        if is_named && is_there { Self::tune(socket, path, account).ok() } else { None }
+    }
+
+    fn tune(socket: UnixDatagram, path: &Path, account: Option<(u32, u32)>) -> io::Result<Self> {
         let ear = Self { socket, path: path.to_owned() };
         ear.socket.set_nonblocking(true)?;
         setsockopt(&ear.socket, PassCred, &true)?;
@@ -121,8 +132,18 @@ mod tests {
         sendmsg(voice.as_raw_fd(), &[IoSlice::new(b"FDSTORE=1")], &fds, MsgFlags::empty(), Some(&to)).expect("sent");
         assert_eq!(ear.hear(&mut buffer), Some(Heard { len: 9, pid: Some(own) }));
         assert!(open_fds() <= before + 8, "other tests of this process open some, but not twenty");
+        // Another takes it up, with what waits in it, under its own name only.
+        voice.send_to(b"STATUS=late", &path).expect("it takes a datagram");
+        assert!(Ear::keep(lent_of(&ear), &scratch.join("other"), None).is_none() && path.exists());
+        let kept = Ear::keep(lent_of(&ear), &path, None).expect("it is the same");
+        assert_eq!(kept.hear(&mut buffer), Some(Heard { len: 11, pid: Some(own) }));
         drop(ear);
         assert!(!path.exists());
+        assert!(Ear::keep(lent_of(&kept), &path, None).is_none(), "nobody could reach it");
+    }
+
+    fn lent_of(ear: &Ear) -> UnixDatagram {
+        ear.socket.try_clone().expect("it can be cloned")
     }
 
     fn open_fds() -> usize {

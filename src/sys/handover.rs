@@ -1,29 +1,34 @@
 //! What one watchd leaves to the program that takes its place by exec: descriptors, and a line that says what each of them is.
 //!
 //! ```text
-//! WATCHD_HANDOVER=1 pid=4711 from=0.1.0 door=4713 lock=5 control=7 client=12 munin/127.0.0.1:4949=8 http/127.0.0.1:4950=9
+//! WATCHD_HANDOVER=1 pid=4711 from=0.1.0 door=4713 lock=5 control=7 client=12 munin/127.0.0.1:4949=8 ear/web=9 services-1=10
 //! ```
 //! Nothing in the line is believed: it counts for the process it names alone, each descriptor must be what it is said to be, and
 //! what is not is left out and made anew. Signals that come between the two programs are kept by the kernel.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use super::reap;
 
 const VARIABLE: &str = "WATCHD_HANDOVER";
 /// Raised when an older watchd could misread the line.
 pub const VERSION: u32 = 1;
+/// What has been counted of services; the number is raised when it is told in other words.
+const SERVICES: &str = "services-1";
+/// More than a hundred services leave.
+const LARGEST: u64 = 1 << 20;
 
 /// What was left to us.
 #[derive(Debug, Default)]
@@ -38,6 +43,10 @@ pub struct Handover {
     pub client: Option<UnixStream>,
     /// What is spoken there, the address that was asked for, the socket.
     pub listeners: Vec<(String, SocketAddr, TcpListener)>,
+    /// The service that speaks there, the socket.
+    pub ears: Vec<(String, UnixDatagram)>,
+    /// What was counted of services.
+    pub services: Vec<u8>,
 }
 
 impl Handover {
@@ -94,8 +103,13 @@ fn gather(line: Line<'_>) -> Handover {
             "lock" => given.lock = Some(File::from(fd)).filter(|dir| dir.metadata().is_ok_and(|found| found.is_dir())),
             "control" if is_listener(&fd) => given.control = Some(UnixListener::from(fd)),
             "client" if getsockopt(&fd, sockopt::PeerCredentials).is_ok() => given.client = Some(UnixStream::from(fd)),
+            SERVICES => given.services = contents(fd).unwrap_or_default(),
             name => {
                 let Some((what, address)) = name.split_once('/') else { continue };
+                if what == "ear" && getsockopt(&fd, sockopt::SockType) == Ok(SockType::Datagram) {
+                    given.ears.push((address.to_owned(), UnixDatagram::from(fd)));
+                    continue;
+                }
                 let Ok(address) = address.parse::<SocketAddr>() else { continue };
                 if is_listener(&fd) {
                     let listener = TcpListener::from(fd);
@@ -107,6 +121,20 @@ fn gather(line: Line<'_>) -> Handover {
         }
     }
     given
+}
+
+fn contents(fd: OwnedFd) -> io::Result<Vec<u8>> {
+    let (mut memory, mut bytes) = (File::from(fd), Vec::new());
+    memory.rewind()?;
+    memory.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Memory that a program can be given, with these bytes in it.
+pub fn memory(bytes: &[u8]) -> io::Result<File> {
+    let mut memory = File::from(memfd_create(c"services", MFdFlags::MFD_CLOEXEC)?);
+    memory.write_all(bytes)?;
+    Ok(memory)
 }
 
 /// Port 0 was any.
@@ -149,6 +177,11 @@ impl<'a> Parcel<'a> {
     pub fn add(&mut self, name: &str, fd: BorrowedFd<'a>) {
         self.line.push_str(&format!(" {name}={}", fd.as_raw_fd()));
         self.descriptors.push(fd);
+    }
+
+    /// What has been counted of services.
+    pub fn add_services(&mut self, memory: BorrowedFd<'a>) {
+        self.add(SERVICES, memory);
     }
 
     /// Becomes another program. Comes back only when that failed, and then everything is as it was.
