@@ -12,8 +12,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
+use harness::apart::{Mounted, in_namespace, let_next_pid_be, make_pids_few, may_unshare, reap};
 use harness::{Daemon, Home, is_root, look, skip, until};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use watchd::model::ServiceState;
@@ -39,24 +39,6 @@ fn starts(home: &Home, id: &str) -> usize {
     fs::read_to_string(home.scratch.path(id)).map_or(0, |text| text.lines().count())
 }
 
-/// Runs one of the tests below as the first process of a namespace of pids, with /proc and file systems of its own.
-fn in_namespace(name: &str) {
-    let status = Command::new("unshare")
-        .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"])
-        .arg(std::env::current_exe().expect("we are a program"))
-        .args(["--exact", name, "--ignored", "--nocapture"])
-        .status();
-    assert!(status.expect("util-linux has unshare").success(), "its words are above");
-}
-
-fn may_unshare() -> bool {
-    is_root()
-        && Command::new("unshare")
-            .args(["--pid", "--fork", "--mount-proc", "true"])
-            .status()
-            .is_ok_and(|it| it.success())
-}
-
 /// Somebody else's process.
 struct Stranger(Child);
 
@@ -79,7 +61,7 @@ impl Stranger {
     fn with_pid(program: &Path, pid: i32) -> Self {
         until(&format!("a stranger with the pid {pid}"), || {
             // Where pids are many, the next one can be said; where they are few, it comes by itself.
-            let _ = fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string());
+            let_next_pid_be(pid);
             let stranger = Self::new(program);
             (stranger.pid() == pid).then_some(stranger)
         })
@@ -93,12 +75,6 @@ impl Drop for Stranger {
     }
 }
 
-fn is_at_least(major: u32, minor: u32) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.trim().parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
-}
-
 #[test]
 fn pids_that_come_again_as_strangers_are_neither_taken_for_the_service_nor_hit() {
     if !may_unshare() {
@@ -110,11 +86,7 @@ fn pids_that_come_again_as_strangers_are_neither_taken_for_the_service_nor_hit()
 #[test]
 #[ignore = "runs in a namespace of its own"]
 fn inside_where_pids_come_again() {
-    assert_eq!(std::process::id(), 1, "only for the first process of a namespace");
-    // Since Linux 6.14 each namespace has its own; before, this would be everybody's.
-    if is_at_least(6, 14) {
-        fs::write("/proc/sys/kernel/pid_max", "400").expect("we are root here");
-    }
+    make_pids_few(400);
     let own = "[process.own]\nrun = [\"@/stamp\", \"@/own\"]\n";
     let home = Home::new("pids", &format!("[watchd]\ncycle = \"200ms\"\n{}{own}{QUICK}", forking("fork")));
     home.scratch.program("stamp.c", "stamp");
@@ -175,12 +147,6 @@ fn inside_where_pids_come_again() {
     }
     drop(strangers);
     drop(daemon);
-}
-
-/// As the first process of its namespace this test gets the orphans.
-fn reap(pid: i32) -> bool {
-    let _ = nix::sys::wait::waitpid(Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
-    look::stat(pid).is_none()
 }
 
 #[test]
@@ -363,22 +329,6 @@ fn a_full_disk_under_the_pidfile_stops_the_starts_and_room_brings_the_service_ba
     assert_eq!((row.restarts, starts(&home, "small/fork")), (1, before + 1), "once, when there is room");
     drop(daemon);
     home.scratch.end_all();
-}
-
-/// A small file system, gone afterwards.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn new(point: &Path, options: &str) -> Self {
-        mount(Some("small"), point, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("root may");
-        Self(point.to_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 // Each test crate uses its own part of this.
 #![allow(dead_code, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod apart;
 pub mod crowd;
 pub mod disk;
 pub mod look;
