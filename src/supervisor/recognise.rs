@@ -25,6 +25,10 @@ const PID_MAX: i32 = 4 << 20;
 /// How much later than its pidfile a process may seem to be born: two clocks, and ticks of 10 ms.
 const SLACK: Duration = Duration::from_secs(2);
 
+/// How much older than our start a pidfile that is its work may seem: the kernel's clock for files is that coarse. Where a file system
+/// keeps whole seconds, it is `SLACK`.
+const COARSE: Duration = Duration::from_millis(100);
+
 /// A tick of the kernel's start times, which are rounded down: what was born in the tick of a start may be its work.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -148,8 +152,9 @@ pub fn judge_pidfile(
     let born = identity.born();
     let found = Sighting::Found { identity, born, rival: None };
     let on_the_wall = |moment: Duration| now.wall.saturating_sub(now.mono.saturating_sub(moment));
+    let coarse = if written.subsec_nanos() == 0 { SLACK } else { COARSE };
     let is_since =
-        |(from, until)| born + TICK > from && born <= until && written.saturating_add(SLACK) >= on_the_wall(from);
+        |(from, until)| born + TICK > from && born <= until && written.saturating_add(coarse) >= on_the_wall(from);
     if known.last == Some(identity) || known.attempt.is_some_and(is_since) {
         return found;
     }
@@ -241,6 +246,20 @@ mod tests {
             ("another program", after, process(500, "bash"), known(None, "served", None), false),
             ("the same program, the clock was set forward", before, daemon, known(None, "served", None), true),
             ("another program, born by our start", after, process(500, "new"), known(None, "served", Some(499)), true),
+            (
+                "another program, born while we start, with the pid in a file from before",
+                Duration::from_millis(990_498_500),
+                process(500, "bash"),
+                known(None, "served", Some(499)),
+                false,
+            ),
+            (
+                "the same, where files have whole seconds",
+                Duration::from_secs(990_498),
+                process(500, "new"),
+                known(None, "served", Some(499)),
+                true,
+            ),
             (
                 "another program, born when our start was long over",
                 after,
