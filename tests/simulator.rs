@@ -1258,8 +1258,14 @@ impl Run {
         tell(self.is_loud, now, EventKind::DaemonUpgraded, "", "goes on");
         self.begin(left);
         let (Some(services), false) = (&self.services, self.world.borrow().doubt) else { return };
-        for (service, (before, after)) in before.into_iter().zip(shown(services)).enumerate() {
-            let is_same = !lasts(before.0) || before.2.is_none() || before == after;
+        let after = shown(services);
+        // The first look of the new program may find that another has failed, which a service cannot do without.
+        let has_lost = |reason: &str| {
+            let needed = reason.strip_prefix("needs s").and_then(|rest| rest.split(',').next()?.parse::<usize>().ok());
+            needed.is_some_and(|other| !lasts(before[other].0) && before[other].0 != after[other].0)
+        };
+        for (service, (before, after)) in before.iter().zip(&after).enumerate() {
+            let is_same = !lasts(before.0) || before.2.is_none() || before == after || has_lost(&after.4);
             assert!(is_same, "service {service} was {before:?} before an upgrade, and is {after:?}");
         }
     }
