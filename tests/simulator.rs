@@ -1625,3 +1625,58 @@ fn services_keep_their_promises_in_any_world() {
     println!("{excesses} used too much, {presses} gave their memory back, {fights} fights, {peaces} ended");
     assert!(replayed.is_some() || sum.iter().all(|count| *count > 0), "the worlds were too quiet");
 }
+
+/// The pid in a stale pidfile comes again as the start command of another service, and the clock was set back, so that the file seems
+/// to be written since: what the start has made, by all that a pidfile can tell.
+#[test]
+fn what_is_another_services_is_not_the_work_of_a_start() {
+    let mut run = Run::new(1);
+    let pass = |run: &mut Run, millis: u64| {
+        run.world.borrow_mut().mono += ms(millis);
+        run.deliver();
+        run.act(Sim::on_deadline);
+    };
+    let end = |run: &mut Run, identity: Identity, ending: Ending| {
+        run.world.borrow_mut().kill(identity, ending);
+        run.deliver();
+    };
+    let command = |run: &Run, service: usize| {
+        let world = run.world.borrow();
+        let is_it = |it: &&Proc| it.service == service && it.role == Role::Start && it.ended.is_none();
+        world.procs.values().find(is_it).expect("it is being started").identity
+    };
+    let found =
+        |run: &Run, service: usize| run.services.as_ref().and_then(|known| known.fact(service, run.now())?.identity);
+    run.begin(Vec::new());
+    // What waits for nobody else.
+    run.order(Verb::Stop, 3);
+    let first = command(&run, 2);
+    end(&mut run, first, Ending::Exit(0));
+    let daemon = run.world.borrow_mut().fork(2, Role::Daemon);
+    {
+        let mut world = run.world.borrow_mut();
+        let in_two_hours = world.wall + ms(7_200_000);
+        world.procs.get_mut(&daemon.pid).expect("it was made").child = false;
+        world.pidfiles.insert(2, (format!("{}\n", daemon.pid).into_bytes(), in_two_hours));
+    }
+    pass(&mut run, 300);
+    assert_eq!(found(&run, 2), Some(daemon), "its name is known from now on");
+    end(&mut run, daemon, Ending::Signal(11));
+    pass(&mut run, 300);
+    let second = command(&run, 2);
+    end(&mut run, second, Ending::Exit(0));
+    // The other fails, and its next start has the pid.
+    let other = command(&run, 4);
+    end(&mut run, other, Ending::Exit(1));
+    run.world.borrow_mut().next_pid = daemon.pid - 1;
+    pass(&mut run, 300);
+    assert_eq!(command(&run, 4).pid, daemon.pid);
+    pass(&mut run, 300);
+    assert_eq!(found(&run, 2), None, "a start command of another service");
+    // The next watchd looks for one before it has looked for the other.
+    run.services = None;
+    run.world.borrow_mut().orphan();
+    run.begin(Vec::new());
+    pass(&mut run, 300);
+    assert_eq!(found(&run, 2), None, "also after a crash");
+}

@@ -88,6 +88,27 @@ struct Books<B> {
     asked: Vec<Ask>,
     /// Programs that limits ask for, not yet taken by the loop.
     wanted: Vec<Wanted>,
+    /// By place, which process each service is, and which is its command.
+    known: Vec<(u16, [Option<Identity>; 2])>,
+}
+
+impl<B> Books<B> {
+    fn know<G>(&mut self, entry: &Entry<G>) {
+        let its = [entry.machine.last(), entry.machine.command().map(|(_, command)| command)];
+        match self.known.iter_mut().find(|(place, _)| *place == entry.place) {
+            Some((_, known)) => *known = its,
+            None => self.known.push((entry.place, its)),
+        }
+    }
+
+    fn forget(&mut self, place: u16) {
+        self.known.retain(|(other, _)| *other != place);
+    }
+
+    /// Whether a process is known to be another service's than the one in this place.
+    fn is_anothers(&self, identity: Identity, place: u16) -> bool {
+        self.known.iter().any(|(other, its)| *other != place && its.contains(&Some(identity)))
+    }
 }
 
 impl<B: Blob> Books<B> {
@@ -151,16 +172,22 @@ impl<G, B: Blob> Services<G, B> {
             links: Links::default(),
             orders: Vec::new(),
             relief: Relief::default(),
-            books: Books { ledger, failing, generation: 0, asked: Vec::new(), wanted: Vec::new() },
+            books: Books { ledger, failing, generation: 0, asked: Vec::new(), wanted: Vec::new(), known: Vec::new() },
             left: Vec::new(),
             seed,
             is_ending: false,
         };
         services.entries.reserve_exact(specs.len());
+        services.books.known.reserve_exact(specs.len());
+        // What all of them are is known before any is looked for.
         for (spec, guard) in specs {
             let left = bequests.iter().position(|(id, _)| *id == spec.id);
             let left = left.map(|at| Box::new(bequests.swap_remove(at).1));
-            services.begin(spec, (guard, left), turn);
+            let entry = services.make(spec, (guard, left), turn);
+            services.entries.push(entry);
+        }
+        for entry in &mut services.entries {
+            entry.adopt(&mut services.books, turn);
         }
         services.relink(turn);
         services
@@ -177,12 +204,13 @@ impl<G, B: Blob> Services<G, B> {
         self.orders.iter().any(Waiting::is_order)
     }
 
-    fn begin<H: Hands<Grip = G>>(
+    /// A service with what is remembered of it; nothing is done about it yet.
+    fn make<H: Hands<Grip = G>>(
         &mut self,
         spec: ServiceSpec,
         (guard, bequest): (bool, Option<Box<Bequest>>),
         turn: &mut Turn<'_, H>,
-    ) {
+    ) -> Entry<G> {
         // The lowest place that no other has: places are part of tokens and must not move.
         let place = (0..=u16::MAX).find(|place| self.entries.iter().all(|entry| entry.place != *place)).unwrap_or(0);
         let left = self.left.iter().position(|(id, _)| *id == spec.id).map(|at| self.left.swap_remove(at).1);
@@ -205,9 +233,8 @@ impl<G, B: Blob> Services<G, B> {
             entry.drive(Event::Leave, &mut self.books, turn);
         }
         entry.machine.expect(bequest);
-        entry.adopt(&mut self.books, turn);
-        entry.machine.expect(None);
-        self.entries.push(entry);
+        self.books.know(&entry);
+        entry
     }
 
     /// Takes up another policy. What did not change is not touched; what left is remembered, and left running unless it
@@ -224,7 +251,11 @@ impl<G, B: Blob> Services<G, B> {
                     entry.spec = spec;
                     entry.drive(Event::ConfigChanged, &mut self.books, turn);
                 }
-                None => self.begin(spec, (guard, None), turn),
+                None => {
+                    let mut entry = self.make(spec, (guard, None), turn);
+                    entry.adopt(&mut self.books, turn);
+                    self.entries.push(entry);
+                }
             }
         }
         // Those that are still ending come last: nobody counts them.

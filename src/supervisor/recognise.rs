@@ -2,7 +2,8 @@
 //!
 //! A pidfile may be stale, empty, garbage, or name a pid that is somebody else's by now. In this order:
 //! 1. the process known from before (pid and start time) is ours, whatever the clocks say;
-//! 2. one born after our start command began, and named in a file written since, is that command's work;
+//! 2. one born after our start command began, named in a file written since, and not known to be another service's, is that
+//!    command's work;
 //! 3. one with another program name than the service last had is a stranger;
 //! 4. one born after the file was written has a recycled pid and is a stranger, unless its program name is the
 //!    service's own: a wall clock that was set forward looks the same, and a second copy would be worse.
@@ -78,7 +79,8 @@ pub struct Known {
     pub last: Option<Identity>,
     /// Zeros when none was seen.
     pub comm: [u8; 16],
-    /// From our start command on, and until when, what is born is its work, while that is being looked for.
+    /// From our start command on, and until when, what is born is its work, while that is being looked for; none for what is
+    /// another service's.
     pub attempt: Option<(Duration, Duration)>,
 }
 

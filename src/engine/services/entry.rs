@@ -94,6 +94,7 @@ impl<G> Entry<G> {
         work.take(Event::Guard(work.entry.guard));
         work.find_command();
         work.take(Event::Tick);
+        work.entry.machine.expect(None);
         work.save();
     }
 

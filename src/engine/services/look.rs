@@ -62,7 +62,9 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
             Ok(process) => process,
             Err(why) => return Sighting::CannotTell(why),
         };
-        let known = Known { last, comm: self.entry.comm, attempt: self.entry.machine.attempt() };
+        let is_anothers = process.is_some_and(|it| self.books.is_anothers(it.identity, self.entry.place));
+        let attempt = self.entry.machine.attempt().filter(|_| !is_anothers);
+        let known = Known { last, comm: self.entry.comm, attempt };
         let judged = judge_pidfile(path, (pid, written), process.as_ref(), &known, self.turn.now);
         match (judged, process) {
             (Sighting::Found { .. }, Some(process)) => self.catch(process),

@@ -66,6 +66,7 @@ impl<G, B: Blob> Services<G, B> {
         self.left.truncate(SERVICES - 1);
         self.left.insert(0, (entry.spec.id.clone(), entry.record(turn.now)));
         entry.let_go(turn);
+        self.books.forget(entry.place);
         if let Some(ledger) = &mut self.books.ledger {
             ledger.release(&entry.spec.id);
         }

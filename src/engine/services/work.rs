@@ -173,6 +173,7 @@ impl<H: Hands, B: Blob> Work<'_, '_, H, B> {
 
     /// Writes the row if it changed. A failure is told once and tried again with the next change or cycle.
     pub fn save(&mut self) {
+        self.books.know(self.entry);
         let record = self.entry.record(self.turn.now);
         if self.entry.written == Some(record) {
             return;
