@@ -72,7 +72,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => out.write_str(
-                "cannot understand the question: ask ?metric=NAME&object=NAME&since=6h&points=500, or from=SECONDS&to=SECONDS, or nothing for a list",
+                "cannot understand the question: ask ?metric=NAME&object=NAME&since=6h&points=500, or from=SECONDS&to=SECONDS, or nothing for a list; width=640 for a picture",
             ),
             Self::NoSuchMetric => out.write_str("cannot show this metric: it has no history; ask without one for a list"),
             Self::NoSuchObject => {

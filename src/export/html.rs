@@ -72,9 +72,10 @@ fn write_top(snapshot: &Snapshot, now: Now, page: &mut Page) {
     let header = &snapshot.header;
     let verdict = verdict::of(snapshot, now);
     page.put(format_args!(
-        "<a class=\"skip\" href=\"#services\">Skip to the services</a>\n<header class=\"top {}\" id=\"top\"><div>\
+        "<a class=\"skip\" href=\"#services\">Skip to the services</a>\n<header class=\"top {}{}\" id=\"top\"><div>\
          <h1>{}</h1><p id=\"verdict\" role=\"status\">{}</p></div>",
         verdict.tone.word(),
+        if verdict.text.len() > 80 { " long" } else { "" },
         Escaped(text(&header.host).as_bytes()),
         Escaped(verdict.text.as_bytes())
     ));

@@ -91,7 +91,7 @@ pub fn write(picture: &Picture<'_>, page: &mut Page) {
     }
     page.put(format_args!("<text class=\"t\" x=\"{LEFT}\" y=\"16\">{}</text>", Escaped(&cut(&name, w - LEFT - RIGHT))));
     if stretch.points.is_empty() {
-        let (x, y) = (f32::midpoint(LEFT, w - RIGHT), f32::midpoint(TOP, h - BOTTOM));
+        let (x, y) = (f32::midpoint(LEFT, w - RIGHT), f32::midpoint(TOP, h - BOTTOM) - 6.0);
         page.put(format_args!("<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"middle\">{NOTHING}</text>"));
     }
     rules(&frame, found, page);
@@ -151,12 +151,14 @@ fn times(frame: &Frame<'_>, page: &mut Page) {
     let is_long = span.to.saturating_sub(span.from) > 86_400;
     let (letters, room) = (if is_long { 10.0 } else { 5.0 }, frame.width - LEFT - RIGHT);
     let fits = |count: f32| (count * (letters + 2.0) + 4.0) * LETTER <= room;
-    let all = [(span.to, "end"), (span.from, "start"), (span.from / 2 + span.to / 2, "middle")];
-    for (at, anchor) in all.into_iter().take([2.0, 3.0].into_iter().filter(|count| fits(*count)).count() + 1) {
+    let (left, right) = (LEFT, frame.width - RIGHT);
+    let middle = (span.from / 2 + span.to / 2, f32::midpoint(left, right), "middle");
+    let all = [(span.to, right, "end"), (span.from, left, "start"), middle];
+    for (at, x, anchor) in all.into_iter().take([2.0, 3.0].into_iter().filter(|count| fits(*count)).count() + 1) {
         let stamp = Stamp(at.saturating_mul(1000)).to_string();
         let text = stamp.get(if is_long { 0..10 } else { 11..16 }).unwrap_or(&stamp);
         let zone = if anchor == "end" { " UTC" } else { "" };
-        let (x, y) = (frame.x(at), frame.height - 6.0);
+        let y = frame.height - 6.0;
         page.put(format_args!("<text x=\"{x:.1}\" y=\"{y:.0}\" text-anchor=\"{anchor}\">{text}{zone}</text>"));
     }
 }
@@ -177,13 +179,14 @@ fn draw(frame: &Frame<'_>, run: &[Point], page: &mut Page) {
         }
         page.text("Z\"/>");
     }
-    page.text("<path class=\"l\" d=\"");
+    // One point alone is a dot.
+    let (class, end) = if run.len() == 1 { ("l d", "h.1\"/>") } else { ("l", "\"/>") };
+    page.put(format_args!("<path class=\"{class}\" d=\""));
     for (place, point) in run.iter().enumerate() {
         let letter = if place == 0 { 'M' } else { 'L' };
         page.put(format_args!("{letter}{:.1} {:.1}", frame.middle(point), frame.y(point.mean)));
     }
-    // One point alone is a dot.
-    page.text(if run.len() == 1 { "h.1\"/>" } else { "\"/>" });
+    page.text(end);
 }
 
 /// The picture in words.
@@ -270,7 +273,7 @@ mod tests {
     #[test]
     fn gaps_divide_the_line_and_values_bound_the_band() {
         let text = picture("", vec![point(0, 1.0, 3.0), point(1, 2.0, 4.0), point(30, 2.0, 2.0)], 640);
-        assert_eq!(text.matches("class=\"l\"").count(), 2, "{text}");
+        assert_eq!((text.matches("class=\"l\"").count(), text.matches("class=\"l d\"").count()), (1, 1), "{text}");
         assert_eq!(text.matches("class=\"b\"").count(), 1, "one value has no band: {text}");
         assert!(text.contains("newest 2.00, least 1.00, most 4.00") && text.contains(">00:00<"), "{text}");
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");

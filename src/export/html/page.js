@@ -42,7 +42,8 @@
   let busy = 0;
   const next = () => {
     while (busy < 2 && line.length) {
-      const [path, done, fail] = line.shift();
+      const [path, done, fail, isWanted] = line.shift();
+      if (!isWanted()) continue;
       busy++;
       const end = new AbortController(), timer = setTimeout(() => end.abort(), 10000);
       fetch(path, { signal: end.signal, cache: "no-cache", credentials: "omit" })
@@ -51,7 +52,7 @@
         .finally(() => { clearTimeout(timer); busy--; next(); });
     }
   };
-  const ask = path => new Promise((done, fail) => { line.push([path, done, fail]); next(); });
+  const ask = (path, isWanted = () => true) => new Promise((done, fail) => { line.push([path, done, fail, isWanted]); next(); });
 
   // --- rows that stay the same elements while their text changes, so that focus and what is open stay
   const keep = (body, items, key, begin, update) => {
@@ -223,7 +224,7 @@
   // --- the rest of the tables
   const showTop = status => {
     const { host, verdict } = status;
-    wear($("top"), `top ${verdict.tone}`);
+    wear($("top"), `top ${verdict.tone}${verdict.text.length > 80 ? " long" : ""}`);
     say($("verdict"), verdict.text);
     document.title = `${verdict.tone === "good" ? "" : "● "}${host.name} · watchd`;
     const tile = (name, value, small) => value == null ? [] : [[name, value, small || ""]];
@@ -425,7 +426,7 @@
     }, data, plot.box);
     plot.u.over.addEventListener("dblclick", () => choose(view.range));
     legend(null);
-    const words = graph.series.map((_, place) => { const all = data[lines[place]].filter(value => value != null); return `${graph.series[place][2] || graph.title}: newest ${short(newest(lines[place]), unit)}, least ${short(all.reduce((a, b) => Math.min(a, b), Infinity), unit)}, most ${short(all.reduce((a, b) => Math.max(a, b), -Infinity), unit)}`; });
+    const words = graph.series.map((_, place) => { const all = data[lines[place]].filter(value => value != null); return `${graph.series[place][2] ? `${graph.series[place][2]}: ` : ""}newest ${short(newest(lines[place]), unit)}, least ${short(all.reduce((a, b) => Math.min(a, b), Infinity), unit)}, most ${short(all.reduce((a, b) => Math.max(a, b), -Infinity), unit)}`; });
     if (usual.length) words.push(plot.usual.textContent);
     plot.box.setAttribute("aria-label", `${graph.title}. ${words.join("; ")}`);
     plot.box.dataset.usual = usual.length;
@@ -441,7 +442,7 @@
     document.documentElement.dataset.graphs = `0/${plots.length}`;
     for (const plot of plots) {
       const points = Math.min(500, Math.max(60, Math.floor(plot.box.clientWidth / 2) || 200));
-      Promise.all(plot.graph.series.map(one => ask(question(one, stretch, points)))).then(answers => { if (mine === round) { plot.answers = answers; draw(plot, answers); } }, fault => {
+      Promise.all(plot.graph.series.map(one => ask(question(one, stretch, points), () => mine === round))).then(answers => { if (mine === round) { plot.answers = answers; draw(plot, answers); } }, fault => {
         if (mine === round) plot.box.replaceChildren(make("p", { class: "none" }, fault.message));
       }).finally(() => { if (mine === round) document.documentElement.dataset.graphs = `${drawn}/${plots.length}`; });
     }
@@ -455,7 +456,8 @@
     view.from = Math.max(from, now - 730 * DAY); view.to = to;
     mark(); redraw();
   };
-  const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
+  // Who looks at now and wants to see it closer keeps it in sight.
+  const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = !view.from && wide < 1 ? to - length * wide / 2 : (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
   const figure = (place, graph, removable) => {
     // Of several lines each can be chosen: then its own band is shown, and what is usual for it.
     const choosing = n => { plot.chosen = plot.chosen === n ? null : n; plot.keys.forEach((key, n) => key.setAttribute("aria-pressed", plot.chosen === n)); if (plot.answers) draw(plot, plot.answers); };
