@@ -191,6 +191,9 @@ fn numbers_that_the_policy_measures_have_a_history_by_their_own_names() {
     assert_eq!((&document["metric"], &document["object"]), (&"measure.value".into(), &"mailq".into()), "{body}");
     assert!(ask("/api/history?metric=measure.value&object=other").1.contains(",8,8,8]"));
     assert_eq!(ask("/api/history?metric=measure.value").0, 400, "which of the two?");
+    assert_eq!(ask("/api/history?metric=mailq&object=other").0, 404);
+    let said = String::from_utf8_lossy(&home.watchd(&["history", "mailqq"]).stderr).into_owned();
+    assert!(said.contains("the nearest is `mailq`"), "{said}");
     let (code, picture) = ask("/graph/mailq.svg");
     assert!(code == 200 && picture.contains("<desc>newest 7.00, least 7.00, most 7.00</desc>"), "{picture}");
     let (code, csv) = home.ask(&["history", "mailq", "--csv"]);

@@ -9,7 +9,9 @@ use super::plot::{self, Plot};
 use super::quantity::{age, plain};
 use super::status::paint;
 use crate::config::nearest;
-use crate::export::history::{Amount, Found, POINTS, Past, Query, Refusal, Short, Stretch, measure, seconds, write};
+use crate::export::history::{
+    Amount, Found, POINTS, Past, Query, Refusal, Short, Stretch, is_of_measures, measure, seconds, write,
+};
 use crate::export::usual::{Lessons, Usual};
 use crate::export::{Page, Stamp};
 use crate::learn::book::Book;
@@ -79,7 +81,10 @@ fn advise(history: &HistoryReader, query: &Query, refusal: &Refusal) -> String {
     let (mut metrics, mut objects) = (Vec::new(), Vec::new());
     // What cannot be read names nothing.
     let _ = history.each(&mut |name, _| {
-        metrics.push(name.metric().to_owned());
+        metrics.push(match std::str::from_utf8(name.object()) {
+            Ok(id) if is_of_measures(name.metric()) => id.to_owned(),
+            _ => name.metric().to_owned(),
+        });
         if name.metric() == metric {
             objects.push(String::from_utf8_lossy(name.object()).into_owned());
         }

@@ -8,8 +8,10 @@
 //!
 //! Every line is either carried over, or has no meaning for us, or is reported with its number.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::plugin_conf::uncommented;
 use crate::model::{Network, Regex};
 
 /// What was understood.
@@ -48,14 +50,14 @@ const PORT: u16 = 4949;
 
 pub fn read_munin_conf(text: &str) -> MuninConf {
     let (mut conf, mut hosts, mut port, mut has_lists) = (MuninConf::default(), Vec::new(), PORT, false);
+    let mut known = BTreeSet::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        let (key, value) = line.split_once(|letter: char| letter.is_ascii_whitespace()).unwrap_or((line, ""));
-        let value = value.trim();
-        let mut leave = |why| conf.left.push((number, line.chars().take(80).collect(), why));
+        let line = uncommented(line);
+        let (key, value) = halves(line.trim());
+        let mut leave = |why| conf.left.push((number, line.trim().chars().take(80).collect(), why));
         match key {
             "" => {}
-            _ if key.starts_with('#') || OURS.contains(&key) => {}
+            _ if OURS.contains(&key) => {}
             "host_name" | "hostname" if is_host(value) => conf.host_name = Some(value.to_owned()),
             "port" => match value.parse() {
                 Ok(number) if number != 0 => port = number,
@@ -71,8 +73,11 @@ pub fn read_munin_conf(text: &str) -> MuninConf {
             "allow" | "cidr_allow" => {
                 has_lists = true;
                 match if key == "allow" { expression(value) } else { network(value) } {
-                    Some(allowed) if conf.allow.contains(&allowed) => {}
-                    Some(allowed) => conf.allow.push(allowed),
+                    Some(allowed) if known.contains(&allowed) => {}
+                    Some(allowed) => {
+                        known.insert(allowed.clone());
+                        conf.allow.push(allowed);
+                    }
                     None => leave("it cannot be understood; write the network into `allow`"),
                 }
             }
@@ -93,12 +98,13 @@ pub fn read_munin_conf(text: &str) -> MuninConf {
     if hosts.is_empty() {
         hosts = vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     }
-    let (any, all) = (|host: &IpAddr| host.is_unspecified(), hosts.clone());
+    let any = |is_ipv4: bool| hosts.iter().any(|host| host.is_unspecified() && host.is_ipv4() == is_ipv4);
+    let (any_four, any_six) = (any(true), any(false));
+    let mut listening = BTreeSet::new();
     for host in hosts {
-        let is_covered = !any(&host) && all.iter().any(|other| any(other) && other.is_ipv4() == host.is_ipv4());
-        let address = SocketAddr::new(host, port);
-        if !is_covered && !conf.listen.contains(&address) {
-            conf.listen.push(address);
+        let is_covered = !host.is_unspecified() && if host.is_ipv4() { any_four } else { any_six };
+        if !is_covered && listening.insert(host) {
+            conf.listen.push(SocketAddr::new(host, port));
         }
     }
     if !has_lists {
@@ -106,6 +112,18 @@ pub fn read_munin_conf(text: &str) -> MuninConf {
         conf.allow = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
     }
     conf
+}
+
+/// Key and value, between them white space, or `=` or `:` as Net::Server takes them.
+fn halves(line: &str) -> (&str, &str) {
+    let is_key = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let (key, rest) = line.split_at(line.find(|letter| !is_key(letter)).unwrap_or(line.len()));
+    let value = rest.trim_start();
+    match value.strip_prefix('=').or_else(|| rest.strip_prefix(':')) {
+        Some(value) if !key.is_empty() => (key, value.trim()),
+        _ if key.is_empty() || rest.starts_with(|letter: char| !letter.is_whitespace()) => (line, ""),
+        _ => (key, value.trim()),
+    }
 }
 
 fn is_host(name: &str) -> bool {
@@ -152,6 +170,24 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_read_as_munin_node_reads_them() {
+        for (line, expect) in [
+            ("host 127.0.0.1 # local", "127.0.0.1:4949"),
+            ("host=127.0.0.1#local", "127.0.0.1:4949"),
+            ("host = 127.0.0.1", "127.0.0.1:4949"),
+            ("host: 127.0.0.1", "127.0.0.1:4949"),
+            ("host ::1", "[::1]:4949"),
+            ("  host\t127.0.0.1  ", "127.0.0.1:4949"),
+            ("host 127.0.0.1\nport 4950 # mine\n# port 1", "127.0.0.1:4950"),
+        ] {
+            let conf = read_munin_conf(line);
+            let listen: Vec<String> = conf.listen.iter().map(ToString::to_string).collect();
+            assert_eq!((listen, conf.left), (vec![expect.to_owned()], vec![]), "{line}");
+        }
+        assert_eq!(read_munin_conf("host_name web.example # of ours").host_name.as_deref(), Some("web.example"));
+    }
+
+    #[test]
     fn what_cannot_be_said_is_reported() {
         for (line, why) in [
             ("deny ^10\\.", "leave them out"),
@@ -168,6 +204,10 @@ mod tests {
             ("tls enabled", "no TLS"),
             ("tls_private_key /x", "no TLS"),
             ("nonsense 7", "not known"),
+            ("host-name x", "not known"),
+            ("= 7", "not known"),
+            ("host", "in numbers"),
+            ("port: x", "no port"),
             ("ignore_file mine$", "move them elsewhere"),
             ("allow a\tb", "cannot be understood"),
             ("allow ^\u{7}$", "cannot be understood"),

@@ -65,7 +65,7 @@ pub fn sort_plugin_sections(sections: &mut Vec<PluginSection>) {
 }
 
 /// What stands before a `#`; `\#` is one that belongs to the text.
-fn uncommented(line: &str) -> String {
+pub(super) fn uncommented(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut letters = line.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -131,7 +131,8 @@ impl Query {
         let (mut found, mut objects) = (None, 0_u32);
         history.each(&mut |name, place| {
             // A measure goes by its own name as well.
-            let is_measure = is_of_measures(name.metric()) && name.object() == metric.as_bytes();
+            let is_unsaid = self.object.as_ref().is_none_or(Vec::is_empty);
+            let is_measure = is_unsaid && is_of_measures(name.metric()) && name.object() == metric.as_bytes();
             if name.metric() == metric || is_measure {
                 objects += 1;
                 let is_meant = self.object.as_deref().is_none_or(|object| object == name.object());

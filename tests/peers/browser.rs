@@ -88,6 +88,33 @@ fn assert_narrow(browser: &mut Chromium, url: &str, scheme: &str) {
     browser.wait("every graph again", ALL_DRAWN);
 }
 
+/// Who presses faster than graphs are drawn costs the door a few questions, and looks closer at now.
+fn assert_hurried(browser: &mut Chromium) {
+    let asked = |browser: &Chromium| -> Vec<String> {
+        let all = browser.about("Network.requestWillBeSent");
+        let urls = all.iter().filter_map(|told| told["request"]["url"].as_str());
+        urls.filter(|url| url.contains("/api/history?metric=")).map(str::to_owned).collect()
+    };
+    browser.value("document.querySelector('[data-range=\"604800\"]').click()");
+    browser.wait("a week", ALL_DRAWN);
+    let before = asked(browser).len();
+    browser.value("for (let i = 0; i < 20; i++) document.querySelector('[aria-label=\"Zoom in\"]').click()");
+    browser.wait("the closest look", ALL_DRAWN);
+    let asked = asked(browser);
+    let lines = browser.value("document.querySelectorAll('figure .key:not(.l)').length").as_u64().expect("a number");
+    let questions = asked.len() - before;
+    assert!((lines..lines + 4).contains(&(questions as u64)), "{questions} questions for {lines} lines");
+    let last = asked.last().expect("there was one");
+    let number = |key: &str| {
+        let (_, rest) = last.split_once(&format!("&{key}=")).expect("it is said");
+        rest.split('&').next().and_then(|text| text.parse::<u64>().ok()).expect("a number")
+    };
+    let now = watchd::sys::clock::now().wall.as_secs();
+    assert!(number("to") + 120 > now && number("to") - number("from") < 120, "{last} at {now}");
+    browser.value("document.querySelector('[data-range=\"604800\"]').click()");
+    browser.wait("a week again", ALL_DRAWN);
+}
+
 /// Of several lines one can be chosen: its band alone is drawn, with what is usual for it, and the others fade.
 fn assert_chosen(browser: &mut Chromium) {
     browser.value("document.querySelector('[data-range=\"86400\"]').click()");
@@ -193,6 +220,7 @@ fn a_browser_shows_the_host_and_how_it_changes() {
         "a closer look",
         &format!("document.querySelector('[data-range][aria-pressed=true]') === null && {ALL_DRAWN}"),
     );
+    assert_hurried(&mut browser);
     assert_chosen(&mut browser);
     assert_light(&mut browser, &url);
     assert_keyboard(&mut browser);

@@ -314,7 +314,7 @@
     add("Load", "count", ["load.five", "", "5 min"]);
     add("Memory available", "bytes", ["memory.available", "", ""]);
     const disks = new Map((status?.disks || []).map(disk => [disk.mountpoint, disk]));
-    const isDisk = object => { const disk = disks.get(object); return !disk || isFilling(disk); };
+    const isDisk = object => { const disk = disks.get(object); return disk && isFilling(disk); };
     const real = object => /^(en|eth|wl|ww|bond|br|lan|wan|sd|nvme|vd|xvd|mmc|md|dm)/.test(object) ? 0 : 1;
     const best = metric => { const all = of(list, metric), some = all.filter(object => real(object) === 0); return some.length ? some.slice(0, 2) : all.slice(0, 1); };
     for (const object of of(list, "filesystem.avail").filter(isDisk).slice(0, 4)) add(`Free on ${object}`, "bytes", ["filesystem.avail", object, ""]);
@@ -457,7 +457,7 @@
     mark(); redraw();
   };
   // Who looks at now and wants to see it closer keeps it in sight.
-  const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = !view.from && wide < 1 ? to - length * wide / 2 : (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
+  const move = (near, wide) => { const [from, to] = span_(), length = to - from, middle = wide < 1 && clock() - to < Math.max(length / 20, 60) ? to - length * wide / 2 : (from + to) / 2 + length * near; zoom(Math.floor(middle - length * wide / 2), Math.ceil(middle + length * wide / 2)); };
   const figure = (place, graph, removable) => {
     // Of several lines each can be chosen: then its own band is shown, and what is usual for it.
     const choosing = n => { plot.chosen = plot.chosen === n ? null : n; plot.keys.forEach((key, n) => key.setAttribute("aria-pressed", plot.chosen === n)); if (plot.answers) draw(plot, plot.answers); };
