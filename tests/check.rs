@@ -548,6 +548,11 @@ fn what_is_probably_not_meant_is_a_warning() {
         ),
         ("[command.x]\nrun = \"true\"", "t:1:10: command.x", "give it `if` or `every`"),
         ("[report.r]\ntext = \"x\"", "t:1:9: report.r", "has no condition"),
+        (
+            "[measure.load]\nmetric = \"load.five\"\nhigh = 3",
+            "t:1:10: measure.load",
+            "its class `load_high`, which is watchd's",
+        ),
     ] {
         let (_, warnings) = read(text).expect(text);
         let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();

@@ -88,6 +88,12 @@ const NUMBERS: &[Bad] = &[
     ("[measure.m]\nfile = \"/l\"\nmatch = 'a'\nkind = \"gauge\"", "3:9: measure.m.match", "(?<value>"),
     ("[measure.m]\nfile = \"/l\"\nmatch = 'a'\nkind = \"rate\"", "4:8: measure.m.kind", "\"lines\""),
     ("[measure.m]\nrun = \"x\"\nmatch = 'a'", "3:9: measure.m.match", "without `file`"),
+    ("[measure.m]\nrun = \"x\"\nkind = \"lines\"", "3:8: measure.m.kind", "\"counter\" for a number that only grows"),
+    (
+        "[measure.m]\nmetric = \"load.one\"\nkind = \"gauge\"",
+        "3:8: measure.m.kind",
+        "with `metric`, whose kind is known",
+    ),
     ("[measure.m]\nrun = \"x\"\nhigh = \"500\"", "3:8: measure.m.high", "without quotes"),
     ("[measure.m]\nrun = \"x\"\nhigh = nan", "3:8: measure.m.high", "a plain number"),
     ("[measure.m]\nrun = \"x\"\nhigh = 5\nhigh-ok = 6", "4:11: measure.m.high-ok", "lies beyond `high`"),

@@ -677,7 +677,7 @@ fn numbers_of_your_own_have_thresholds() {
     let mut daemon = home.start();
     daemon.wait_for("numbers", |page| {
         let is_known = |id: &&str| page.promises.iter().any(|row| text(&row.id) == *id && row.figures[0].is_finite());
-        ["mailq", "errors", "load", "requests"].iter().all(is_known).then_some(())
+        ["mailq", "errors", "five", "requests"].iter().all(is_known).then_some(())
     });
     rests(&home, &mut daemon);
     for number in 0..6 {
@@ -686,7 +686,7 @@ fn numbers_of_your_own_have_thresholds() {
     told(&mut daemon, EventKind::Report, "app", "6 mails in the queue");
     let (_, why) = home.ask(&["why", "mailq"]);
     assert!(why.contains("It is 6 mails now. From 5 on it is high, until it is below 3."), "{why}");
-    let (_, why) = home.ask(&["why", "load"]);
+    let (_, why) = home.ask(&["why", "five"]);
     assert!(why.contains("It comes from load.five.") && why.contains("From 0.01 on it is low."), "{why}");
     let (_, why) = home.ask(&["why", "app"]);
     assert!(why.contains("It tells the journal, when its `if` begins to hold, and when it ceases to."), "{why}");

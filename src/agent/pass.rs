@@ -100,8 +100,9 @@ impl Agent {
 
     /// How a promise stands, work in progress included, and since when.
     pub fn outcome(&self, promise: usize) -> Option<(Outcome, Duration)> {
-        // A look at files is too short to be told of.
-        let is_program = self.promises.get(promise)?.runs_program();
+        // A look at files or a number is too short to be told of.
+        let known = self.promises.get(promise)?;
+        let is_program = known.runs_program() && !matches!(known.work, Work::Measure(_));
         let pending = is_program && self.states.get(promise)?.pending;
         let outcome = if pending { Outcome::Pending } else { *self.outcomes.get(promise)? };
         Some((outcome, *self.since.get(promise)?))
@@ -112,7 +113,9 @@ impl Agent {
         actions.clear();
         if why == Pass::Cycle {
             self.turn += 1;
-            self.told.begin(&self.promises, scene);
+            // Before the first pass nobody knows which promises apply.
+            let outcome = |place| self.outcomes.get(place).copied();
+            self.told.begin(&self.promises, &|place| self.turn == 1 || outcome(place) != Some(Outcome::Skipped), scene);
         }
         classes.mark(self.told.marks(), scene.now);
         classes.update(scene, &self.outcomes, &self.limited);
@@ -209,7 +212,7 @@ impl Agent {
         let Some(state) = self.states.get_mut(promise) else { return };
         let Some(known) = self.promises.get(promise) else { return };
         state.tended((report.outcome, report.is_deed), &Case::bare(known, now.mono, self.turn, self.cycle));
-        self.told.take(promise, Some(known), report);
+        self.told.take(promise, Some(known), report, now.mono);
         self.count_repair(promise, report.outcome, now);
         self.settle(promise, report.outcome, now);
     }
@@ -296,6 +299,9 @@ impl Agent {
             *limited = state.is_limited;
         }
         let is_other = self.settle(place, outcome, scene.now);
+        if is_other && outcome == Outcome::Skipped {
+            self.told.forget(place);
+        }
         if is_other && is_process {
             self.count_repair(place, outcome, scene.now);
         }

@@ -176,12 +176,14 @@ impl Builder {
         self.table.holds.push((class, hold));
     }
 
-    /// Declares `ID_changed`, `ID_high` and so on.
-    pub fn marks(&mut self, id: &str, number: u16, marks: &'static [Mark]) {
+    /// Declares `ID_changed`, `ID_high` and so on; gives one whose name is that of another class, if there is one.
+    pub fn marks(&mut self, id: &str, number: u16, marks: &'static [Mark]) -> Option<String> {
         // A report may share its id with what it tells about.
         if !marks.is_empty() {
             self.marks.insert(canonify(id), (number, marks));
         }
+        let names = marks.iter().map(|mark| format!("{}_{}", canonify(id), mark.word()));
+        names.into_iter().find(|name| self.numbers.contains_key(name))
     }
 
     /// Declares a name that somebody sets, or a command gives; the kind of the class that has it already, if one has.

@@ -36,6 +36,7 @@ mod list;
 mod live;
 mod table;
 mod time;
+mod written;
 
 pub use builder::{Builder, DiskLevels, Joint, TableError, UnknownName};
 pub use expr::{Op, Reason, SyntaxError, compile, eval};

@@ -31,7 +31,7 @@ pub fn run(places: &Places) -> ExitCode {
             if let Ok(mut sight) = Sight::open(places) {
                 sight.look(clock::now());
                 let series = expected(sight.readings().view, policy.services.len());
-                let measures = policy.promises.iter().filter(|promise| promise.kind() == PromiseKind::Measure).count();
+                let measures = count(&policy, PromiseKind::Measure);
                 let _ = writeln!(io::stdout(), "{}", room(series + measures, &places.history()));
             }
             ExitCode::SUCCESS
@@ -52,23 +52,30 @@ fn tell(faults: &[Fault], kind: &str) {
 }
 
 fn summary(name: &str, policy: &Policy, warnings: usize) -> String {
-    let count = |kind| policy.promises.iter().filter(|promise| promise.kind() == kind).count();
+    let count = |kind| count(policy, kind);
     let parts = [
-        (policy.services.len(), "service"),
-        (count(PromiseKind::Process) - policy.services.len(), "count of processes"),
-        (count(PromiseKind::Disk), "disk"),
-        (count(PromiseKind::Command), "command"),
-        (count(PromiseKind::Report), "report"),
-        (warnings, "warning"),
+        (policy.services.len(), "service", "services"),
+        (count(PromiseKind::Process) - policy.services.len(), "number of processes", "numbers of processes"),
+        (count(PromiseKind::Disk), "disk", "disks"),
+        (count(PromiseKind::File), "file", "files"),
+        (count(PromiseKind::Measure), "measure", "measures"),
+        (count(PromiseKind::Freshness), "check of freshness", "checks of freshness"),
+        (count(PromiseKind::Command), "command", "commands"),
+        (count(PromiseKind::Report), "report", "reports"),
+        (warnings, "warning", "warnings"),
     ];
     let mut text = format!("{name}: ok");
     let mut mark = ": ";
-    for (count, word) in parts.into_iter().filter(|(count, _)| *count > 0) {
-        text.push_str(&format!("{mark}{count} {word}{}", if count == 1 { "" } else { "s" }));
+    for (count, one, many) in parts.into_iter().filter(|(count, ..)| *count > 0) {
+        text.push_str(&format!("{mark}{count} {}", if count == 1 { one } else { many }));
         mark = ", ";
     }
     text.push_str(&format!("{mark}{} classes", policy.classes.len()));
     text
+}
+
+fn count(policy: &Policy, kind: PromiseKind) -> usize {
+    policy.promises.iter().filter(|promise| promise.kind() == kind).count()
 }
 
 /// What a daemon that is root keeps for itself.
@@ -86,8 +93,10 @@ fn room(series: usize, path: &Path) -> String {
         let tenths = panels as u64 * PANEL_BYTES / 100_000;
         format!("{}.{} MB", tenths / 10, tenths % 10)
     };
+    let most = PANELS * COLUMNS;
+    let kept = if series > most { format!(", of which {most} are kept") } else { String::new() };
     format!(
-        "history: {series} series, {} in {}; for each {COLUMNS} more {}, never more than {}",
+        "history: {series} series{kept}, {} in {}; for each {COLUMNS} more {}, never more than {}",
         size(panels),
         path.display(),
         size(1),
@@ -106,7 +115,7 @@ mod tests {
             room(63, path),
             "history: 63 series, 13.0 MB in /s/history; for each 32 more 6.5 MB, never more than 52.3 MB"
         );
-        assert!(room(9999, path).contains(", 52.3 MB in"));
+        assert!(room(9999, path).contains("9999 series, of which 256 are kept, 52.3 MB in"));
     }
     use crate::engine::policy::load_text;
 

@@ -197,7 +197,7 @@ fn draw(
         || "nothing was measured".to_owned(),
         |last| {
             let least = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
-            let most = points.iter().map(|point| point.max).fold(0.0, f32::max);
+            let most = points.iter().map(|point| point.max).fold(f32::NEG_INFINITY, f32::max);
             let steps = u16::try_from(points.len()).unwrap_or(u16::MAX);
             let mean = points.iter().map(|point| point.mean / f32::from(steps)).sum::<f32>();
             format!("newest {}, least {}, mean {}, most {}", show(last.mean), show(least), show(mean), show(most))

@@ -7,6 +7,7 @@ use watchd_probes::PROBES;
 use super::figures;
 use super::quantity::{age, or_dash, plain, size};
 use crate::agent::{Promise, Work};
+use crate::classes::ExprId;
 use crate::engine::policy::Policy;
 use crate::model::{
     Amount, Channel, Check, Command, CrowdWork, Form, FreshPlace, FreshWork, Launch, MeasureWork, OnExit, OnPressure,
@@ -145,6 +146,9 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
         Work::Disk(place) => {
             let Some(path) = policy.classes.disks().get(usize::from(*place)) else { return page };
             page.push_str(&disk(path, snapshot));
+            if let Some([full, ok]) = policy.classes.full(*place) {
+                page.push_str(&format!("From {full}% on it is full, until it is below {ok}%.\n"));
+            }
         }
         Work::Command(command) => {
             page.push_str(&format!(
@@ -192,13 +196,34 @@ pub fn promise(promise: &Promise, policy: &Policy, snapshot: &Snapshot) -> Strin
         }
         Work::Process(_) => {}
     }
-    if promise.guard.is_some() && !matches!(promise.work, Work::Process(_)) {
-        page.push_str("It counts only while its `if` holds.\n");
+    if let Some(guard) = promise.guard {
+        let what = if matches!(promise.work, Work::Process(_)) { "It is looked after" } else { "It counts" };
+        let (text, now) = (policy.classes.written(guard), true_of(policy, guard, snapshot));
+        page.push_str(&format!("{what} only while `{}` holds. {now}\n", plain(&text)));
     }
     if promise.every > Duration::ZERO {
         page.push_str(&format!("It is judged every {}.\n", age(promise.every)));
     }
     page
+}
+
+/// What makes a class of the policy true; empty when it is none.
+pub fn class(name: &str, policy: &Policy, snapshot: &Snapshot) -> String {
+    let Some((expr, hold)) = policy.classes.definition(name) else { return String::new() };
+    let after = if hold.is_zero() { String::new() } else { format!(", and for {} after", age(hold)) };
+    let (text, now) = (policy.classes.written(expr), true_of(policy, expr, snapshot));
+    format!("It is true while `{}` holds{after}. {now}\n", plain(&text))
+}
+
+/// Which of the classes that an expression names are true.
+fn true_of(policy: &Policy, expr: ExprId, snapshot: &Snapshot) -> String {
+    let is_on = |name: &&str| snapshot.classes.iter().any(|row| row.is_on() && text(&row.name) == *name);
+    let names: Vec<_> = policy.classes.named(expr).into_iter().filter(is_on).map(plain).collect();
+    if names.is_empty() {
+        "Nothing of that is true now.".to_owned()
+    } else {
+        format!("Of that is true now: {}.", names.join(" "))
+    }
 }
 
 /// What was found at the last look, when it is known.
@@ -226,7 +251,8 @@ fn measured(work: &MeasureWork) -> String {
         Source::Port { port, .. } => format!("the TCP connections that go to port {port} elsewhere"),
         Source::Told(command) => format!("what the command {} says", plain(command)),
     };
-    format!("It comes from {from}.\n")
+    let rate = if work.is_rate { ", and is how much that grows in a second" } else { "" };
+    format!("It comes from {from}{rate}.\n")
 }
 
 /// From where on a number is too much or too little, and until when.

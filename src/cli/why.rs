@@ -97,6 +97,7 @@ fn explain(
     }
     if let Some(row) = class {
         page.push_str(&tell_class(look, row));
+        page.push_str(&policy.as_ref().map_or_else(|_| String::new(), |policy| kept::class(name, policy, snapshot)));
     }
     if let Some((row, finding)) = learned::find(snapshot, name) {
         page.push_str(&learned::tell((row, finding.filter(|_| class.is_none()))));
@@ -192,7 +193,7 @@ fn tell_class(look: &Look, row: &ClassRow) -> String {
         Some(ClassKind::Learned) => "It follows what is usual here at this time of the week.",
         Some(ClassKind::Outcome) => "It follows how a promise came out.",
         Some(ClassKind::State) => "It follows the state of a service.",
-        Some(ClassKind::Defined) => "The policy says what makes it true, in the table `[class.NAME]`.",
+        Some(ClassKind::Defined) => "",
         Some(ClassKind::Set) => "`watchd class clear NAME` takes it back.",
         None => "",
     };

@@ -300,11 +300,13 @@ fn show(row: &mut LearnedRow, value: Option<f64>, judgement: &Judgement, notes: 
     row.found = found.0;
     row.value = value.map_or(f32::NAN, narrow);
     let band = judgement.band;
+    // Nothing of the host's own is below zero; a measure of the policy may be.
+    let lowest = if is_measure(text(&row.name)) { f64::MIN } else { 0.0 };
     if value.is_some() {
         row.ready = u8::from(judgement.is_judged);
-        row.expected = narrow(band.expected.max(0.0));
-        (row.low, row.high) = (narrow(band.low.max(0.0)), narrow(band.high));
-        (row.least, row.most) = (narrow(band.least.max(0.0)), narrow(band.most));
+        row.expected = narrow(band.expected.max(lowest));
+        (row.low, row.high) = (narrow(band.low.max(lowest)), narrow(band.high));
+        (row.least, row.most) = (narrow(band.least.max(lowest)), narrow(band.most));
     }
     let metric = text(&row.name).split(':').next().and_then(MetricId::from_name).and_then(MetricId::metric);
     let is_bytes = metric.is_some_and(|metric| metric.unit == Unit::Bytes);
@@ -448,6 +450,19 @@ mod tests {
         assert!(!story.learning.found(0).contains(Finding::LowAnomaly));
         story.live(900, usual);
         assert!(!story.learning.found(0).contains(Finding::Missing));
+    }
+
+    #[test]
+    fn a_measure_below_zero_is_expected_there() {
+        let scratch = Scratch::new();
+        let mut story = Story::begin(&scratch);
+        story.live(9 * 86_400, |past| usual(past).map(|load| load - 20.0));
+        let row = |story: &Story, name: &str| {
+            *story.learning.rows().iter().find(|row| text(&row.name) == name).expect("a row")
+        };
+        let (mailq, load) = (row(&story, "mailq"), row(&story, "load.one"));
+        assert!(mailq.low < mailq.expected && mailq.expected < -1_800.0, "{mailq:?}");
+        assert!(load.low == 0.0 && load.expected == 0.0, "{load:?}");
     }
 
     #[test]

@@ -204,12 +204,24 @@ pub struct Past<'a> {
 /// Room above and below what hardly moves, as a share of it.
 const CLOSEST: f32 = 0.03;
 
-/// The scale of a picture: from 0, unless all that moves is far above it.
+/// The scale of a picture: to 0, unless all that moves is far from it.
 pub fn range(points: &[Point]) -> (f32, f32) {
     let low = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
     let high = points.iter().map(|point| point.max).fold(f32::NEG_INFINITY, f32::max);
     match () {
-        () if points.is_empty() || high <= 0.0 => (0.0, 1.0),
+        () if points.is_empty() => (0.0, 1.0),
+        () if low >= 0.0 => above_zero(low, high),
+        () if high > 0.0 => (low, high),
+        () => {
+            let (near, far) = above_zero(-high, -low);
+            (-far, -near)
+        }
+    }
+}
+
+fn above_zero(low: f32, high: f32) -> (f32, f32) {
+    match () {
+        () if high <= 0.0 => (0.0, 1.0),
         () if high - low > high * 0.3 || high <= low => (0.0, high),
         () => {
             // Never so close that the steps of what is kept (0.1 % of a value) look like steps of the host.
@@ -348,7 +360,8 @@ impl Amount {
 
 impl fmt::Display for Amount {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.unit, self.value) {
+        out.write_str(if self.value < 0.0 { "-" } else { "" })?;
+        match (self.unit, self.value.abs()) {
             ("bytes", value) => scaled(value, (1024.0, ["", "K", "M", "G", "T", "P"]), out)?,
             (_, value) if value >= 9999.5 => scaled(value, (1000.0, ["", "k", "M", "G", "T", "P"]), out)?,
             ("percent", value) => write!(out, "{value:.1}%")?,
@@ -457,6 +470,11 @@ mod tests {
         }
         assert_eq!(still(0.0, 5.0), (0.0, 5.0));
         assert_eq!(still(80.0, 100.0), (70.0, 102.0));
+        // What a policy measures may be below zero.
+        assert_eq!(
+            (still(-5.0, 0.0), still(-2.0, 7.0), still(-100.0, -80.0)),
+            ((-5.0, 0.0), (-2.0, 7.0), (-102.0, -70.0))
+        );
     }
 
     #[test]
@@ -470,6 +488,8 @@ mod tests {
             ("memory.free", 17.0, "17"),
             ("network.rx_bytes", 1536.0, "1.5K/s"),
             ("of.another_build", 4.5e13, "45T"),
+            ("chamber", -18.25, "-18.2"),
+            ("offset", -4.5e6, "-4.5M"),
         ] {
             assert_eq!(Amount::of(metric, value).to_string(), expect);
         }

@@ -28,6 +28,7 @@ impl<'a> Origin<'a> {
         let whose = |promise: &&PromiseRow| {
             let rest = match promise.kind() {
                 Some(PromiseKind::Disk) => name.strip_prefix("disk_"),
+                Some(PromiseKind::Report) => name.strip_prefix("report_"),
                 _ => Some(name),
             };
             rest.and_then(|rest| after(rest, text(&promise.id))).is_some_and(|rest| rest.starts_with('_'))

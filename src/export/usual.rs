@@ -5,6 +5,7 @@
 use super::history::{Found, is_of_measures};
 use crate::learn::book::{Book, key};
 use crate::learn::{Range, Settings, Week};
+use crate::model::is_measure;
 use crate::store::history::Span;
 
 /// It is shown when it has been learned for so long, whatever the policy says of alarms.
@@ -39,7 +40,9 @@ impl Lessons<'_> {
             "" => self.book?.week(key(metric), &settings),
             object => self.book?.week(key(&format!("{metric}:{object}")), &settings),
         };
-        Some(Usual { week: week.ok()??, week_second: self.week_second })
+        // Nothing of the host's own is below zero; a measure of the policy may be.
+        let least = if is_measure(metric) { f32::MIN } else { 0.0 };
+        Some(Usual { week: week.ok()??, week_second: self.week_second, least })
     }
 }
 
@@ -47,6 +50,7 @@ impl Lessons<'_> {
 pub struct Usual {
     week: Week,
     week_second: fn(u64) -> u32,
+    least: f32,
 }
 
 impl Usual {
@@ -54,7 +58,8 @@ impl Usual {
     pub fn over(&self, at: u64, seconds: u64) -> Option<Range> {
         // A step that only begins before it was followed has a part that is known.
         let is_followed = at.saturating_add(seconds) > self.week.since();
-        is_followed.then(|| self.week.over((self.week_second)(at), seconds))?
+        let range = is_followed.then(|| self.week.over((self.week_second)(at), seconds))??;
+        Some(range.at_least(self.least))
     }
 
     /// Gives it for a whole stretch in steps of the points there, of a quarter of an hour at least; answers how long they are.

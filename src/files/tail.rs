@@ -51,6 +51,9 @@ fn look(row: &str, memory: &Memory, (path, pattern, kind): (&str, &str, LogKind)
         .map_err(Fault::system("open the directory of", path))?;
     let refused = |why| Fault::Refused { path: path.to_owned(), why };
     let regex = Regex::new(pattern).map_err(|_| refused("its pattern is no regular expression"))?;
+    // A counter that a line tells is read like a gauge.
+    let tells = regex.capture_names().flatten().any(|name| name == "value");
+    let kind = if kind == LogKind::Counter && tells { LogKind::Gauge } else { kind };
     let facts = dir.facts(name);
     if facts.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) && memory.load::<Place>(row).is_none()
     {
@@ -193,7 +196,12 @@ mod tests {
         assert!(look(LogKind::Gauge).1.is_nan());
         add(&scratch, "log", "took 7.5 ms\ntook x ms\n");
         assert_eq!(look(LogKind::Gauge).1, 7.5);
-        assert_eq!(look(LogKind::Counter).1, 4.0);
+        let count = |kind| tail("x", &memory, (&log, "ERROR|took [0-9.]+ ms", kind)).figures[0];
+        assert_eq!(
+            (count(LogKind::Counter), look(LogKind::Counter).1),
+            (4.0, 7.5),
+            "a number that lines tell is the counter"
+        );
         add(&scratch, "log", "ERROR at the end\n");
         fs::rename(scratch.join("log"), scratch.join("log.1")).expect("it is ours");
         add(&scratch, "log", "ERROR in the new\n");
@@ -205,7 +213,7 @@ mod tests {
         fs::remove_file(scratch.join("log")).expect("it is ours");
         assert!(look(LogKind::Lines).1.is_nan(), "missing is not zero");
         add(&scratch, "log", "ERROR and more\n");
-        assert_eq!(look(LogKind::Counter).1, 9.0);
+        assert_eq!(count(LogKind::Counter), 9.0);
     }
 
     #[test]

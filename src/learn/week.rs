@@ -9,7 +9,7 @@ use super::season::{Place, QUARTER, WEEK};
 /// Quarters of an hour in a week.
 pub const QUARTERS: usize = (WEEK / QUARTER) as usize;
 
-/// Where values are usual over some time: low, expected, high. Nothing we measure is below zero.
+/// Where values are usual over some time: low, expected, high.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     pub low: f32,
@@ -51,7 +51,7 @@ impl Week {
         let count = usize::try_from(seconds.div_ceil(u64::from(QUARTER))).unwrap_or(QUARTERS).clamp(1, QUARTERS);
         let each = self.quarters.iter().cycle().skip(first).take(count).flatten();
         let known = u16::try_from(each.clone().count()).ok().filter(|known| *known > 0)?;
-        let none = Range { low: f32::INFINITY, expected: 0.0, high: 0.0 };
+        let none = Range { low: f32::INFINITY, expected: 0.0, high: f32::NEG_INFINITY };
         Some(each.fold(none, |whole, quarter| Range {
             low: whole.low.min(quarter.low),
             expected: whole.expected + quarter.expected / f32::from(known),
@@ -62,8 +62,13 @@ impl Week {
 
 impl Range {
     fn of(band: Band) -> Self {
-        let narrow = |value: f64| super::profile::narrow(value.max(0.0));
+        use super::profile::narrow;
         Self { low: narrow(band.low), expected: narrow(band.expected), high: narrow(band.high) }
+    }
+
+    /// The same of what cannot be less than that.
+    pub fn at_least(self, least: f32) -> Self {
+        Self { low: self.low.max(least), expected: self.expected.max(least), high: self.high.max(least) }
     }
 }
 
@@ -104,11 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_none_and_nothing_is_below_zero() {
+    fn what_is_not_known_is_none_and_values_may_have_a_sign() {
         let mut week = Week::new(-5);
         assert!(!week.is_known() && week.over(0, 86_400).is_none());
         week.put(Place::of(900), Band { expected: -3.0, low: -10.0, high: 5.0, least: -20.0, most: 9.0 });
-        assert_eq!(week.over(900, 900), Some(Range { low: 0.0, expected: 0.0, high: 5.0 }));
+        let range = |low, expected, high| Range { low, expected, high };
+        assert_eq!(week.over(900, 900), Some(range(-10.0, -3.0, 5.0)));
+        assert_eq!(week.over(900, 900).map(|range| range.at_least(0.0)), Some(range(0.0, 0.0, 5.0)));
+        week.put(Place::of(900), Band { expected: -3.0, low: -10.0, high: -1.0, least: -20.0, most: 9.0 });
+        assert_eq!(week.over(900, 900).map(|range| range.high), Some(-1.0));
         assert!(week.is_known() && week.since() == 0);
     }
 }

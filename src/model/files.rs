@@ -138,6 +138,8 @@ pub enum FreshPlace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasureWork {
     pub source: Source,
+    /// What the source tells only grows: the measure is how much it grows in a second.
+    pub is_rate: bool,
     pub high: Option<Threshold>,
     pub low: Option<Threshold>,
     pub unit: Option<String>,
@@ -169,7 +171,7 @@ pub enum Source {
 pub enum LogKind {
     /// How many since the last look.
     Lines,
-    /// How many ever.
+    /// How many ever, or the number in the group `value` of the last one, where there is such a group.
     Counter,
     /// The number in the group `value` of the last one.
     Gauge,

@@ -262,7 +262,10 @@ impl Maker {
         for (number, it) in (0_u16..).zip(promised(document)) {
             self.claim(&mut seen, (it.table, it.id), it.place);
             self.builder.promise(&format!("{}{}", it.prefix, it.id), number);
-            self.builder.marks(it.id, number, Figure::marks(it.figures));
+            if let Some(name) = self.builder.marks(it.id, number, Figure::marks(it.figures)) {
+                let what = format!("does not make its class `{name}`, which is watchd's own");
+                self.findings.warn(it.place, &format!("{}.{}", it.table, it.id), what, "give it another id");
+            }
             self.hold_outcomes(it.common, &format!("{}.{}", it.table, it.id), number);
         }
         for disk in &document.disks {

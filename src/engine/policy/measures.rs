@@ -32,6 +32,7 @@ impl Maker {
         let key = format!("measure.{}", named.id);
         let work = MeasureWork {
             source: self.measured(named, &key, document),
+            is_rate: section.kind.as_ref().is_some_and(|kind| kind.value == LogKind::Counter),
             high: self.threshold((&section.high, &section.high_ok), (&key, "high"), |enter, leave| leave <= enter),
             low: self.threshold((&section.low, &section.low_ok), (&key, "low"), |enter, leave| leave >= enter),
             unit: section.unit.as_ref().map(|unit| unit.value.0.clone()),
@@ -104,13 +105,17 @@ impl Maker {
 
     /// Keys that need another one.
     fn belongs(&mut self, section: &Measure, key: &str) {
-        let of_file = [
-            ("match", section.pattern.as_ref().map(|at| at.place)),
-            ("kind", section.kind.as_ref().map(|at| at.place)),
-        ];
-        for (name, place) in of_file {
-            if let Some(place) = place.filter(|_| section.file.is_none()) {
-                self.findings.fault(place, &format!("{key}.{name}"), "is of no use without `file`", "take it out");
+        if let Some(pattern) = section.pattern.as_ref().filter(|_| section.file.is_none()) {
+            self.findings.fault(pattern.place, &format!("{key}.match"), "is of no use without `file`", "take it out");
+        }
+        if let Some(kind) = section.kind.as_ref().filter(|_| section.file.is_none()) {
+            let key = format!("{key}.kind");
+            if section.metric.is_some() {
+                let what = "is of no use with `metric`, whose kind is known";
+                self.findings.fault(kind.place, &key, what, "take it out");
+            } else if kind.value == LogKind::Lines {
+                let remedy = "write \"counter\" for a number that only grows, \"gauge\" for any other";
+                self.findings.fault(kind.place, &key, "`lines` are those of a `file`", remedy);
             }
         }
         if section.run.is_none() {

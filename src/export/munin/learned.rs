@@ -61,14 +61,14 @@ pub fn measure(facts: &Facts<'_>, id: &str, field: &dyn std::fmt::Display, page:
     range(page, (field, 1.0, "critical"), row.least, row.most);
 }
 
-/// `MIN:MAX`; nothing measured is below 0, so a limit there is none.
+/// `MIN:MAX`; what is of the host is never below 0, and its limit there is none.
 fn range(page: &mut Page, (field, factor, word): (&dyn std::fmt::Display, f64, &str), from: f32, to: f32) {
     if !from.is_finite() || !to.is_finite() {
         return;
     }
     let (from, to) = (f64::from(from) * factor, f64::from(to) * factor);
     page.put(format_args!("{field}.{word} "));
-    if from > 0.0 {
+    if from != 0.0 {
         page.put(format_args!("{}", General(from)));
     }
     page.put(format_args!(":{}\n", General(to)));
@@ -104,6 +104,13 @@ mod tests {
     fn limits_are_told_when_they_are_wanted_and_known() {
         assert_eq!(limits(1, 1), "user.warning :50\nuser.critical 12.5:125\n");
         assert_eq!((limits(0, 1), limits(1, 0)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_measure_below_zero_has_both_limits() {
+        let mut page = Page::new(Page::LIMIT);
+        range(&mut page, (&"chamber", 1.0, "warning"), -20.5, -15.0);
+        assert_eq!(String::from_utf8_lossy(page.bytes()), "chamber.warning -20.5:-15\n");
     }
 
     #[test]

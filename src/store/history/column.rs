@@ -1,8 +1,9 @@
-//! What a series has come to since its open slots began, in memory: 96 bytes each.
+//! What a series has come to since its open slots began, in memory: 104 bytes each.
 
 use std::time::Duration;
 
 use super::TIERS;
+use super::level::Scale;
 
 /// What one slot of one series has come to.
 #[derive(Clone, Copy)]
@@ -39,6 +40,7 @@ pub struct Column {
     /// 0 when it is free.
     pub key: u64,
     pub since: u32,
+    pub scale: Scale,
     /// The turn and the moment in which the series was seen last.
     pub turn: u32,
     pub seen: Duration,
@@ -46,5 +48,6 @@ pub struct Column {
 }
 
 impl Column {
-    pub const FREE: Self = Self { key: 0, since: 0, turn: 0, seen: Duration::ZERO, sums: [Sum::NONE; TIERS.len()] };
+    pub const FREE: Self =
+        Self { key: 0, since: 0, scale: Scale::Up, turn: 0, seen: Duration::ZERO, sums: [Sum::NONE; TIERS.len()] };
 }

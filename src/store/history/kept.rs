@@ -2,7 +2,7 @@
 //!
 //! Left out: single processors and interrupt lines, most kinds of memory, packet counts, averages over windows that the rings
 //! give anyway. 45 series speak of the host; each file system has 3, each disk 6, each interface 6, each service 3;
-//! each measure of the policy has one, `measure.value` of its id, as long as it is not below 0.
+//! each measure of the policy has one, `measure.value` of its id.
 
 use watchd_probes::View;
 use watchd_probes::sample_limits::PROBE_COUNT;

@@ -1,7 +1,8 @@
 //! A measured value in 16 bits: 6 of exponent, 10 of fraction, no sign.
 //!
-//! Nothing we measure is negative. From 2⁻¹⁴ to 2⁴⁹ (512 TiB) a value is kept to 0.05 %, whole numbers up to 2048 exactly, smaller
-//! ones in steps of 2⁻²⁴. The order of codes is the order of values, so that what is rounded keeps min ≤ mean ≤ max.
+//! Nothing of the host's own is negative. From 2⁻¹⁴ to 2⁴⁹ (512 TiB) a value is kept to 0.05 %, whole numbers up to 2048 exactly, smaller
+//! ones in steps of 2⁻²⁴. A measure of the policy may be a temperature or an offset: it gives one bit of the fraction for a sign, is kept
+//! to 0.15 % and exactly up to 1024. The order of codes is the order of values, so that what is rounded keeps min ≤ mean ≤ max.
 
 /// No value.
 pub const NONE: u16 = u16::MAX;
@@ -17,9 +18,44 @@ const SMALL: u32 = 113;
 
 const SMALL_STEPS: f32 = 16_777_216.0;
 
+/// The code of zero where values have a sign: as many are below it as above.
+const ZERO: u16 = MOST / 2;
+
+/// Which values a series can have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// From zero on.
+    #[default]
+    Up,
+    /// On both sides of zero.
+    Both,
+}
+
+impl Scale {
+    /// The nearest code; none for what is not finite, or lies where the scale has nothing.
+    pub fn encode(self, value: f32) -> u16 {
+        match (self, encode(value.abs()) / 2 + encode(value.abs()) % 2) {
+            (Self::Up, _) => encode(value),
+            _ if !value.is_finite() => NONE,
+            (Self::Both, size) if value < 0.0 => ZERO - size.min(ZERO),
+            (Self::Both, size) => ZERO + size.min(ZERO),
+        }
+    }
+
+    /// The value of a code.
+    pub fn decode(self, code: u16) -> Option<f32> {
+        match self {
+            _ if code == NONE => None,
+            Self::Up => decode(code),
+            Self::Both if code < ZERO => decode(2 * (ZERO - code)).map(|size| -size),
+            Self::Both => decode(2 * (code - ZERO)),
+        }
+    }
+}
+
 /// The nearest code; none for what is negative or not finite.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-pub fn encode(value: f32) -> u16 {
+fn encode(value: f32) -> u16 {
     if !value.is_finite() || value < 0.0 {
         return NONE;
     }
@@ -34,8 +70,7 @@ pub fn encode(value: f32) -> u16 {
     u16::try_from(code).map_or(MOST, |code| code.min(MOST))
 }
 
-/// The value of a code.
-pub fn decode(code: u16) -> Option<f32> {
+fn decode(code: u16) -> Option<f32> {
     match code {
         NONE => None,
         small @ 0..1024 => Some(f32::from(small) / SMALL_STEPS),
@@ -70,6 +105,30 @@ mod tests {
             assert!((kept - value).abs() / value <= 0.0005, "{value} {kept}");
             value *= 1.37;
         }
+    }
+
+    #[test]
+    fn a_series_with_signs_keeps_the_order_and_whole_numbers_on_both_sides() {
+        let both = Scale::Both;
+        let mut before = f32::NEG_INFINITY;
+        for code in 0..=MOST {
+            let value = both.decode(code).expect("it is a value");
+            assert_eq!(both.encode(value), code);
+            assert!(value > before, "{code}");
+            before = value;
+        }
+        for whole in -1024..=1024_i16 {
+            assert_eq!(both.decode(both.encode(f32::from(whole))), Some(f32::from(whole)));
+        }
+        let mut value = 7e-5_f32;
+        while value < 5e14 {
+            let kept = both.decode(both.encode(-value)).expect("it is a value");
+            assert!((kept + value).abs() / value <= 0.0015, "{value} {kept}");
+            value *= 1.37;
+        }
+        assert_eq!([f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(|bad| both.encode(bad)), [NONE; 3]);
+        assert_eq!([-1e20, -0.0, 1e20].map(|value| both.encode(value)), [0, ZERO, MOST]);
+        assert_eq!(both.decode(NONE), None);
     }
 
     #[test]

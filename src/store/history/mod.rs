@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A value takes 2 bytes (0.05 % exact); the first ring holds the mean of its slot, the others min, mean and max: 200 KiB a series,
-//! 6.2 MiB a panel, two panels (64 series) for a small machine, eight at most. No picture is drawn so close that the steps of values
+//! 6.2 MiB a panel, two panels (64 series) for a small machine, eight at most. A measure of the policy is a series like the host's own,
+//! with a sign. No picture is drawn so close that the steps of values
 //! are seen (`export::history::range`). With a byte each for how far min and max are from the mean it would be 137 KiB; but a byte that
 //! reaches from a millionth of the mean to a million times it has steps of 11 %, and the peak of an hour, which is what a coarse ring is
 //! looked at for, would be told up to 5 % too high or too low: more than all processors, more than the whole disk. A panel is reserved when its first series appears, so

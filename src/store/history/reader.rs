@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::TIERS;
+use super::level::Scale;
 use super::rings::{COLUMNS, Name, PIECE, Rings};
 
 /// Where a series stands.
@@ -16,6 +17,7 @@ pub struct Place {
     panel: usize,
     column: usize,
     since: u32,
+    scale: Scale,
 }
 
 /// What is wanted, in seconds since 1970.
@@ -63,7 +65,7 @@ impl HistoryReader {
         for panel in 0..self.0.panels()? {
             for column in 0..COLUMNS {
                 if let Some(name) = self.0.name(panel, column)?
-                    && !give(&name, Place { panel, column, since: name.since() })
+                    && !give(&name, Place { panel, column, since: name.since(), scale: name.scale() })
                 {
                     return Ok(());
                 }
@@ -99,7 +101,7 @@ impl HistoryReader {
                 let start = shape.start(slot);
                 next = start + u64::from(shape.step);
                 if next > u64::from(place.since)
-                    && let Some(values) = row.of(place.column)
+                    && let Some(values) = row.of(place.column, place.scale)
                 {
                     bucket.add(start.min(span.to), values, shape.step, give);
                 }

@@ -43,7 +43,8 @@ impl History {
                 }
                 let end = finer.start(slot) + u64::from(finer.step);
                 for (place, column) in columns.iter_mut().enumerate() {
-                    let values = row.of(place).filter(|_| end > u64::from(column.since) && column.key != 0);
+                    let values =
+                        row.of(place, column.scale).filter(|_| end > u64::from(column.since) && column.key != 0);
                     if let Some((values, sum)) = values.zip(column.sums.get_mut(tier)) {
                         sum.add(values, weight);
                     }

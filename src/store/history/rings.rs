@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
+use super::kept::MEASURE;
+use super::level::Scale;
 use super::{TIERS, Tier};
 use crate::model::is_begun;
 
@@ -111,6 +113,11 @@ impl Name {
     pub fn metric(&self) -> &str {
         let end = self.bytes().iter().position(|byte| *byte == 0).unwrap_or(0);
         self.bytes().get(..end).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+
+    /// Which values the series can have: those of the policy's measures may have a sign.
+    pub fn scale(&self) -> Scale {
+        if self.metric().split_once('.') == Some(MEASURE) { Scale::Both } else { Scale::Up }
     }
 
     /// The object's name; empty for the host.
@@ -265,12 +272,12 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Min, mean and max of a column; none where nothing was measured.
-    pub fn of(&self, column: usize) -> Option<[f32; 3]> {
+    /// Min, mean and max of a column with this scale; none where nothing was measured.
+    pub fn of(&self, column: usize, scale: Scale) -> Option<[f32; 3]> {
         let value = |place: usize| {
             let at = 2 * (column * self.values + place);
             let [low, high] = self.bytes.get(at..at + 2)? else { return None };
-            super::level::decode(u16::from_le_bytes([*low, *high]))
+            scale.decode(u16::from_le_bytes([*low, *high]))
         };
         if self.values == 1 { value(0).map(|mean| [mean; 3]) } else { Some([value(0)?, value(1)?, value(2)?]) }
     }
@@ -335,7 +342,9 @@ mod tests {
     fn slots(rings: &Rings, tier: usize, span: (u32, u32)) -> Vec<(u32, Option<[f32; 3]>)> {
         let mut found = Vec::new();
         let mut piece = [0; 1000];
-        rings.rows((0, tier), span, &mut piece, &mut |slot, row| found.push((slot, row.of(31)))).expect("it is read");
+        rings
+            .rows((0, tier), span, &mut piece, &mut |slot, row| found.push((slot, row.of(31, Scale::Up))))
+            .expect("it is read");
         found
     }
 
@@ -353,15 +362,15 @@ mod tests {
         let rings = rings();
         let mut levels = [super::super::level::NONE; COLUMNS * 3];
         levels[31] = 7;
-        levels[93] = super::super::level::encode(1.0);
-        levels[94] = super::super::level::encode(2.0);
-        levels[95] = super::super::level::encode(3.0);
+        levels[93] = Scale::Up.encode(1.0);
+        levels[94] = Scale::Up.encode(2.0);
+        levels[95] = Scale::Up.encode(3.0);
         for (tier, shape) in TIERS.into_iter().enumerate() {
             let lap = shape.slots;
             for slot in [5, lap - 1, lap, lap + 1, lap + 3] {
                 rings.write_row(0, tier, slot, &levels).expect("it is written");
             }
-            let mean = super::super::level::decode(7).map(|mean| [mean; 3]);
+            let mean = Scale::Up.decode(7).map(|mean| [mean; 3]);
             let expect = if tier == 0 { mean } else { Some([1.0, 2.0, 3.0]) };
             let found = slots(&rings, tier, (1, lap + 5));
             assert_eq!(found, [lap - 1, lap, lap + 1, lap + 3].map(|slot| (slot, expect)), "5 is of the lap before");

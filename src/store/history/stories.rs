@@ -26,6 +26,8 @@ struct Story {
     mono: u64,
     wall: u64,
     mounts: Vec<String>,
+    /// Of the policy.
+    measures: Vec<(&'static str, f64)>,
 }
 
 impl Story {
@@ -35,7 +37,16 @@ impl Story {
         let now = Now { mono: Duration::from_secs(1000), wall: Duration::from_secs(START) };
         let (history, damage) = History::open(&path, now).expect("it opens");
         assert_eq!(damage, None);
-        Self { _dir: dir, path, history, sample: Sample::default(), mono: 1000, wall: START, mounts: Vec::new() }
+        Self {
+            _dir: dir,
+            path,
+            history,
+            sample: Sample::default(),
+            mono: 1000,
+            wall: START,
+            mounts: Vec::new(),
+            measures: Vec::new(),
+        }
     }
 
     fn now(&self) -> Now {
@@ -57,7 +68,7 @@ impl Story {
         self.sample.finish(ProbeId::Filesystem, Ok(()), 0);
         let rates = [0.5, f32::NAN];
         let readings = Readings { view: self.sample.view(), rates: &rates };
-        let recorded = self.history.record(readings, self.now());
+        let recorded = self.history.record_with(readings, self.measures.iter().copied(), self.now());
         self.mono += step;
         self.wall += step;
         recorded
@@ -203,10 +214,10 @@ fn a_measure_of_the_policy_is_kept_by_its_name_and_what_was_not_measured_is_a_ga
         (story.mono, story.wall) = (story.mono + 10, story.wall + 10);
     }
     let (_, points) = story.read("measure.value", "mailq", (START, story.wall), 100);
-    assert_eq!(points.iter().map(|point| point.mean).collect::<Vec<_>>(), [7.0, 8.5, 9.0]);
-    assert_eq!(points[2].at - points[1].at, 30);
+    assert_eq!(points.iter().map(|point| point.mean).collect::<Vec<_>>(), [7.0, 8.5, -1.0, 9.0]);
+    assert_eq!(points[2].at - points[1].at, 20);
     story.restart();
-    assert_eq!(story.read("measure.value", "mailq", (START, story.wall), 100).1.len(), 3);
+    assert_eq!(story.read("measure.value", "mailq", (START, story.wall), 100).1.len(), 4);
 }
 
 #[test]
@@ -372,4 +383,31 @@ fn two_objects_of_one_name_are_one_series() {
     let view = story.sample.view();
     assert_eq!(view.objects(ProbeId::Filesystem).filter(|object| *object != ObjectId::HOST).count(), 2);
     assert_eq!(story.read("filesystem.avail", "/same", (START, story.wall), 10).1.len(), 3);
+}
+
+#[test]
+fn a_measure_of_the_policy_has_a_history_also_below_zero() {
+    let mut story = Story::new();
+    for minute in 0..60_i32 {
+        let degrees = f64::from(minute) / 2.0 - 20.0;
+        story.measures = vec![("chamber", degrees), ("gone", if minute < 30 { 7.0 } else { f64::NAN })];
+        story.run(6, 10);
+        if minute == 30 {
+            story.restart();
+        }
+    }
+    let (step, points) = story.read("measure.value", "chamber", (START, story.wall), 100);
+    assert!(step == 60 && points.len() >= 60, "{points:?}");
+    for (minute, point) in (0_u8..60).zip(&points) {
+        let degrees = f32::from(minute) / 2.0 - 20.0;
+        assert!((point.min - degrees).abs() < 0.02 && (point.max - degrees).abs() < 0.02, "{minute}: {point:?}");
+    }
+    // Coarser points are made of min and max of finer ones.
+    let (step, points) = story.read("measure.value", "chamber", (START, story.wall), 2);
+    assert!(step >= 1800 && points[0].min <= -19.9 && points[points.len() - 1].max >= 9.4, "{points:?}");
+    let (_, points) = story.read("measure.value", "gone", (START, story.wall), 600);
+    assert!(
+        (180..=186).contains(&points.len()) && points.iter().all(|point| point.mean == 7.0),
+        "what is not known is a gap"
+    );
 }

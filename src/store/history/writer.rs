@@ -11,7 +11,7 @@ use watchd_probes::{Kind, MetricId, PROBES, Row};
 
 use super::column::{Column, Sum};
 use super::kept::{MEASURE, is_kept, key, key_of_measure, key_of_name};
-use super::level;
+use super::level::{self, Scale};
 use super::rings::{COLUMNS, Damage, Levels, Name, PANELS, Rings};
 use super::{TIERS, Tier};
 use crate::model::Now;
@@ -85,6 +85,7 @@ impl History {
                 let known = |name: Name| Column {
                     key: key_of_name(name.bytes()),
                     since: name.since(),
+                    scale: name.scale(),
                     seen: now.mono,
                     ..Column::FREE
                 };
@@ -242,7 +243,8 @@ impl History {
         // The second object of one name in a turn is left out.
         let Some(column) = self.columns.get_mut(place).filter(|column| column.turn != turn) else { return };
         (column.turn, column.seen) = (turn, now.mono);
-        if let Some(value) = value.filter(|value| value.is_finite() && *value >= 0.0) {
+        let lowest = if column.scale == Scale::Up { 0.0 } else { f32::MIN };
+        if let Some(value) = value.filter(|value| value.is_finite() && *value >= lowest) {
             for sum in &mut column.sums {
                 sum.add([value; 3], weight);
             }
@@ -270,7 +272,7 @@ impl History {
         };
         self.rings.write_name(place / COLUMNS, place % COLUMNS, &name)?;
         if let Some(column) = self.columns.get_mut(place) {
-            *column = Column { key, since, seen: now.mono, ..Column::FREE };
+            *column = Column { key, since, scale: name.scale(), seen: now.mono, ..Column::FREE };
         }
         Ok(Some(place))
     }
@@ -300,9 +302,10 @@ impl History {
                 let Some(sum) = column.sums.get(tier).filter(|sum| !sum.is_empty()) else { continue };
                 is_empty = false;
                 let [min, mean, max] = sum.values();
+                let encode = |value| column.scale.encode(value);
                 match room {
-                    [one] => *one = level::encode(mean),
-                    all => all.iter_mut().zip([min, mean, max]).for_each(|(to, from)| *to = level::encode(from)),
+                    [one] => *one = encode(mean),
+                    all => all.iter_mut().zip([min, mean, max]).for_each(|(to, from)| *to = encode(from)),
                 }
             }
             if !is_empty {
