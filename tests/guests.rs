@@ -21,7 +21,7 @@ const PLUGINS: &[(&str, &str)] = &[
     ),
     (
         "env",
-        "#!/bin/sh\n[ \"$1\" = config ] && { echo 'x.label x'; exit; }\nenv | grep -E '^(MUNIN_|FQDN|LC_ALL|PATH|tag|HOME)'\necho \"id $(id -u) $(id -G)\"\necho \"in $(cat | wc -c)\"\n",
+        "#!/bin/sh\n[ \"$1\" = config ] && { echo 'x.label x'; exit; }\nenv | grep -E '^(MUNIN_|FQDN|LC_ALL|PATH|tag|HOME)'\necho \"id $(id -u) $(id -G)\"\necho \"memory $(ulimit -d)\"\necho \"in $(cat | wc -c)\"\n",
     ),
     ("any_", "#!/bin/sh\n[ \"$1\" = config ] && { echo 'x.label x'; exit; }\necho \"x.extinfo ${0##*/} $#\"\n"),
     (
@@ -152,6 +152,7 @@ fn plugins_of_others_are_run_as_munin_node_runs_them() {
         "PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
         "tag=one two".to_owned(),
         "HOME=/nowhere".to_owned(),
+        "memory 1048576".to_owned(),
         "in 0".to_owned(),
     ] {
         assert!(found.lines().any(|found| found == line), "{line} in {found}");

@@ -2,7 +2,8 @@
 //!
 //! The door says which plugin of the list, what it is asked and for whom; nothing it says becomes a path or a word of a command but
 //! a number and an address. The plugin's output goes into a pipe whose end the door gets, so that core reads none of it. So
-//! many run at a time, so many are started in a time, and each has a deadline for its whole process group.
+//! many run at a time, so many are started in a time, and each has a deadline for its whole process group and
+//! a limit of memory.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const EACH: u32 = 8;
 const REFILL: Duration = Duration::from_millis(50);
 /// As munin-node has it: what plugins of one group write, each of them may write.
 const UMASK: u16 = 0o002;
+/// What one process of a plugin may have of memory: far more than any needs, far less than would make the host worse.
+const MEMORY: u64 = 1 << 30;
 /// Between asking a plugin to end and ending it.
 const GRACE: Duration = Duration::from_secs(2);
 /// Messages heard in one turn, and in one second: more than masters ever cause. A door that says more is not listened to until
@@ -150,7 +153,11 @@ impl Guests {
         let system = |what| move |error| Fault::System { what, error };
         let launch = Launch {
             env: environment::of(spec, kitchen, call),
-            setting: Some(Box::new(Setting { umask: Some(UMASK), ..Setting::default() })),
+            setting: Some(Box::new(Setting {
+                umask: Some(UMASK),
+                rlimits: vec![spawn::memory_limit(MEMORY)],
+                ..Setting::default()
+            })),
             ..Launch::new(Command::Exec(words(spec, call.ask)))
         };
         let mut plan = Plan::prepare(&launch, Output::Answer)?;

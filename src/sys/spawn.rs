@@ -17,6 +17,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::model::{self, Command, Launch, Setting};
 
@@ -71,6 +72,13 @@ impl From<NulError> for Fault {
     fn from(error: NulError) -> Self {
         Self::Nul(error)
     }
+}
+
+/// The limit, for a `Setting`, that lets a program have so much memory of its own; no more than we may have ourselves, which only
+/// root could raise.
+pub fn memory_limit(bytes: u64) -> (u8, u64) {
+    let most = getrlimit(Resource::RLIMIT_DATA).map_or(bytes, |(_, hard)| hard.min(bytes));
+    (Resource::RLIMIT_DATA as u8, most)
 }
 
 /// Where the program's output goes.
