@@ -67,7 +67,7 @@ pub const MEASURES: Plugin = Plugin {
     },
 };
 
-fn measures<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a PromiseRow> {
+pub fn measures<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = &'a PromiseRow> {
     facts.snapshot.promises.iter().filter(|row| row.kind() == Some(PromiseKind::Measure))
 }
 

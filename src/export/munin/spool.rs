@@ -17,10 +17,11 @@ use watchd_probes::{MetricId, ObjectId, ProbeId, cpu, load, memory, network, pag
 
 use super::cpu::scale as cpu_scale;
 use super::facts::{Clean, Facts};
-use super::{Ask, answer, disk, host_of, names};
+use super::{Ask, answer, disk, host_of, names, own};
 use crate::export::Page;
 use crate::export::history::Short;
-use crate::store::history::{HistoryReader, Place, Point, Span, key, key_of_name};
+use crate::store::board::{PromiseRow, text};
+use crate::store::history::{HistoryReader, Place, Point, Span, key, key_of_measure, key_of_name};
 
 /// Values of one field in one answer, and how far back they go: a day, for a master that was away or is new.
 const POINTS: u64 = 360;
@@ -193,20 +194,24 @@ fn stamp(text: &[u8], page: &mut Page, give: &mut Give<'_>) {
     }
 }
 
-/// The series of a field.
-struct Found<'a> {
-    metric: MetricId,
-    object: &'a [u8],
+/// The series of a field, by its fingerprint.
+struct Found {
+    key: u64,
     factor: f64,
     kind: Kind,
 }
 
-fn find<'a>(facts: &Facts<'a>, plugin: &[u8], graph: &[u8], field: &[u8]) -> Option<Found<'a>> {
+fn find(facts: &Facts<'_>, plugin: &[u8], graph: &[u8], field: &[u8]) -> Option<Found> {
     let view = facts.readings.view;
     let found = |series: &Series, object| {
         let object = if object == ObjectId::HOST { &b""[..] } else { view.part(object, 0) };
-        Found { metric: series.metric, object, factor: series.factor, kind: series.kind }
+        Found { key: key(series.metric, object), factor: series.factor, kind: series.kind }
     };
+    if plugin == own::MEASURES.name.as_bytes() {
+        let is_it = |row: &&PromiseRow| Clean(text(&row.id).as_bytes()).to_string().as_bytes() == field;
+        let row = own::measures(facts).find(is_it)?;
+        return Some(Found { key: key_of_measure(text(&row.id)), factor: 1.0, kind: Kind::Level });
+    }
     if plugin == b"diskstats" {
         let mut parts = graph.splitn(2, |byte| *byte == b'.');
         let (kind, device) = (parts.next().unwrap_or_default(), parts.next());
@@ -262,9 +267,8 @@ impl<'a> Rings<'a> {
     }
 
     /// Writes the values of a field that lie between the two moments.
-    fn write(&self, found: &Found<'_>, field: &[u8], value: &[u8], page: &mut Page) {
-        let key = key(found.metric, found.object);
-        let Some((_, place)) = self.places.iter().find(|(other, _)| *other == key) else { return };
+    fn write(&self, found: &Found, field: &[u8], value: &[u8], page: &mut Page) {
+        let Some((_, place)) = self.places.iter().find(|(other, _)| *other == found.key) else { return };
         let is_new = |(at, _): &&(u64, f64)| *at > self.since && *at < self.newest;
         match found.kind {
             Kind::Level => {

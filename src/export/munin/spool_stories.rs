@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use watchd_probes::{ProbeId, Sample, Value, cpu, load, network};
+use zerocopy::FromZeros;
 
 use super::{Facts, spool};
 use crate::export::Page;
-use crate::model::Now;
+use crate::model::{Now, PromiseKind};
 #[cfg(test)]
 use crate::scratch::Scratch;
-use crate::store::board::Page as BoardPage;
+use crate::store::board::{Page as BoardPage, PromiseRow, fixed};
 use crate::store::history::{History, HistoryReader};
 use crate::store::{Board, Header, Rates, Reader, Readings, Snapshot};
 
@@ -82,7 +83,9 @@ impl Host {
         let rates = if self.before.is_some() { rates.as_slice() } else { &unknown };
         let readings = Readings { view: self.sample.view(), rates };
         let now = self.time();
-        assert!(self.history.record(readings, now).error.is_none());
+        let measured = f64::from(u32::try_from(load).expect("small"));
+        let measures = std::iter::once(("mail-queue", measured));
+        assert!(self.history.record_with(readings, measures, now).error.is_none());
         let header = Header {
             cycle_ms: self.cycle * 1000,
             munin: Header::SPOOL,
@@ -95,7 +98,12 @@ impl Host {
             readings,
             services: &[],
             classes: &[],
-            promises: &[],
+            promises: &[PromiseRow {
+                id: fixed("mail-queue"),
+                kind: PromiseKind::Measure.byte(),
+                figures: [measured, f64::NAN],
+                ..PromiseRow::new_zeroed()
+            }],
             events: &[],
             learned: &[],
         });
@@ -175,11 +183,12 @@ fn a_master_that_asks_every_five_minutes_gets_every_ten_seconds() {
             let (at, newest) = values.last().expect("there are some");
             assert_eq!(newest, &host.truth[at][place].to_string(), "the newest is exact");
         }
-        let loads = &told["load.load"];
-        assert_eq!(loads.len(), expect.len());
-        for (at, value) in loads {
-            let truth = host.truth[at][2] as f64 / 100.0;
-            assert!((number(value) - truth).abs() <= truth * 0.0006, "{at}: {value} {truth}");
+        for (field, parts) in [("load.load", 100.0), ("watchd_measures.mail_queue", 1.0)] {
+            assert_eq!(told[field].len(), expect.len(), "{field}");
+            for (at, value) in &told[field] {
+                let truth = host.truth[at][2] as f64 / parts;
+                assert!((number(value) - truth).abs() <= truth * 0.0006, "{field} {at}: {value} {truth}");
+            }
         }
         // What wraps when it goes down is never guessed, and what has no history is told as it is now.
         for field in ["if_err_eth0.rcvd", "watchd_self.longest_turn"] {

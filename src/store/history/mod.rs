@@ -25,7 +25,7 @@ mod rings;
 mod stories;
 mod writer;
 
-pub use kept::{MEASURE, expected, is_kept, key, key_of_name};
+pub use kept::{MEASURE, expected, is_kept, key, key_of_measure, key_of_name};
 pub use reader::{HistoryReader, Place, Point, Span};
 pub use rings::{COLUMNS, Damage, Name, PANEL_BYTES, PANELS};
 pub use writer::{History, Recorded};
