@@ -70,7 +70,7 @@ fn load(text: &str) -> Policy {
 }
 
 const READY: ServiceFact<'static> =
-    ServiceFact { state: ServiceState::Ready, restarted: false, failed: false, over: 0, reason: "runs" };
+    ServiceFact { state: ServiceState::Ready, starts: 0, failed: false, over: 0, reason: "runs" };
 
 /// What the children say who looked: all is as it should be. Whether anybody had to look.
 fn answer(agent: &mut Agent, actions: &Actions, now: Now) -> bool {

@@ -25,7 +25,7 @@ struct World {
 }
 
 fn fact(state: ServiceState) -> ServiceFact<'static> {
-    ServiceFact { state, restarted: false, failed: false, over: 0, reason: "exit status 1 after 3 s" }
+    ServiceFact { state, starts: 0, failed: false, over: 0, reason: "exit status 1 after 3 s" }
 }
 
 impl World {
@@ -276,9 +276,11 @@ fn a_process_comes_out_as_its_service_does() {
         "[process.web]\nrun = \"x\"\n[process.spy]\nmatch = \"y\"\nmode = \"warn\"\n[process.off]\nmatch = \"z\"\nmode = \"off\"\n",
     );
     assert_eq!(world.cycle(10), ["allow 0", "hold 1", "hold 2"]);
-    for (state, restarted, failed, web, spy) in [
+    let mut starts = 0;
+    for (state, is_started, failed, web, spy) in [
         (ServiceState::Ready, false, false, Outcome::Kept, Outcome::Kept),
         (ServiceState::Ready, true, false, Outcome::Repaired, Outcome::Kept),
+        (ServiceState::Ready, false, false, Outcome::Kept, Outcome::Kept),
         (ServiceState::Starting, true, false, Outcome::Pending, Outcome::Would),
         (ServiceState::Backoff, false, true, Outcome::Failed, Outcome::Would),
         (ServiceState::Flapping, false, false, Outcome::Failed, Outcome::Would),
@@ -287,7 +289,8 @@ fn a_process_comes_out_as_its_service_does() {
         (ServiceState::Paused, false, false, Outcome::Skipped, Outcome::Would),
         (ServiceState::Unknown, false, false, Outcome::Unknown, Outcome::Unknown),
     ] {
-        world.facts = [ServiceFact { state, restarted, failed, over: 0, reason: "" }; 3];
+        starts += u32::from(is_started);
+        world.facts = [ServiceFact { state, starts, failed, over: 0, reason: "" }; 3];
         assert_eq!(world.cycle(10), NOTHING, "{state}");
         assert_eq!(
             (world.outcome("web"), world.outcome("spy"), world.outcome("off")),
@@ -303,9 +306,8 @@ fn a_slow_start_is_a_repair_once_it_is_done() {
         "[process.web]\nrun = \"x\"\n[report.r]\nif = \"web_repaired\"\ntext = \"{repaired}\"\nquiet = \"0s\"\n",
     );
     assert_eq!(world.cycle(10), ["allow 0"]);
-    world.facts[0] = ServiceFact { restarted: true, ..fact(ServiceState::Starting) };
+    world.facts[0] = ServiceFact { starts: 1, ..fact(ServiceState::Starting) };
     assert_eq!(world.event(), NOTHING);
-    world.facts[0].restarted = false;
     assert_eq!(
         (world.cycle(10), world.outcome("web")),
         (vec![], Outcome::Pending),

@@ -48,7 +48,7 @@ fn a_pass_asks_for_no_memory() {
     for turn in 0_u8..60 {
         let services = |place: usize| {
             let state = states.get((place + usize::from(turn)) % states.len()).copied()?;
-            Some(ServiceFact { state, restarted: false, failed: true, over: 0, reason: "killed by signal 9 after 2 h" })
+            Some(ServiceFact { state, starts: 0, failed: true, over: 0, reason: "killed by signal 9 after 2 h" })
         };
         let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: turn % 24, minute: turn };
         let now = Duration::from_secs(10 * u64::from(turn));

@@ -55,6 +55,35 @@ fn a_pass_without_a_daemon_mends_what_is_broken_and_the_next_does_nothing() {
 }
 
 #[test]
+fn what_a_daemon_finds_dead_and_starts_is_repaired_and_what_it_finds_alive_is_kept() {
+    let home = home("pass-found", POLICY);
+    let repairs = || home.ask(&["events", "--last", "1000"]).1.matches("process db: repaired").count();
+    // Ready as another process than before, and judged so.
+    let settled = |daemon: &mut harness::Daemon<'_>, old: i32| {
+        let pid = daemon.wait_for("it to run", |page| {
+            page.service("db").filter(|row| row.state() == ServiceState::Ready && row.pid != old).map(|row| row.pid)
+        });
+        let cycles = daemon.wait_for("a cycle", |page| Some(page.header.cycles));
+        daemon.wait_for("two cycles", |page| (page.header.cycles > cycles + 2).then_some(()));
+        pid
+    };
+    // The first start of all, and one of a service that died with the daemon.
+    for expect in [1, 2] {
+        let mut daemon = home.start();
+        settled(&mut daemon, 0);
+        assert_eq!(repairs(), expect, "it was dead");
+        daemon.kill();
+        let mut daemon = home.start();
+        let pid = settled(&mut daemon, 0);
+        assert_eq!(home.ask(&["restart", "db"]).0, 0);
+        settled(&mut daemon, pid);
+        assert_eq!(repairs(), expect, "it was there, and then somebody asked for it");
+        daemon.kill();
+        home.scratch.end_all();
+    }
+}
+
+#[test]
 fn a_pass_says_what_failed_and_refuses_a_bad_config() {
     let home = home("pass-failed", "[command.bad]\nevery = \"1h\"\nrun = \"echo no room; exit 3\"\n");
     let (code, said) = home.ask(&["agent", "--once"]);

@@ -222,7 +222,7 @@ impl World {
             let reason =
                 if state == ServiceState::Ready { "runs as process 7" } else { "killed by signal 9 after 2 h" };
             let failed = state != ServiceState::Ready;
-            Some(ServiceFact { state, restarted: failed, failed, over: 0, reason })
+            Some(ServiceFact { state, starts: u32::from(failed), failed, over: 0, reason })
         };
         let scene = Scene {
             now,

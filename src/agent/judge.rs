@@ -52,7 +52,9 @@ pub(super) struct State {
     pub told: bool,
     /// It was told by an earlier run, and has not been seen to hold in this one.
     pub is_hearsay: bool,
-    /// Its service was started again and has not been seen alive since.
+    /// How often its service had been started, when that was last looked at.
+    starts: u32,
+    /// Its service was started and has not been seen alive since.
     awaited: bool,
     /// The cycle in which its service was seen alive again.
     mended: Option<u64>,
@@ -220,10 +222,11 @@ impl State {
         (self.every(case, outcome), wish)
     }
 
-    /// Whether its service lives again after a death: true from when that is seen to the end of the cycle, however many
-    /// cycles the new start took.
+    /// Whether its service lives that did not: true from when that is seen to the end of the cycle, however many
+    /// cycles the start took.
     fn is_mended(&mut self, fact: ServiceFact<'_>, turn: u64) -> bool {
-        self.awaited |= fact.restarted;
+        self.awaited |= fact.starts > self.starts;
+        self.starts = fact.starts;
         match fact.state {
             ServiceState::Ready if self.awaited => (self.awaited, self.mended) = (false, Some(turn)),
             ServiceState::Stopped | ServiceState::Paused => self.awaited = false,

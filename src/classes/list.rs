@@ -216,8 +216,7 @@ mod tests {
         builder.compile("Sunday & web_ready & !nonsense & boot", &mut Vec::new()).expect("an expression");
         let mut classes = Classes::new(builder.finish().expect("a table"), 1, 2);
         let day = Calendar { year: 2026, month: 11, day: 22, weekday: 6, hour: 7, minute: 59 };
-        let fact =
-            |_| Some(ServiceFact { state: ServiceState::Ready, restarted: false, failed: false, over: 0, reason: "" });
+        let fact = |_| Some(ServiceFact { state: ServiceState::Ready, starts: 0, failed: false, over: 0, reason: "" });
         let readings = Readings { view: View { rows: &[], objects: &[], text: &[], probes: &[] }, rates: &[] };
         let now = Now { wall: Duration::from_secs(77), ..Now::default() };
         let scene = Scene {

@@ -484,7 +484,7 @@ mod tests {
             (ServiceState::Backoff, [false, true, false, true]),
             (ServiceState::Stopped, [false, false, false, true]),
         ] {
-            let fact = move |_| Some(ServiceFact { state, restarted: false, failed: false, over: 0, reason: "" });
+            let fact = move |_| Some(ServiceFact { state, starts: 0, failed: false, over: 0, reason: "" });
             let scene = Scene { services: &fact, ..scene() };
             classes.update(&scene, &[Outcome::Kept], &[false]);
             assert_eq!([names[0], names[1], names[2], names[3]].map(|name| classes.is_on(name)), expect, "{state}");

@@ -20,8 +20,6 @@ pub struct Judgement {
     told: Vec<Outcome>,
     /// What promises would have done.
     pub(super) shadow: Shadow,
-    /// How often each service had been started again at the last cycle.
-    restarts: Vec<u32>,
 }
 
 /// The services with whether each may be started before anything was judged: not when its promise has a condition. What is
@@ -47,7 +45,6 @@ impl Judgement {
             actions: Actions::new(promises.len()),
             told: vec![Outcome::Skipped; promises.len()],
             shadow: Shadow::default(),
-            restarts: Vec::with_capacity(services),
             agent: Agent::new(promises, host, cycle),
         }
     }
@@ -77,8 +74,8 @@ impl Core {
         self.is_stirred = false;
         let pass = if is_cycle { Pass::Cycle } else { Pass::Event };
         let (services, learning, now) = (&self.services, &self.learning, self.now);
-        let (is_state_writable, is_daemon) = (self.is_state_writable(), self.manner.is_daemon());
-        let Judgement { classes, agent, actions, restarts, .. } = &mut self.judgement;
+        let is_state_writable = self.is_state_writable();
+        let Judgement { classes, agent, actions, .. } = &mut self.judgement;
         let scene = Scene {
             now: self.now,
             local: calendar(Civil::local(self.now.wall)),
@@ -90,9 +87,7 @@ impl Core {
                 let fact = services.fact(place, now)?;
                 Some(ServiceFact {
                     state: fact.state,
-                    // For one pass a start is a repair, also when it is the first of this boot.
-                    restarted: restarts.get(place).is_some_and(|known| fact.restarts > *known)
-                        || (!is_daemon && fact.state == ServiceState::Starting),
+                    starts: fact.starts,
                     failed: matches!(
                         fact.state,
                         ServiceState::Backoff
@@ -107,10 +102,6 @@ impl Core {
             },
         };
         agent.pass(pass, classes, &scene, actions);
-        if is_cycle {
-            restarts.clear();
-            restarts.extend(services.facts(now).map(|fact| fact.restarts));
-        }
         for place in 0..self.judgement.actions.as_slice().len() {
             if let Some(action) = self.judgement.actions.as_slice().get(place).copied() {
                 self.act(action);

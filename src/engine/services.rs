@@ -68,6 +68,8 @@ pub struct Fact<'a> {
     /// Time since boot at which it came into this state.
     pub since: Duration,
     pub restarts: u32,
+    /// How often this watchd has started it unasked.
+    pub starts: u32,
     pub budget_left: u32,
     pub reason: &'a str,
     pub identity: Option<Identity>,

@@ -202,7 +202,7 @@ impl Core {
                 let fact = self.services.fact(place, self.now)?;
                 Some(crate::model::ServiceFact {
                     state: fact.state,
-                    restarted: false,
+                    starts: 0,
                     failed: false,
                     over: fact.over,
                     reason: fact.reason,

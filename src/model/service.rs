@@ -176,8 +176,8 @@ super::words! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceFact<'a> {
     pub state: ServiceState,
-    /// It was started again, and lives, since the last cycle.
-    pub restarted: bool,
+    /// How often this watchd has started it unasked.
+    pub starts: u32,
     /// The last attempt to start or stop it did not work.
     pub failed: bool,
     /// What it uses too much of, one bit for each `Quantity`, and `PRESSED`.

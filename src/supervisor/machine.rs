@@ -92,6 +92,8 @@ pub struct Machine {
     pub(super) level: u8,
     pub(super) strikes: u8,
     pub(super) restarts: u32,
+    /// How often it was started in this run though nobody asked for it.
+    pub(super) starts: u32,
     pub(super) since: Duration,
     pub(super) reason: Text,
     /// What the process said it does.
@@ -160,6 +162,7 @@ impl Machine {
             level: 0,
             strikes: 0,
             restarts: 0,
+            starts: 0,
             since: now,
             reason: text(format_args!("not looked for yet")),
             status: Text::new(),
@@ -369,6 +372,11 @@ impl Machine {
     /// How often it was started again.
     pub fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// How often it was started in this run though nobody asked for it.
+    pub fn starts(&self) -> u32 {
+        self.starts
     }
 
     pub fn budget_left(&self, now: Duration, spec: &ServiceSpec) -> u32 {

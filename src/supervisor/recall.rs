@@ -24,8 +24,11 @@ impl Machine {
             None if record.seeking => Phase::Seeking { next: mono, gap: Self::FIRST_GAP, until, failed: false },
             None => Phase::Unsure { next: mono, gap: Self::FIRST_GAP, lost: None },
         };
+        // One that is under way is ours to bring to its end.
+        let starts = u32::from(record.seeking || matches!(record.command, Some((Errand::Start, _))));
         Self {
             phase,
+            starts,
             wish: record.wish,
             halting: record.halting,
             ailment: record.ailment,

@@ -104,6 +104,7 @@ impl Machine {
             self.restarts = self.restarts.saturating_add(1);
         }
         self.held = None;
+        self.starts = self.starts.saturating_add(u32::from(!self.free));
         (self.started, self.free, self.attempt) = (true, false, turn.now);
         turn.note(EventKind::ServiceStarting, &self.reason.clone());
         if turn.is_child() {

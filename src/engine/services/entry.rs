@@ -248,6 +248,7 @@ impl<G> Entry<G> {
             state: self.machine.state(&self.spec),
             since: self.machine.since(),
             restarts: self.machine.restarts(),
+            starts: self.machine.starts(),
             budget_left: self.machine.budget_left(now.mono, &self.spec),
             reason: self.machine.reason(),
             identity: self.machine.identity(),
