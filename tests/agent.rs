@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use watchd::agent::{Action, Actions, Agent, CommandEnd, Pass, Report};
+use watchd::agent::{Action, Actions, Agent, Change, CommandEnd, Pass, Report};
 use watchd::classes::{Calendar, Classes, Scene};
 use watchd::engine::policy::load_text;
 use watchd::model::{Acts, Mark, Marks, Now, Outcome, ServiceFact, ServiceState};
@@ -53,9 +53,19 @@ impl World {
 
     fn reload(&mut self, text: &str) {
         let (mut agent, mut classes) = Self::policy(text);
-        agent.inherit(&self.agent);
-        classes.inherit(&self.classes);
+        agent.follow(&self.agent);
+        classes.inherit(self.classes.bequeath());
         (self.agent, self.classes) = (agent, classes);
+    }
+
+    /// Another program takes the place of this one, and is left bytes.
+    fn upgrade(&mut self, text: &str) {
+        let left = (self.classes.bequeath(), self.agent.bequeath().collect::<Vec<_>>());
+        let bytes = postcard::to_stdvec(&left).expect("it can be told");
+        let left: (_, Vec<_>) = postcard::from_bytes(&bytes).expect("it was told");
+        (self.agent, self.classes) = Self::policy(text);
+        self.classes.inherit(left.0);
+        left.1.into_iter().for_each(|promise| self.agent.inherit(promise, Change::Program));
     }
 
     fn state(&mut self, service: usize, state: ServiceState) {
@@ -268,6 +278,59 @@ fn a_guard_holds_a_service_back_and_says_so_once() {
     assert_eq!(world.cycle(10), NOTHING);
     world.hour = 7;
     assert_eq!(world.cycle(10), ["allow 0"]);
+}
+
+#[test]
+fn an_upgrade_forgets_nothing_of_promises_and_classes() {
+    let text = "[disk.root]\npath = \"/\"\nfull = \"90%\"\nok = \"80%\"\n\
+                [command.clean]\nif = \"disk_root_full\"\nrun = \"x\"\nevery = \"10m\"\n\
+                [command.slow]\nif = \"disk_root_full\"\nrun = \"y\"\nsplay = \"1h\"\n\
+                [class.lately]\nwhen = \"clean_failed\"\nhold = \"1h\"\n\
+                [class.many]\nwhen = \"mails_high\"\n\
+                [process.web]\nrun = \"x\"\n\
+                [measure.mails]\nrun = \"z\"\nevery = \"1h\"\nhigh = 5\nhigh-ok = 3\n";
+    let mut world = World::new(text);
+    assert_eq!(world.cycle(10), ["run mails", "allow 0"]);
+    let report = |figure: f64| Report {
+        outcome: Outcome::Kept,
+        marks: Marks::default(),
+        figures: [figure, f64::NAN],
+        text: "six mails",
+        is_deed: false,
+    };
+    let mails = world.place("mails");
+    world.agent.tended(mails, &report(6.0), world.at());
+    world.disk_used.set(Some(95));
+    assert_eq!(world.cycle(10), ["run clean"]);
+    world.done("clean", CommandEnd::Exit(1));
+    assert_eq!(world.event(), NOTHING);
+    world.done("clean", CommandEnd::Exit(0));
+    world.facts[0] = ServiceFact { starts: 3, ..fact(ServiceState::Starting) };
+    world.disk_used.set(Some(85));
+    assert_eq!(world.cycle(10), NOTHING);
+    for _ in 0..2 {
+        world.upgrade(text);
+        world.facts[0] = ServiceFact { starts: 0, ..world.facts[0] };
+        assert_eq!(world.cycle(10), ["allow 0"], "each interval goes on");
+        assert_eq!(
+            ["clean", "root", "mails"].map(|id| world.outcome(id)),
+            [Outcome::Repaired, Outcome::Failed, Outcome::Kept]
+        );
+        assert!(["disk_root_full", "lately", "many"].iter().all(|name| world.classes.is_on(name)));
+        assert_eq!(
+            (world.agent.figures(mails)[0].to_bits(), world.agent.words(mails)),
+            (6.0_f64.to_bits(), "six mails")
+        );
+    }
+    world.agent.tended(mails, &report(4.0), world.at());
+    world.facts[0].state = ServiceState::Ready;
+    assert_eq!(world.cycle(10), NOTHING);
+    assert!(world.classes.is_on("many"), "four is still many on the way down");
+    assert_eq!(world.outcome("web"), Outcome::Repaired, "the start that the one before made");
+    world.facts[0].starts = 1;
+    assert_eq!((world.cycle(10), world.outcome("web")), (vec![], Outcome::Repaired), "one of our own");
+    world.cycle(3600);
+    assert!(!world.classes.is_on("lately"), "no longer than it holds");
 }
 
 #[test]

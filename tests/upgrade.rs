@@ -156,7 +156,9 @@ fn what_was_counted_of_services_goes_on() {
              [process.sick]\nrun = [\"@/sleep\", \"100000\"]\n{common}\
              check = [{{ exec = \"test ! -e @/sick\", every = \"1s\", fails = 2, passes = 100 }}]\n\
              [process.voice]\nrun = [\"@/voice\", \"@/own\"]\nready = {{ notify = true, within = \"1h\" }}\n{common}\
-             [process.after]\nrun = [\"@/sleep\", \"100000\"]\nneeds = [\"voice\"]\n{common}"
+             [process.after]\nrun = [\"@/sleep\", \"100000\"]\nneeds = [\"voice\"]\n{common}\
+             [class.lately]\nwhen = \"storm\"\nhold = \"1h\"\n\
+             [measure.mails]\nrun = \"echo x >>@/asked; echo 7\"\nevery = \"1h\"\nhigh = 5\n"
         ),
     );
     install(&home, &binary());
@@ -193,6 +195,14 @@ fn what_was_counted_of_services_goes_on() {
     };
     let number = socket();
     let before = daemon.wait_state("big", ServiceState::Ready);
+    let is_all = |snapshot: &watchd::store::Snapshot, names: &[&str]| {
+        let is_on = |name| snapshot.classes.iter().any(|row| board::text(&row.name) == name && row.is_on());
+        names.iter().all(|name| is_on(*name)).then_some(())
+    };
+    daemon.wait_for("a number that is too high", |snapshot| is_all(snapshot, &["mails_high"]));
+    assert_eq!(home.ask(&["class", "set", "storm"]).0, 0);
+    daemon.wait_for("the class that holds", |snapshot| is_all(snapshot, &["lately"]));
+    assert_eq!(home.ask(&["class", "clear", "storm"]).0, 0);
 
     let is_on = |snapshot: &watchd::store::Snapshot, name: &str| {
         snapshot.classes.iter().any(|row| board::text(&row.name) == name && row.is_on())
@@ -211,6 +221,8 @@ fn what_was_counted_of_services_goes_on() {
         assert!(board::text(&still.reason).ends_with("loads 3 of 4"), "{}", board::text(&still.reason));
         assert_eq!(row("after").state(), ServiceState::Waiting, "it needs one that is not ready");
         assert_eq!((row("big").pid, row("big").since_mono_ms), (before.pid, before.since_mono_ms));
+        assert!(is_all(&snapshot, &["lately", "mails_high"]).is_some(), "classes go on, too, {upgrades}");
+        assert_eq!(fs::read_to_string(home.scratch.path("asked")).expect("it was asked"), "x\n");
         if is_on(&snapshot, "big_rss_high") && is_on(&snapshot, "busy_cpu_high") {
             break;
         }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::bequest::Change;
 use super::budget::Budget;
 use super::promise::{CommandWork, Promise, ReportWork, Work};
 use crate::classes::DiskState;
@@ -31,7 +34,7 @@ const LOOK: Duration = Duration::from_secs(10);
 const OTHERS: u8 = 5;
 
 /// What is remembered about a promise from pass to pass.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     /// When it last acted: monotonic milliseconds, below zero when that was before the boot.
     pub last: Option<i64>,
@@ -368,20 +371,21 @@ impl State {
         }
     }
 
-    /// Takes over from the state of the same promise in the policy before. The supervisor is told anew what it may do, and
+    /// Takes over from the state of the same promise before. The supervisor is told anew what it may do, and
     /// a cycle number means nothing any more; a limit that was changed begins full.
-    pub fn inherit(&mut self, old: &Self, same_limit: bool, is_program: bool) {
-        // A look at files begins anew; a program goes on.
+    pub fn inherit(&mut self, old: &Self, (same_limit, is_program): (bool, bool), change: Change) {
+        // A look at files begins anew.
         let is_cut_short = old.pending && !is_program;
         *self = Self {
             acted: None,
             mended: None,
             held: None,
-            pending: old.pending && is_program,
+            pending: old.pending && is_program && change == Change::Policy,
             last: old.last.filter(|_| !is_cut_short),
             budget: old.budget.filter(|_| same_limit),
             cooling: old.cooling.filter(|_| same_limit),
             is_limited: old.is_limited && same_limit,
+            starts: if change == Change::Policy { old.starts } else { 0 },
             ..*old
         };
     }

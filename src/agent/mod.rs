@@ -23,6 +23,7 @@
 
 mod actions;
 mod acts;
+mod bequest;
 mod budget;
 mod crowd;
 mod judge;
@@ -33,6 +34,7 @@ mod template;
 mod told;
 
 pub use actions::{Action, Actions, TextId};
+pub use bequest::{Bequest, Change};
 pub use crowd::{Tally, named, tally};
 pub use judge::CommandEnd;
 pub use pass::{Agent, Pass};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use watchd_probes::Now;
 
 use super::actions::{Action, Actions, TextId};
+use super::bequest::Change;
 use super::judge::{Case, CommandEnd, State, Wish, outcome_of};
 use super::promise::{Promise, ReportWork, Work};
 use super::repairs::{Fingerprint, Repairs, share};
@@ -29,15 +30,15 @@ pub enum Pass {
 
 /// The promises of a policy and how they came out.
 pub struct Agent {
-    promises: Vec<Promise>,
-    states: Vec<State>,
-    outcomes: Vec<Outcome>,
+    pub(super) promises: Vec<Promise>,
+    pub(super) states: Vec<State>,
+    pub(super) outcomes: Vec<Outcome>,
     /// Those that wanted to act and had spent their limit.
     limited: Vec<bool>,
     /// When each outcome became what it is, since 1970.
-    since: Vec<Duration>,
-    told: Told,
-    repairs: Repairs,
+    pub(super) since: Vec<Duration>,
+    pub(super) told: Told,
+    pub(super) repairs: Repairs,
     /// How far into a splay each one begins.
     shares: Vec<f64>,
     host: String,
@@ -65,19 +66,10 @@ impl Agent {
         }
     }
 
-    /// Takes over from the agent of the policy before: what was done when, what is left of limits, what is running.
-    pub fn inherit(&mut self, old: &Self) {
+    /// Goes on from the agent of the policy before.
+    pub fn follow(&mut self, old: &Self) {
         self.turn = old.turn;
-        for (place, promise) in self.promises.iter().enumerate() {
-            let Some(same) = old.find(promise.kind(), &promise.id) else { continue };
-            let (Some(state), Some(before)) = (self.states.get_mut(place), old.states.get(same)) else { continue };
-            let same_limit = old.promises.get(same).is_some_and(|old| old.limit == promise.limit);
-            state.inherit(before, same_limit, promise.runs_program());
-            carry_over(&mut self.since, place, &old.since, same);
-            carry_over(&mut self.outcomes, place, &old.outcomes, same);
-            self.told.inherit(place, &old.told, same);
-            self.repairs.inherit(place, &old.repairs, same);
-        }
+        old.bequeath().for_each(|left| self.inherit(left, Change::Policy));
     }
 
     pub fn host(&self) -> &str {
@@ -383,11 +375,5 @@ impl Agent {
             };
             let _ = report.text.render(line, scene, &facts);
         })
-    }
-}
-
-fn carry_over<T: Copy>(new: &mut [T], place: usize, old: &[T], same: usize) {
-    if let (Some(new), Some(old)) = (new.get_mut(place), old.get(same)) {
-        *new = *old;
     }
 }

@@ -4,14 +4,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 const BUCKETS: u32 = 12;
 const BUCKET_S: u64 = 300;
 
 /// All promises, by place.
 pub(super) struct Repairs(Vec<Hour>);
 
-#[derive(Clone, Copy, Default)]
-struct Hour {
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Hour {
     /// The newest bucket, counted since boot.
     newest: u32,
     /// One for each of `BUCKETS`.
@@ -23,9 +25,13 @@ impl Repairs {
         Self(vec![Hour::default(); count])
     }
 
-    pub fn inherit(&mut self, place: usize, old: &Self, same: usize) {
-        if let (Some(new), Some(old)) = (self.0.get_mut(place), old.0.get(same)) {
-            *new = *old;
+    pub fn hour(&self, place: usize) -> Hour {
+        self.0.get(place).copied().unwrap_or_default()
+    }
+
+    pub fn inherit(&mut self, place: usize, left: Hour) {
+        if let Some(hour) = self.0.get_mut(place) {
+            *hour = left;
         }
     }
 
@@ -112,7 +118,7 @@ mod tests {
         repairs.count(1, at(700));
         assert_eq!((repairs.within_hour(1, at(700)), repairs.within_hour(0, at(700))), (1, 0));
         let mut next = Repairs::new(1);
-        next.inherit(0, &repairs, 1);
+        next.inherit(0, repairs.hour(1));
         assert_eq!(next.within_hour(0, at(701)), 1);
     }
 

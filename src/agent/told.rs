@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use watchd_probes::{MetricId, ObjectId, PROBES};
 
 use super::promise::{Promise, Work};
@@ -31,8 +32,8 @@ pub(super) struct Told {
     found: Vec<Found>,
 }
 
-#[derive(Clone)]
-struct Found {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Found {
     figures: [f64; 2],
     words: String,
     /// Its number counts no longer than this; zero means for ever.
@@ -45,19 +46,25 @@ struct Found {
     is_old: bool,
 }
 
+impl Default for Found {
+    fn default() -> Self {
+        let (figures, until, expected) = ([f64::NAN; 2], Duration::ZERO, f64::NAN);
+        Self { figures, words: String::new(), until, expected, counted: None, is_old: true }
+    }
+}
+
 impl Told {
     pub fn new(count: usize) -> Self {
-        let (figures, until, expected) = ([f64::NAN; 2], Duration::ZERO, f64::NAN);
-        let nothing = Found { figures, words: String::new(), until, expected, counted: None, is_old: true };
-        Self { marks: vec![Marks::default(); count], found: vec![nothing; count] }
+        Self { marks: vec![Marks::default(); count], found: vec![Found::default(); count] }
     }
 
-    pub fn inherit(&mut self, place: usize, old: &Self, same: usize) {
-        if let (Some(marks), Some(before)) = (self.marks.get_mut(place), old.marks.get(same)) {
-            *marks = *before;
-        }
-        if let (Some(found), Some(before)) = (self.found.get_mut(place), old.found.get(same)) {
-            found.clone_from(before);
+    pub fn of(&self, place: usize) -> (Marks, Found) {
+        (self.marks.get(place).copied().unwrap_or_default(), self.found.get(place).cloned().unwrap_or_default())
+    }
+
+    pub fn inherit(&mut self, place: usize, left: (Marks, Found)) {
+        if let (Some(marks), Some(found)) = (self.marks.get_mut(place), self.found.get_mut(place)) {
+            (*marks, *found) = left;
         }
     }
 

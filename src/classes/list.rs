@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use heapless::String as Short;
+use serde::{Deserialize, Serialize};
 
 use super::given::Giver;
 use super::live::{BOOT, Classes, Timed};
@@ -39,7 +40,7 @@ pub struct Prefix<'a> {
 const NAMES: usize = 8;
 
 /// The names of time that hold now, and since when.
-#[derive(Clone)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Clock {
     names: [Timed<Short<16>>; NAMES],
     /// The time they were made for.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use watchd_probes::Now;
 
 use super::canonify;
@@ -46,7 +47,7 @@ pub enum DiskState {
 }
 
 /// Something that has one value at a time, and since when (seconds since 1970).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Timed<T> {
     pub value: T,
     since: u64,
@@ -107,6 +108,18 @@ pub(super) struct Held {
     pub is_alone: bool,
 }
 
+/// What is true by name, for another policy and for the program that takes watchd's place: hysteresis, holds and times go on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Bequest {
+    bits: Vec<(String, Timed<bool>)>,
+    /// Until when, monotonic.
+    holds: Vec<(String, Duration)>,
+    clock: Clock,
+    pressed_until: Duration,
+    /// When that was so, monotonic.
+    at: Duration,
+}
+
 /// What a class is when its hold is counted in.
 fn hold(held: &mut [Held], class: usize, on: bool, now: Duration) -> bool {
     let place = held.binary_search_by_key(&class, |held| usize::from(held.class)).ok();
@@ -147,27 +160,34 @@ impl Classes {
         }
     }
 
-    /// Takes over from the classes of the policy before what has the same name: hysteresis and times go on.
-    pub fn inherit(&mut self, old: &Self) {
-        for (place, bit) in self.bits.iter_mut().enumerate() {
-            let name = self.table.name(place);
-            if let Some(same) = old.place(name).and_then(|other| old.bits.get(other)) {
+    /// What those that come after have to know. What is given is known elsewhere, too.
+    pub fn bequeath(&self) -> Bequest {
+        let name = |class: usize| self.table.name(class).to_owned();
+        Bequest {
+            bits: self.bits.iter().enumerate().map(|(class, bit)| (name(class), *bit)).collect(),
+            holds: self.held.iter().map(|held| (name(held.class.into()), held.until)).collect(),
+            clock: self.clock.clone(),
+            pressed_until: self.pressed_until,
+            at: self.at.mono,
+        }
+    }
+
+    /// Takes over from the classes before these what has the same name.
+    pub fn inherit(&mut self, left: Bequest) {
+        for (class, bit) in self.bits.iter_mut().enumerate() {
+            let name = self.table.name(class);
+            if let Some((_, same)) = left.bits.iter().find(|(other, _)| other == name) {
                 *bit = *same;
             }
         }
         for held in &mut self.held {
-            let same = old
-                .held
-                .iter()
-                .find(|before| old.table.name(usize::from(before.class)) == self.table.name(usize::from(held.class)));
-            if let Some(before) = same {
+            let name = self.table.name(usize::from(held.class));
+            if let Some((_, until)) = left.holds.iter().find(|(other, _)| other == name) {
                 // A hold that is shorter now ends sooner.
-                held.until = before.until.min(old.at.mono.saturating_add(held.lasts));
+                held.until = (*until).min(left.at.saturating_add(held.lasts));
             }
         }
-        self.clock = old.clock.clone();
-        self.given = old.given.clone();
-        self.pressed_until = old.pressed_until;
+        (self.clock, self.pressed_until) = (left.clock, left.pressed_until);
     }
 
     /// The kind of the class of this name when watchd or the policy decides it: such a class cannot be set. `service` and
@@ -591,7 +611,7 @@ mod tests {
         let mut old = Classes::new(table(), 0, 0);
         old.judge(&scene(), &|_, _| Level::Is(4.0));
         let mut new = Classes::new(table(), 0, 0);
-        new.inherit(&old);
+        new.inherit(old.bequeath());
         new.judge(&scene(), &|_, _| Level::Is(3.5));
         assert!(new.is_on("load_high"));
     }

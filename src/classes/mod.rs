@@ -45,6 +45,6 @@ pub use gauge::{Gauge, Level};
 pub use given::{Given, GivenClass, Giver, LONGEST_GIVEN, MOST_GIVEN, NotGiven, is_class_name};
 pub use hard::canonify;
 pub use list::{Prefix, Row};
-pub use live::{Classes, DiskState, Scene};
+pub use live::{Bequest, Classes, DiskState, Scene};
 pub use table::{ExprId, Table};
 pub use time::{Calendar, TimeTest};

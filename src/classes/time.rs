@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A point of time as people say it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calendar {
     pub year: u16,
     /// From 1.

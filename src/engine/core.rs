@@ -41,7 +41,7 @@ use super::start::{Failure, system};
 use super::system::{Grip, SystemHands};
 use super::tokens::Token;
 use super::turns::Turns;
-use super::upgrade::Upgrade;
+use super::upgrade::{Counted, Upgrade};
 use super::upkeep::Upkeep;
 use crate::agent::share;
 use crate::config::Memory;
@@ -195,6 +195,8 @@ impl Core {
         let shared = manner.shared(places);
         let (by_hand, given) = ByHand::open(&shared, (boot_id, manner.is_guest()), now, &mut notes);
         judgement.classes.given = given;
+        let counted = Counted::of(&left);
+        judgement.inherit(counted.judgement);
         let turns = Turns::open(&shared, (boot_id, manner.is_shadow && manner.is_guest()), &mut notes);
         turns.recall(&mut judgement.agent, now);
         let post = Post::open(places, manner.is_shadow, &mut notes);
@@ -205,7 +207,7 @@ impl Core {
         memory::trim_text();
         let installation = cgroup::installation(&places.state_dir);
         let known = (cgroups.as_ref(), installation);
-        let bequests = postcard::from_bytes(&left.services).unwrap_or_default();
+        let bequests = counted.services;
         let world = World { places: &shared, boot_id, now, is_guest: manner.is_guest(), known, bequests };
         let (services, has_ledger) = begin_services(specs, world, &poller, &mut sight, &mut notes);
         memory::keep_text(policy.daemon.memory == Memory::Keep);

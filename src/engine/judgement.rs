@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::core::Core;
 use super::errands::{Done, Order, Owner};
 use super::shadow::Shadow;
-use crate::agent::{Action, Actions, Agent, CommandEnd, Pass, Promise, TextId, Work};
-use crate::classes::{Calendar, Classes, Scene, Table};
+use crate::agent::{self, Action, Actions, Agent, Change, CommandEnd, Pass, Promise, TextId, Work};
+use crate::classes::{self, Calendar, Classes, Scene, Table};
 use crate::config::Mode;
 use crate::model::{Ending, EventKind, OnExit, Outcome, ServiceFact, ServiceSpec, ServiceState};
 use crate::sys::clock::Civil;
@@ -20,6 +22,14 @@ pub struct Judgement {
     told: Vec<Outcome>,
     /// What promises would have done.
     pub(super) shadow: Shadow,
+}
+
+/// What is true and what was done, for the program that takes our place.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Bequest {
+    classes: classes::Bequest,
+    /// With the outcome that was told last.
+    promises: Vec<(agent::Bequest, Outcome)>,
 }
 
 /// The services with whether each may be started before anything was judged: not when its promise has a condition. What is
@@ -54,11 +64,29 @@ impl Judgement {
         self.actions.text(text)
     }
 
-    /// Takes over from the judgement before a new policy.
-    pub fn inherit(&mut self, old: &Self) {
+    /// What the program that takes our place has to know of it.
+    pub fn bequeath(&self) -> Bequest {
+        let promises = self.agent.bequeath().zip(self.told.iter().copied()).collect();
+        Bequest { classes: self.classes.bequeath(), promises }
+    }
+
+    /// Goes on from the program before us.
+    pub fn inherit(&mut self, left: Bequest) {
+        self.classes.inherit(left.classes);
+        for (promise, told) in left.promises {
+            if let Some(known) = self.agent.place_of(&promise).and_then(|place| self.told.get_mut(place)) {
+                *known = told;
+            }
+            self.agent.inherit(promise, Change::Program);
+        }
+    }
+
+    /// Goes on from the judgement before a new policy.
+    pub fn follow(&mut self, old: &Self) {
         self.shadow.inherit(&old.shadow);
-        self.classes.inherit(&old.classes);
-        self.agent.inherit(&old.agent);
+        self.classes.inherit(old.classes.bequeath());
+        self.classes.given = old.classes.given.clone();
+        self.agent.follow(&old.agent);
         for (place, promise) in self.agent.promises().iter().enumerate() {
             let before = old.agent.find(promise.kind(), &promise.id).and_then(|place| old.told.get(place));
             if let (Some(told), Some(before)) = (self.told.get_mut(place), before) {

@@ -102,7 +102,7 @@ impl Core {
         self.with_services(|known, world| known.apply(services, world));
         self.learning.follow(policy.classes.quantities(), policy.learn_after, self.now, &mut self.notes);
         let mut judgement = Judgement::new(policy.promises, policy.classes, &host, policy.daemon.cycle);
-        judgement.inherit(&self.judgement);
+        judgement.follow(&self.judgement);
         self.turns.recall(&mut judgement.agent, self.now);
         self.errands.adopt(|promise| {
             let old = self.judgement.agent.promises().get(promise)?;

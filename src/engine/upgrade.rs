@@ -9,12 +9,16 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::control::{Reply, UPGRADE};
 use super::core::Core;
 use super::doorkeeper::Held;
 use super::errands::{Done, Order, Owner};
+use super::judgement;
 use crate::agent::CommandEnd;
 use crate::model::{Command, EventKind, Launch};
+use crate::supervisor::Bequest;
 use crate::sys::handover::{self, Handover, Parcel, VERSION};
 
 /// How long the new program may take to read the config.
@@ -36,6 +40,20 @@ pub enum Upgrade {
     },
     /// We are the new program, and said so.
     Done,
+}
+
+/// What was counted and is not written down, for the program that takes our place.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Counted {
+    pub services: Vec<(String, Bequest)>,
+    pub judgement: judgement::Bequest,
+}
+
+impl Counted {
+    /// What the program before us has left; nothing when it told that in other words.
+    pub fn of(left: &Handover) -> Self {
+        postcard::from_bytes(&left.counted).unwrap_or_default()
+    }
 }
 
 impl Upgrade {
@@ -156,10 +174,11 @@ impl Core {
         for (service, socket) in self.ears.sockets() {
             parcel.add(&format!("ear/{service}"), socket);
         }
-        // Without it services are taken up as after a crash.
-        let counted = postcard::to_stdvec(&self.services.bequeath()).ok().and_then(|it| handover::memory(&it).ok());
+        // Without it the next one begins as after a crash.
+        let counted = Counted { services: self.services.bequeath(), judgement: self.judgement.bequeath() };
+        let counted = postcard::to_stdvec(&counted).ok().and_then(|it| handover::memory(&it).ok());
         if let Some(counted) = &counted {
-            parcel.add_services(counted.as_fd());
+            parcel.add_counted(counted.as_fd());
         }
         let mut words = self.places.words();
         words.insert(0, "run".into());

@@ -227,7 +227,7 @@ super::words! {
 }
 
 /// A set of marks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks(pub u16);
 
 impl Marks {

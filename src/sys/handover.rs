@@ -1,7 +1,7 @@
 //! What one watchd leaves to the program that takes its place by exec: descriptors, and a line that says what each of them is.
 //!
 //! ```text
-//! WATCHD_HANDOVER=1 pid=4711 from=0.1.0 door=4713 lock=5 control=7 client=12 munin/127.0.0.1:4949=8 ear/web=9 services-1=10
+//! WATCHD_HANDOVER=1 pid=4711 from=0.1.0 door=4713 lock=5 control=7 client=12 munin/127.0.0.1:4949=8 ear/web=9 counted-1=10
 //! ```
 //! Nothing in the line is believed: it counts for the process it names alone, each descriptor must be what it is said to be, and
 //! what is not is left out and made anew. Signals that come between the two programs are kept by the kernel.
@@ -25,9 +25,9 @@ use super::reap;
 const VARIABLE: &str = "WATCHD_HANDOVER";
 /// Raised when an older watchd could misread the line.
 pub const VERSION: u32 = 1;
-/// What has been counted of services; the number is raised when it is told in other words.
-const SERVICES: &str = "services-1";
-/// More than a hundred services leave.
+/// What has been counted; the number is raised when it is told in other words.
+const COUNTED: &str = "counted-1";
+/// More than a thousand promises leave.
 const LARGEST: u64 = 1 << 20;
 
 /// What was left to us.
@@ -45,8 +45,8 @@ pub struct Handover {
     pub listeners: Vec<(String, SocketAddr, TcpListener)>,
     /// The service that speaks there, the socket.
     pub ears: Vec<(String, UnixDatagram)>,
-    /// What was counted of services.
-    pub services: Vec<u8>,
+    /// What was counted.
+    pub counted: Vec<u8>,
 }
 
 impl Handover {
@@ -103,7 +103,7 @@ fn gather(line: Line<'_>) -> Handover {
             "lock" => given.lock = Some(File::from(fd)).filter(|dir| dir.metadata().is_ok_and(|found| found.is_dir())),
             "control" if is_listener(&fd) => given.control = Some(UnixListener::from(fd)),
             "client" if getsockopt(&fd, sockopt::PeerCredentials).is_ok() => given.client = Some(UnixStream::from(fd)),
-            SERVICES => given.services = contents(fd).unwrap_or_default(),
+            COUNTED => given.counted = contents(fd).unwrap_or_default(),
             name => {
                 let Some((what, address)) = name.split_once('/') else { continue };
                 if what == "ear" && getsockopt(&fd, sockopt::SockType) == Ok(SockType::Datagram) {
@@ -132,7 +132,7 @@ fn contents(fd: OwnedFd) -> io::Result<Vec<u8>> {
 
 /// Memory that a program can be given, with these bytes in it.
 pub fn memory(bytes: &[u8]) -> io::Result<File> {
-    let mut memory = File::from(memfd_create(c"services", MFdFlags::MFD_CLOEXEC)?);
+    let mut memory = File::from(memfd_create(c"counted", MFdFlags::MFD_CLOEXEC)?);
     memory.write_all(bytes)?;
     Ok(memory)
 }
@@ -179,9 +179,9 @@ impl<'a> Parcel<'a> {
         self.descriptors.push(fd);
     }
 
-    /// What has been counted of services.
-    pub fn add_services(&mut self, memory: BorrowedFd<'a>) {
-        self.add(SERVICES, memory);
+    /// What has been counted.
+    pub fn add_counted(&mut self, memory: BorrowedFd<'a>) {
+        self.add(COUNTED, memory);
     }
 
     /// Becomes another program. Comes back only when that failed, and then everything is as it was.
