@@ -860,6 +860,37 @@ fn a_disk_is_looked_for_among_the_mounts() {
 }
 
 #[test]
+fn what_is_to_speak_from_behind_another_root_has_to_reach_us() {
+    let directory = Directory::new("roots");
+    let jail = directory.0.join("jail");
+    let jailed = format!("[process.web]\nrun = [\"/x\"]\nchroot = \"{}\"\n", jail.display());
+    let said = |run_dir: &Path, keys: &str| {
+        let file = directory.file("t.toml", format!("{jailed}{keys}\n"));
+        let places =
+            Places { config: Some(file), run_dir: run_dir.into(), state_dir: "/".into(), root: directory.0.clone() };
+        let (_, warnings) = load(&places, &inventory()).expect("it is good");
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let run_dir = directory.0.join("run");
+    for (keys, place) in [
+        ("ready = { notify = true }", "4:20: process.web.ready.notify"),
+        ("watchdog = \"10s\"", "4:12: process.web.watchdog"),
+    ] {
+        let warnings = said(&run_dir, keys);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let inside = format!("{}{}/notify", jail.display(), run_dir.display());
+        assert!(warnings[0].contains(&format!("t.toml:{place}: behind its chroot")), "{warnings:?}");
+        assert!(warnings[0].contains(&format!("mount that at {inside} (mount --bind)")), "{warnings:?}");
+    }
+    assert_eq!(said(&run_dir, "ready = { tcp = \"127.0.0.1:80\" }"), NOTHING);
+    assert_eq!(said(&jail.join("run"), "watchdog = \"10s\""), NOTHING, "what is inside is reached");
+    fs::create_dir_all(jail.join(run_dir.strip_prefix("/").expect("it is whole")).join("notify")).expect("made");
+    assert_eq!(said(&run_dir, "watchdog = \"10s\""), NOTHING, "somebody has mounted it");
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
 fn a_megabyte_of_rubbish_is_refused_in_reasonable_work() {
     let fill = |part: &str| part.repeat((1 << 20) / part.len() - 20);
     let keys = (0..60_000).map(|place| format!("x{place}=1\n")).collect::<String>();

@@ -62,6 +62,21 @@ fn a_service_is_ready_when_it_says_so_and_nobody_else_can_say_it() {
 }
 
 #[test]
+fn a_service_speaks_from_behind_another_root_too() {
+    if !harness::is_root() {
+        return harness::skip("another root takes root");
+    }
+    let keys = "chroot = \"@\"\nready = { notify = true, within = \"1h\" }\n";
+    let home = Home::new("notify-root", &format!("[process.web]\nrun = [\"/voice\", \"/\"]\n{QUICK}{keys}"));
+    home.scratch.compiled("tests/notify/voice.c".as_ref(), "voice");
+    let mut daemon = home.start();
+    daemon.wait_state("web", ServiceState::Starting);
+    say(&home, "READY=1\nSTATUS=serves from within");
+    daemon.wait_state("web", ServiceState::Ready);
+    reason(&mut daemon, "serves from within");
+}
+
+#[test]
 fn a_service_that_falls_silent_is_restarted_also_by_the_next_watchd() {
     let home = home("notify-silent", "watchdog = \"1s\"");
     let mut daemon = home.start();

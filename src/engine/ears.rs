@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::{EventKind, Form, Launch, Places, ServiceSpec};
@@ -158,9 +158,25 @@ fn account(spec: &ServiceSpec) -> std::io::Result<Option<(u32, u32)>> {
     Ok((account.uid != own).then_some((account.uid, account.gid)))
 }
 
+/// What a path is called behind another root; none when nothing there leads to it.
+pub fn seen_from(root: &str, path: &Path) -> Option<PathBuf> {
+    match path.strip_prefix(root) {
+        Ok(rest) => Some(Path::new("/").join(rest)),
+        // Somebody may have mounted it.
+        Err(_) => below(root, path).exists().then(|| path.to_owned()),
+    }
+}
+
+/// The same path, behind another root.
+pub fn below(root: &str, path: &Path) -> PathBuf {
+    Path::new(root).join(path.strip_prefix("/").unwrap_or(path))
+}
+
 fn lend(spec: &mut ServiceSpec, path: &Path) {
     let watchdog = spec.care.watchdog;
     let give = |launch: &mut Launch| {
+        let root = launch.setting.as_ref().and_then(|setting| setting.chroot.as_deref());
+        let path = root.and_then(|root| seen_from(root, path)).unwrap_or_else(|| path.to_owned());
         let mut set = |name: &str, value: String| {
             launch.env.retain(|(known, _)| known != name);
             launch.env.push((name.to_owned(), value));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use watchd_probes::inventory::Inventory;
@@ -27,6 +27,8 @@ pub struct Host<'a> {
     pub inventory: &'a Inventory,
     /// Where its `proc` is; none when it is not to be looked at.
     pub root: Option<&'a Path>,
+    /// Where services are to speak; none when that is not to be looked at.
+    pub notify: Option<PathBuf>,
 }
 
 /// A policy in the making.
@@ -35,6 +37,8 @@ pub struct Maker {
     pub builder: Builder,
     /// Where something is mounted, when that is known.
     pub mounts: Option<Vec<String>>,
+    /// Where services are to speak, when that is known.
+    pub notify: Option<PathBuf>,
 }
 
 /// Joins everything; all faults are found before any is given back.
@@ -42,7 +46,8 @@ pub fn assemble(document: &mut Document, host: &Host<'_>, mut findings: Findings
     groups::sort(document, &mut findings);
     let document = &*document;
     let builder = Builder::new(host.inventory);
-    let mut maker = Maker { findings, builder, mounts: host.root.and_then(existence::mounts) };
+    let (mounts, notify) = (host.root.and_then(existence::mounts), host.notify.clone());
+    let mut maker = Maker { findings, builder, mounts, notify };
     let mut daemon = maker.daemon(document.watchd.as_ref().map(|(_, section)| section));
     let (munin, http) = maker.listeners(document);
     daemon.run_as = run_as::account(document, munin.as_ref(), http.as_ref(), &mut maker.findings);

@@ -6,6 +6,7 @@ use super::assemble::Maker;
 use super::existence;
 use super::services::launch;
 use crate::config::{Aim, At, Check, Count, Document, HeaderLine, Id, Named, Place, Process, Ready, Statuses, nearest};
+use crate::engine::ears::{below, seen_from};
 use crate::model::{self, Care, Http, OnExit, OnPressure, Readiness, ServiceSpec, Target};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -38,6 +39,7 @@ impl Maker {
             ids.iter().flat_map(|ids| ids.value.iter().map(|id| id.0.clone())).collect()
         };
         let (watchdog, bounds) = (self.watchdog(section, key), self.bounds(section, key));
+        self.voice(section, key);
         Care {
             ready,
             checks,
@@ -84,6 +86,21 @@ impl Maker {
             self.findings.fault(at.place, &key, "is of no use: nothing is started that could be told", remedy);
         }
         self.time(Some(at), &key, (500 * MILLI, HOUR))
+    }
+
+    /// Warns when what is to speak of itself is started behind another root, from where it does not reach us.
+    fn voice(&mut self, section: &Process, key: &str) {
+        let notify = section.ready.as_ref().and_then(|ready| ready.value.notify.as_ref());
+        let spoken = notify.map(|at| (at.place, "ready.notify"));
+        let spoken = spoken.or_else(|| section.watchdog.as_ref().map(|at| (at.place, "watchdog")));
+        let root = section.surroundings.chroot.as_ref().map(|at| at.value.0.as_str());
+        let (Some((place, name)), Some(root), Some(dir)) = (spoken, root, &self.notify) else { return };
+        if seen_from(root, dir).is_none() {
+            let (dir, below) = (dir.display(), below(root, dir));
+            let what = format!("behind its chroot {root} the service does not reach {dir}, where it is to speak");
+            let remedy = format!("mount that at {} (mount --bind), or ask it in another way", below.display());
+            self.findings.warn(place, &format!("{key}.{name}"), what, remedy);
+        }
     }
 
     fn check(&mut self, check: &Check, (place, key): (Place, &str), section: &Process) -> Option<model::Check> {

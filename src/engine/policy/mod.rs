@@ -130,8 +130,11 @@ pub fn load(places: &Places, inventory: &Inventory) -> Loaded {
     let Some(file) = &places.config else { return load_text("embedded", EMBEDDED, inventory) };
     let mut findings = Findings::default();
     let mut document = config::read(file, &mut findings);
-    let (mut policy, warnings) =
-        assemble::assemble(&mut document, &Host { inventory, root: Some(&places.root) }, findings)?;
+    let (mut policy, warnings) = assemble::assemble(
+        &mut document,
+        &Host { inventory, root: Some(&places.root), notify: Some(places.notify()) },
+        findings,
+    )?;
     policy.file = Some(file.to_string_lossy().into_owned());
     Ok((policy, warnings))
 }
@@ -140,7 +143,7 @@ pub fn load(places: &Places, inventory: &Inventory) -> Loaded {
 pub fn load_text(name: &str, text: &str, inventory: &Inventory) -> Loaded {
     let mut findings = Findings::default();
     let mut document = config::read_text(name, text, &mut findings);
-    assemble::assemble(&mut document, &Host { inventory, root: None }, findings)
+    assemble::assemble(&mut document, &Host { inventory, root: None, notify: None }, findings)
 }
 
 #[cfg(test)]
