@@ -691,11 +691,11 @@ impl World {
             self.models[service].credits += u32::from(is_lost && self.models[service].last_stop == self.mono);
         }
         // A start that was paid for may have died with it, so that the next one waits again, and what checks have counted did.
-        let later = |since: Duration, cost: u64| (since + ms(cost)).min(self.mono);
+        let later = |since: Duration, cost: Duration| (since + cost).min(self.mono);
         for model in &mut self.models {
-            model.free_since = later(model.free_since, 640_000);
-            model.lost_since = later(model.lost_since, 60_000);
-            model.ill_since = self.mono;
+            model.free_since = later(model.free_since, ms(640_000));
+            model.lost_since = later(model.lost_since, ms(60_000));
+            model.ill_since = later(model.ill_since, counting(self.tempo));
         }
         self.procs.retain(|_, proc| !proc.gated && proc.ended.is_none());
         for proc in self.procs.values_mut() {
@@ -946,6 +946,11 @@ impl Blob for Disk {
 /// How long a service may be silent; it speaks three times as often.
 fn watchdog(tempo: u32) -> Duration {
     ms(60_000) * tempo
+}
+
+/// How long checks take at the longest until as many have failed as make a service unhealthy.
+fn counting(tempo: u32) -> Duration {
+    ms(150_000) * tempo
 }
 
 fn care(service: usize, tempo: u32) -> Care {
@@ -1363,8 +1368,8 @@ impl Run {
                 });
                 // Every service has changed, and what its checks had counted begins anew.
                 let mut world = self.world.borrow_mut();
-                let now = world.mono;
-                world.models.iter_mut().for_each(|model| model.ill_since = now);
+                let (now, cost) = (world.mono, counting(self.tempo));
+                world.models.iter_mut().for_each(|model| model.ill_since = (model.ill_since + cost).min(now));
             }
         }
     }
