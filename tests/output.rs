@@ -107,6 +107,8 @@ fn the_system_log_gets_each_line_once_whatever_becomes_of_watchd_or_of_the_log()
         until("the line", || fs::metadata(&feed).ok().filter(|found| found.len() >= bytes).map(|_| ()));
     };
     written(26);
+    // Time enough to be asked in vain, so that the line has to be handed on a second time.
+    harness::pause(std::time::Duration::from_millis(300));
     log = Some(bind());
     arrive(&log, 4, "a line from when the log was away");
     daemon.kill();
