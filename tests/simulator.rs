@@ -32,8 +32,9 @@ use watchd::supervisor::{
 
 /// Simulated time of one world.
 const HOURS: u64 = 40;
-/// How long a start may be under way when another supervisor brings the service back as well. A start that begins meanwhile is
-/// crossed until its daemon appears: the one that appears first may be the other start's, and be taken for its own.
+/// How long a start may be under way when another supervisor brings the service back as well: the longest command and the latest daemon
+/// here take 3.4 s. What two have begun at once neither can take back; only a lock of the daemon's own could. A start that begins
+/// meanwhile is crossed until its daemon appears: the one that appears first may be the other start's, and be taken for its own.
 const CROSSING: Duration = Duration::from_secs(5);
 /// Services of one world.
 const SERVICES: u64 = 6;
@@ -1526,6 +1527,7 @@ impl Run {
             if !is_lost || !is_wanted {
                 model.lost_since = now.mono;
             }
+            // Each time it is brought back it has to be found and ended anew.
             model.lost_since = model.lost_since.max(revived.map_or(ms(0), Identity::born).min(now.mono));
             for (since, longest, what) in [
                 (model.free_since, longest, "stays down"),
