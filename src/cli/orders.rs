@@ -1,5 +1,7 @@
 //! `start stop restart reset pause resume upgrade shutdown`: what the daemon is told to do, one request for each name.
 
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -97,7 +99,7 @@ pub fn class(places: &Places, given: &Given, (verb, word): (Verb, &str), names: 
     for name in names {
         worst = worst.max(order(places, &Request { verb, name: &canonify(name), lasts }));
     }
-    ExitCode::from(worst as u8)
+    ExitCode::from(worst.max(secure(places)) as u8)
 }
 
 fn lasts(given: &Given) -> Result<Option<Duration>, ExitCode> {
@@ -124,7 +126,28 @@ fn each(places: &Places, given: &Given, verb: Verb) -> ExitCode {
             break;
         }
     }
-    ExitCode::from(worst as u8)
+    ExitCode::from(worst.max(secure(places)) as u8)
+}
+
+/// Brings what the daemon has written about orders to the disk, so that they outlive a power failure. Done here, where a slow or hung disk holds
+/// up nobody else.
+fn secure(places: &Places) -> Done {
+    for path in [places.services(), places.classes(), places.state_dir.clone()] {
+        if let Err(error) = File::open(&path).and_then(|file| file.sync_all())
+            && !is_beyond_us(&error)
+        {
+            let path = path.display();
+            stderr::say(format_args!("watchd: it is done, but may not outlive a power failure: {path}: {error}"));
+            return Done::Failed;
+        }
+    }
+    Done::Well
+}
+
+/// It is not there, as without a daemon; or not ours to read, or on no disk: then the kernel brings it there within half a minute, or nobody can.
+fn is_beyond_us(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
 }
 
 fn order(places: &Places, request: &Request<'_>) -> Done {

@@ -1,7 +1,8 @@
 //! The journal: the newest 4096 events, in a ring that never grows. 256 bytes of head, then rows of 256 bytes (1 MiB in all).
 //!
 //! Event N stands in row (N − 1) mod 4096, written by one pwrite and guarded by a CRC32: a row that was torn, or that a failed write left
-//! at its old number, is skipped and never shown. A file of another size or magic is set aside and begun anew.
+//! at its old number, is skipped and never shown. A file of another size or magic is set aside and begun anew; one that is empty, or whose
+//! head is zeros, is ours from before the power went.
 //! Opening reads the file once in pieces of 4 KiB and so finds the newest number even past damaged rows, where a binary search
 //! would take an old number for the newest; numbers therefore go on over restarts. Nothing is mapped: a full or sick disk is an error value here.
 
@@ -13,6 +14,7 @@ use std::path::Path;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::board::EventRow;
+use crate::model::is_begun;
 
 /// How many events are kept.
 pub const CAPACITY: u64 = 4096;
@@ -45,10 +47,12 @@ impl Journal {
     pub fn open(path: &Path) -> io::Result<(Self, Found)> {
         let found = match OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path) {
             // A disk that cannot be read now is no reason to begin anew.
-            Ok(file) if is_journal(&file)? => {
+            Ok(file) if is_begun_journal(&file)? => {
+                file.write_all_at(&MAGIC, 0)?;
                 let newest = newest(&file)?;
                 return Ok((Self { file, newest }, Found::Whole));
             }
+            Ok(file) if file.metadata()?.is_file() && file.metadata()?.len() == 0 => Found::Nothing,
             Ok(_) => {
                 std::fs::rename(path, path.with_extension("damaged"))?;
                 Found::Damaged
@@ -137,13 +141,23 @@ fn begin(path: &Path) -> io::Result<File> {
 }
 
 fn is_journal(file: &File) -> io::Result<bool> {
-    let mut magic = [0; MAGIC.len()];
+    Ok(head(file)? == Some(MAGIC))
+}
+
+/// A journal, or one whose room was on the disk and its head not yet when the power went.
+fn is_begun_journal(file: &File) -> io::Result<bool> {
+    Ok(head(file)?.is_some_and(|head| is_begun(&head, &MAGIC)))
+}
+
+/// The first bytes of a file of the right size.
+fn head(file: &File) -> io::Result<Option<[u8; MAGIC.len()]>> {
+    let mut head = [0; MAGIC.len()];
     let found = file.metadata()?;
     if !found.is_file() || found.len() != BYTES {
-        return Ok(false);
+        return Ok(None);
     }
-    file.read_exact_at(&mut magic, 0)?;
-    Ok(magic == MAGIC)
+    file.read_exact_at(&mut head, 0)?;
+    Ok(Some(head))
 }
 
 fn place(number: u64) -> u64 {
@@ -267,7 +281,7 @@ mod tests {
     fn what_is_no_journal_is_set_aside() {
         let scratch = Scratch::new();
         let path = scratch.join("events");
-        for junk in [&b""[..], b"junk", &vec![0xff; usize::try_from(BYTES).expect("it fits")]] {
+        for junk in [&b"junk"[..], &vec![0xff; usize::try_from(BYTES).expect("it fits")]] {
             std::fs::write(&path, junk).expect("it can be written");
             assert!(JournalReader::open(&path).is_err());
             let (mut journal, found) = Journal::open(&path).expect("it opens");
@@ -276,6 +290,25 @@ mod tests {
             write(&mut journal, 1);
             assert_eq!(JournalReader::open(&path).expect("it opens").newest(), 1);
         }
+    }
+
+    #[test]
+    fn what_the_power_took_of_a_beginning_is_no_damage() {
+        let scratch = Scratch::new();
+        let path = scratch.join("events");
+        write(&mut Journal::open(&path).expect("it opens").0, 3);
+        let whole = std::fs::read(&path).expect("it is there");
+        let (head, rows) = whole.split_at(ROW);
+        for (kept, expect) in [(0, 3), (7, 3), (MAGIC.len(), 3)] {
+            let cut = [head.get(..kept).expect("it is long enough"), &vec![0; ROW - kept], rows].concat();
+            std::fs::write(&path, cut).expect("it can be written");
+            let (journal, found) = Journal::open(&path).expect("it opens");
+            assert_eq!((found, journal.total()), (Found::Whole, expect), "{kept} bytes of the head");
+            assert!(JournalReader::open(&path).is_ok());
+        }
+        std::fs::write(&path, "").expect("it can be written");
+        let (journal, found) = Journal::open(&path).expect("it opens");
+        assert_eq!((found, journal.total()), (Found::Nothing, 0));
     }
 
     #[test]
