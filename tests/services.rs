@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -114,6 +115,7 @@ impl World {
             now,
             cgroups: self.cgroups.as_ref(),
             installation: installation(&self.place.dir),
+            killed: &Cell::default(),
             strays: None,
         };
         let notes = &mut self.notes;

@@ -78,6 +78,13 @@ impl Probe for Paging {
     }
 }
 
+/// How many processes the kernel has killed so far because memory ran out; none before Linux 4.13.
+pub fn killed(look: &mut Look<'_>) -> Option<u64> {
+    let text = Source::new(PATH).read(look).ok()?;
+    let count = lines(text).find_map(|(_, line)| line.strip_prefix(b"oom_kill "))?;
+    Fields::new(count).number()
+}
+
 fn give(text: &[u8], out: &mut Sink<'_>) -> Result<(), Fault> {
     let mut keys = Finder::new(KEYS);
     for (number, line) in lines(text) {
@@ -93,6 +100,16 @@ mod tests {
     use super::*;
     use crate::trial::{read_fixture, readings, survives_every_cut, text_of, value};
     use crate::{ProbeId, Value};
+
+    #[test]
+    fn those_killed_for_memory_are_counted_alone_too() {
+        for (host, expect) in [("vm", Some(0)), ("old", None)] {
+            let host = crate::Host::open(&crate::trial::fixture(host)).expect("the root is there");
+            let mut buffer = crate::Buffer::default();
+            let mut look = Look { host: &host, buffer: &mut buffer, now: crate::Now::default() };
+            assert_eq!(killed(&mut look), expect);
+        }
+    }
 
     #[test]
     fn the_lines_asked_for_are_taken() {

@@ -675,6 +675,7 @@ fn begin_services(
         now,
         cgroups,
         installation,
+        killed: &sight.killed,
         strays: None,
     };
     let mut note = |kind, subject: &str, text: &str| notes.add(kind, subject, text);

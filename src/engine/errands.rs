@@ -162,6 +162,7 @@ impl Errands {
             (None, true, _) => CommandEnd::Timeout,
             (None, false, Ending::Exit(status)) => CommandEnd::Exit(status),
             (None, false, Ending::Signal(signal)) => CommandEnd::Signal(signal),
+            (None, false, Ending::OutOfMemory) => CommandEnd::Signal(libc::SIGKILL),
         };
         let text = trouble.map_or_else(|| String::from_utf8_lossy(&errand.excerpt).into_owned(), |t| t.to_string());
         Some(Done { owner: errand.owner, end, text, output: errand.heard.take().unwrap_or_default() })

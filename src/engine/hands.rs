@@ -50,6 +50,11 @@ pub trait Hands {
     /// Whether it has ended, and how; of what is not our child that is known later, or never.
     fn ended(&mut self, grip: &Self::Grip) -> Option<Option<Ending>>;
 
+    /// Who is behind an ending, as far as can be told.
+    fn explain(&mut self, ending: Ending) -> Ending {
+        ending
+    }
+
     /// Why a child that has ended never became its program.
     fn trouble(&mut self, grip: &mut Self::Grip) -> Option<Text>;
 

@@ -88,6 +88,7 @@ impl Core {
             now: self.now,
             cgroups: self.cgroups.as_ref(),
             installation: self.installation,
+            killed: &self.sight.killed,
             strays: None,
         };
         let mut note = |kind, subject: &str, text: &str| {

@@ -1,8 +1,9 @@
 //! Looking: the probes, the last two samples, and the rates between them.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use watchd_probes::{Buffer, Fault, Host, Look, Probes, Sample};
+use watchd_probes::{Buffer, Fault, Host, Look, Probes, Sample, paging};
 
 use crate::model::{Now, Places};
 use crate::store::{Rates, Readings};
@@ -17,6 +18,8 @@ pub struct Sight {
     before: Sample,
     rates: Rates,
     taken: Option<Now>,
+    /// How many the kernel had killed for want of memory when the newest sample was taken, and those that have been explained since.
+    pub killed: Cell<Option<u64>>,
 }
 
 impl Sight {
@@ -29,6 +32,7 @@ impl Sight {
             before: Sample::default(),
             rates: Rates::default(),
             taken: None,
+            killed: Cell::new(None),
         })
     }
 
@@ -41,6 +45,7 @@ impl Sight {
         let apart = self.taken.map_or(Duration::ZERO, |taken| now.mono.saturating_sub(taken.mono));
         self.rates.update(&self.before, &self.newest, apart);
         self.taken = Some(now);
+        self.killed.set(self.newest.view().host(paging::OOM_KILL).int());
     }
 
     pub fn readings(&self) -> Readings<'_> {

@@ -3,6 +3,7 @@
 //! A process that /proc does not show may still exist (hidepid, /proc not mounted); it is "gone" only when the kernel says
 //! so as well, because "gone" is what starts a second copy.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::{Duration, UNIX_EPOCH};
 
 use watchd_probes::process::{self, Stat};
-use watchd_probes::{Buffer, Host, Look};
+use watchd_probes::{Buffer, Host, Look, paging};
 
 use crate::model::{Ending, Errand, Identity, Launch, Now, Pattern};
 use crate::supervisor::{Mark, Pidfile, Process, Reach, Rival, Search, Text, parse_pidfile, text};
@@ -42,6 +43,8 @@ pub struct SystemHands<'a> {
     pub cgroups: Option<&'a Cgroups>,
     /// Tells what is marked as ours from what another installation has marked.
     pub installation: u32,
+    /// See [`super::sight::Sight::killed`].
+    pub killed: &'a Cell<Option<u64>>,
     /// What `strays` has found in this turn.
     pub strays: Option<Vec<(String, Process)>>,
 }
@@ -176,6 +179,19 @@ impl Hands for SystemHands<'_> {
 
     fn ended(&mut self, grip: &Grip) -> Option<Option<Ending>> {
         grip.pidfd.has_ended().then(|| grip.pidfd.ending())
+    }
+
+    fn explain(&mut self, ending: Ending) -> Ending {
+        if ending != Ending::Signal(libc::SIGKILL) {
+            return ending;
+        }
+        match paging::killed(&mut self.look()).zip(self.killed.get()) {
+            Some((now, known)) if now > known => {
+                self.killed.set(Some(known + 1));
+                Ending::OutOfMemory
+            }
+            _ => ending,
+        }
     }
 
     fn trouble(&mut self, grip: &mut Grip) -> Option<Text> {

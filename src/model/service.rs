@@ -125,6 +125,8 @@ impl Identity {
 pub enum Ending {
     Exit(i32),
     Signal(i32),
+    /// By the kernel's SIGKILL, when there was no memory left.
+    OutOfMemory,
 }
 
 impl Ending {
@@ -138,6 +140,7 @@ impl std::fmt::Display for Ending {
         match self {
             Self::Exit(status) => write!(out, "exit status {status}"),
             Self::Signal(signal) => write!(out, "killed by signal {signal}"),
+            Self::OutOfMemory => out.write_str("killed by the kernel, which ran out of memory,"),
         }
     }
 }

@@ -57,6 +57,7 @@ fn is_sent(ending: Ending) -> bool {
     let signal = match ending {
         Ending::Signal(signal) => signal,
         Ending::Exit(status) => status - 128,
+        Ending::OutOfMemory => return false,
     };
     matches!(signal, 1 | 2 | 9 | 15)
 }

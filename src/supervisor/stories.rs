@@ -1061,12 +1061,19 @@ fn the_end_of_the_other_and_an_order_end_a_fight() {
 
 #[test]
 fn only_signals_that_somebody_sends_make_a_fight() {
-    for (signal, expect) in [(9, ServiceState::Fight), (15, ServiceState::Fight), (11, ServiceState::Flapping)] {
+    let by = Ending::Signal;
+    for (ending, expect) in [
+        (by(9), ServiceState::Fight),
+        (by(15), ServiceState::Fight),
+        (by(11), ServiceState::Flapping),
+        // Who wants too much memory has no enemy.
+        (Ending::OutOfMemory, ServiceState::Flapping),
+    ] {
         let mut story = Story::ready(child());
         while story.state() != expect {
-            assert!(story.machine.restarts() < 9, "{signal}");
+            assert!(story.machine.restarts() < 9, "{ending}");
             let identity = story.machine.identity().expect("it runs");
-            let ending = Some(Ending::Signal(signal));
+            let ending = Some(ending);
             if story.step(Event::Died { identity, ending, trouble: None }).contains(&Action::Spawn) {
                 story.spawn();
             }

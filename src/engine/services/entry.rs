@@ -143,6 +143,7 @@ impl<G> Entry<G> {
         books: &mut Books<B>,
         turn: &mut Turn<'_, H>,
     ) {
+        let ending = ending.map(|ending| turn.hands.explain(ending));
         if let Some(mut held) = self.daemon.take_if(|held| held.token == token) {
             let trouble = turn.hands.trouble(&mut held.grip);
             if self.machine.is_own() {
@@ -189,6 +190,7 @@ impl<G> Entry<G> {
             self.forget_riddle(turn);
         }
         if let Some(ending) = ending {
+            let ending = turn.hands.explain(ending);
             self.drive(Event::Explained(identity, ending), books, turn);
         }
     }
