@@ -151,6 +151,14 @@ fn the_list_says_where_each_class_comes_from_since_when_and_who_set_it() {
     let (_, why) = home.ask(&["why", "quiet"]);
     let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(why.contains(&format!("It comes from {by_hand}.")), "{why}");
+    for (name, expect) in [
+        ("calm", "It is true while `any & !maintenance & linux` holds. Of that is true now: any linux."),
+        ("tidy", "It counts only while `maintenance` holds. Nothing of that is true now."),
+        ("root", "From 100% on it is full, until it is below 99.9%."),
+    ] {
+        let (_, why) = home.ask(&["why", name]);
+        assert!(why.contains(expect), "{why}");
+    }
     daemon.kill();
     let mut again = home.start();
     again.wait_for("what was set before", |snapshot| is_on(snapshot, "quiet").then_some(()));

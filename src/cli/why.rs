@@ -197,9 +197,10 @@ fn tell_class(look: &Look, row: &ClassRow) -> String {
         Some(ClassKind::Set) => "`watchd class clear NAME` takes it back.",
         None => "",
     };
-    let from = format!("It comes from {}. ", class_list::from(row, look));
+    let from = format!(" It comes from {}.", class_list::from(row, look));
     let from = if row.kind().is_none() { "" } else { &from };
-    format!("The {kind} class {name} {is}{held}. {from}{}\n", source.replace("NAME", &name))
+    let space = if source.is_empty() { "" } else { " " };
+    format!("The {kind} class {name} {is}{held}.{from}{space}{}\n", source.replace("NAME", &name))
 }
 
 /// Sentences in lines of this width; what is indented is a line of its own and stays one.

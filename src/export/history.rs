@@ -203,18 +203,20 @@ pub struct Past<'a> {
 
 /// Room above and below what hardly moves, as a share of it.
 const CLOSEST: f32 = 0.03;
+/// Room under what is below zero, as a share of the picture.
+const ROOM: f32 = 0.125;
 
-/// The scale of a picture: to 0, unless all that moves is far from it.
+/// The scale of a picture: to 0, unless all that moves is far from it. Below 0 is room under the least, which would not be seen otherwise.
 pub fn range(points: &[Point]) -> (f32, f32) {
     let low = points.iter().map(|point| point.min).fold(f32::INFINITY, f32::min);
     let high = points.iter().map(|point| point.max).fold(f32::NEG_INFINITY, f32::max);
     match () {
         () if points.is_empty() => (0.0, 1.0),
         () if low >= 0.0 => above_zero(low, high),
-        () if high > 0.0 => (low, high),
+        () if high > 0.0 => (low - (high - low) * ROOM, high),
         () => {
             let (near, far) = above_zero(-high, -low);
-            (-far, -near)
+            (-far - (far - near) * ROOM, -near)
         }
     }
 }
@@ -473,7 +475,7 @@ mod tests {
         // What a policy measures may be below zero.
         assert_eq!(
             (still(-5.0, 0.0), still(-2.0, 7.0), still(-100.0, -80.0)),
-            ((-5.0, 0.0), (-2.0, 7.0), (-102.0, -70.0))
+            ((-5.625, 0.0), (-3.125, 7.0), (-106.0, -70.0))
         );
     }
 

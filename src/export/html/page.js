@@ -392,7 +392,7 @@
           [low, high] = [Math.min(low, Math.max(least, low - room)), Math.max(high, Math.min(most, high + room))];
         }
         // Never so close that the steps of the history (0.1 %) are seen.
-        return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .03), high + (high - low) * .2 + high * .03] : [0, high > 0 ? high * 1.08 : 1];
+        return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .03), high + (high - low) * .2 + high * .03] : [low < 0 ? low * 1.08 : 0, high > 0 ? high * 1.08 : low < 0 ? 0 : 1];
       } } },
       axes: [{ ...axis, size: 24, space: 64, values: (u, ticks) => ticks.map(at => moment(at, to - from)) }, { ...axis, size: 52, space: 34, ...(unit === "bytes" ? { incrs: POWERS } : {}), values: (u, ticks) => ticks.map(tick => short(tick, unit)) }],
       hooks: {
