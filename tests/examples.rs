@@ -487,8 +487,12 @@ fn a_stale_backup_is_told_and_its_end_too() {
     told(&mut daemon, EventKind::Report, "backup", "over: ");
     outcome(&mut daemon, "backup", Outcome::Kept);
     rests(&home, &mut daemon);
-    // Fresh, but nearly nothing of it is there.
-    put(&home, "daily/0.tar.zst", 500, 0);
+    // Fresh, but beside those before it nearly nothing of it is there.
+    put(&home, "daily/good.tar.zst", 10_000, 0);
+    daemon.wait_for("its size", |page| {
+        page.promises.iter().any(|row| text(&row.id) == "backup" && row.figures[1] == 10_000.0).then_some(())
+    });
+    put(&home, "daily/0.tar.zst", 2_000, 0);
     class(&mut daemon, "backup_small");
     rests(&home, &mut daemon);
     put(&home, "daily/0.tar.zst", 10_000, 0);
@@ -853,4 +857,5 @@ fn what_is_learned_asks_for_nothing() {
     assert!(page.contains("load.critical "), "{page}");
     let (code, why) = home.ask(&["why", "load.five"]);
     assert!(code == 0 && why.contains("Expected at this time"), "{why}");
+    assert_eq!(read(&home, "cleaned"), "x\n", "once a day");
 }
