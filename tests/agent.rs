@@ -202,6 +202,8 @@ fn housekeeping_runs_when_the_disk_is_full_and_within_its_limit() {
     world.done("clean", CommandEnd::Exit(0));
     world.disk_used.set(Some(79));
     assert_eq!(world.cycle(3600), NOTHING);
+    assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Kept, Outcome::Repaired), "seen by one pass");
+    assert_eq!(world.event(), NOTHING);
     assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Kept, Outcome::Skipped));
 }
 
@@ -216,6 +218,12 @@ fn nothing_is_done_about_a_disk_that_cannot_be_measured() {
     world.done("clean", CommandEnd::Exit(1));
     world.disk_used.set(None);
     assert_eq!(world.cycle(10), ["report r: unknown 0.25"]);
+    assert_eq!(
+        (world.outcome("root"), world.outcome("clean")),
+        (Outcome::Unknown, Outcome::Failed),
+        "seen by one pass"
+    );
+    assert_eq!(world.event(), NOTHING);
     assert_eq!((world.outcome("root"), world.outcome("clean")), (Outcome::Unknown, Outcome::Skipped));
 }
 
@@ -751,4 +759,23 @@ fn a_number_that_a_command_told_does_not_count_for_ever() {
     assert_eq!(world.outcome("m"), Outcome::Kept);
     assert_eq!(world.cycle(10), ["report r: over: unknown", "report gone: unknown"]);
     assert_eq!(world.outcome("m"), Outcome::Unknown);
+}
+
+#[test]
+fn a_repair_that_ends_its_own_condition_is_told_all_the_same() {
+    let mut world = World::new(
+        "[disk.root]\npath = \"/\"\n[file.tidy]\nif = \"disk_root_full\"\npath = \"/t\"\nline = \"x\"\n\
+         [command.clean]\nif = \"disk_root_full\"\nrun = \"x\"\nrepaired = [3]\nevery = \"1h\"\n\
+         [report.r]\nif = \"tidy_repaired | clean_repaired\"\ntext = \"{tidy.outcome} {clean.outcome}\"\nchanges = true\n",
+    );
+    world.disk_used.set(Some(95));
+    assert_eq!(world.cycle(10), ["tend tidy", "run clean"]);
+    world.tended("tidy", Outcome::Repaired);
+    world.done("clean", CommandEnd::Exit(3));
+    // Both ends are seen together with readings in which the disk is not full any more.
+    world.disk_used.set(Some(10));
+    assert_eq!(world.cycle(10), ["report r: repaired repaired"]);
+    assert_eq!((world.outcome("tidy"), world.outcome("clean")), (Outcome::Repaired, Outcome::Repaired));
+    assert_eq!(world.event(), ["report r: over: skipped skipped"]);
+    assert_eq!((world.outcome("tidy"), world.outcome("clean")), (Outcome::Skipped, Outcome::Skipped));
 }

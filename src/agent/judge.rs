@@ -51,6 +51,8 @@ pub(super) struct State {
     pub only_looks: bool,
     /// Its program runs.
     pub pending: bool,
+    /// Whether how it came out was seen by a pass.
+    news: News,
     /// Its condition was told, its end not yet.
     pub told: bool,
     /// It was told by an earlier run, and has not been seen to hold in this one.
@@ -75,6 +77,16 @@ pub(super) struct State {
     others: u8,
 }
 
+/// What came out between two passes is judged by others in the next one, also where its own condition has ceased to hold by what it did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum News {
+    #[default]
+    None,
+    Unseen,
+    /// In this pass.
+    Seen(u64),
+}
+
 /// What is true for this promise in this pass.
 pub(super) struct Case<'a> {
     pub promise: &'a Promise,
@@ -88,6 +100,8 @@ pub(super) struct Case<'a> {
     /// Monotonic.
     pub now: Duration,
     pub turn: u64,
+    /// Counts the passes.
+    pub pass: u64,
     /// Files or numbers are being looked at: what is true of them may not be known yet.
     pub is_looking: bool,
     /// What its text tells of is just being found out.
@@ -113,6 +127,7 @@ impl<'a> Case<'a> {
             marks: Marks::default(),
             now,
             turn,
+            pass: 0,
             is_looking: false,
             is_awaited: false,
             slack: cycle / 2,
@@ -158,8 +173,9 @@ impl State {
 
     /// What is looked at in a child: whether there was something to do is known afterwards.
     fn tend(&mut self, case: &Case<'_>, wish: Wish) -> (Outcome, Wish) {
+        let is_unseen = self.is_unseen(case.pass);
         if case.promise.mode == Mode::Off || !case.guard {
-            return (Outcome::Skipped, Wish::Nothing);
+            return (if is_unseen { case.before } else { Outcome::Skipped }, Wish::Nothing);
         }
         let is_due = self.acted != Some(case.turn) && self.is_due(case, case.promise.every);
         if self.pending || !is_due {
@@ -171,6 +187,14 @@ impl State {
         }
         self.pending = true;
         (case.before, wish)
+    }
+
+    /// Whether what came out last is for this pass to see.
+    fn is_unseen(&mut self, pass: u64) -> bool {
+        if self.news == News::Unseen {
+            self.news = News::Seen(pass);
+        }
+        self.news == News::Seen(pass)
     }
 
     /// Where the limit is spent, a look still says whether anything needs doing.
@@ -188,7 +212,7 @@ impl State {
     /// What was asked for with `tend` has come out.
     pub fn tended(&mut self, (outcome, is_deed): (Outcome, bool), case: &Case<'_>) {
         (self.pending, self.looked) = (false, Some(case.now));
-        self.acted = Some(case.turn);
+        (self.acted, self.news) = (Some(case.turn), News::Unseen);
         match (outcome, &mut self.budget) {
             (_, Some(budget)) if is_deed => budget.spend(),
             (Outcome::Would, _) if self.only_looks => {
@@ -203,7 +227,7 @@ impl State {
     pub fn ended(&mut self, promise: &Promise, turn: u64) {
         self.pending = false;
         if !matches!(promise.work, Work::Report(_)) {
-            self.acted = Some(turn);
+            (self.acted, self.news) = (Some(turn), News::Unseen);
         }
     }
 
@@ -251,9 +275,10 @@ impl State {
     }
 
     fn command(&mut self, case: &Case<'_>, splay: Duration) -> (Outcome, Wish) {
+        let is_unseen = self.is_unseen(case.pass);
         if case.promise.mode == Mode::Off || !case.guard {
             self.holds_since = None;
-            return (Outcome::Skipped, Wish::Nothing);
+            return (if is_unseen { case.before } else { Outcome::Skipped }, Wish::Nothing);
         }
         let begin = self.holds_since.get_or_insert(case.now).saturating_add(splay.mul_f64(case.share));
         if self.pending || self.acted == Some(case.turn) || !self.is_due(case, case.promise.every) || case.now < begin {

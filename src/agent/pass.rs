@@ -44,6 +44,7 @@ pub struct Agent {
     host: String,
     cycle: Duration,
     turn: u64,
+    passes: u64,
 }
 
 impl Agent {
@@ -63,12 +64,13 @@ impl Agent {
             host: host.to_owned(),
             cycle,
             turn: 0,
+            passes: 0,
         }
     }
 
     /// Goes on from the agent of the policy before.
     pub fn follow(&mut self, old: &Self) {
-        self.turn = old.turn;
+        (self.turn, self.passes) = (old.turn, old.passes);
         old.bequeath().for_each(|left| self.inherit(left, Change::Policy));
     }
 
@@ -103,6 +105,7 @@ impl Agent {
     /// Judges everything and says what has to be done. The classes are brought up to date with the scene on the way.
     pub fn pass(&mut self, why: Pass, classes: &mut Classes, scene: &Scene<'_>, actions: &mut Actions) {
         actions.clear();
+        self.passes += 1;
         if why == Pass::Cycle {
             self.turn += 1;
             // Before the first pass nobody knows which promises apply.
@@ -281,6 +284,7 @@ impl Agent {
             is_awaited,
             says,
             share: self.shares.get(place).copied().unwrap_or(0.0),
+            pass: self.passes,
             ..Case::bare(promise, scene.now.mono, self.turn, self.cycle)
         };
         let (outcome, wish) = state.judge(&case);
