@@ -94,15 +94,17 @@ impl Machine {
         }
     }
 
-    /// The stop command is over. Its deadline still stands for the process, which may take longer than its command.
-    pub(super) fn stop_over(&mut self, _: Option<Ending>, trouble: Option<Text>, turn: &mut Turn<'_>) {
+    /// The stop command is over. Its deadline still stands for the process, which may take longer than its command; one that had to be
+    /// killed has used it up.
+    pub(super) fn stop_over(&mut self, ending: Option<Ending>, trouble: Option<Text>, turn: &mut Turn<'_>) {
         let Phase::Unwinding { daemon, until, .. } = self.phase else { return };
         let failed = trouble.is_some();
         if let Some(trouble) = trouble {
             self.reason = trouble;
             turn.note(EventKind::ServiceFailed, &self.reason.clone());
         }
-        if daemon.is_none() || failed || until <= turn.now {
+        let is_killed = ending == Some(Ending::Signal(SIGKILL));
+        if daemon.is_none() || failed || is_killed || until <= turn.now {
             self.after_stop_command(daemon, turn);
         } else {
             self.phase = Phase::Unwinding { daemon, command: None, until };

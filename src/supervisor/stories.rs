@@ -539,6 +539,21 @@ fn a_stop_command_comes_before_the_signals() {
 }
 
 #[test]
+fn a_stop_command_that_hangs_is_killed_and_the_signals_follow_at_once() {
+    let mut story = Story::new(ServiceSpec { stop: Some(launch("/bin/stop")), ..daemon() });
+    let identity = story.identity();
+    story.found(identity);
+    assert_eq!(story.order(Verb::Stop), [Action::Run(Errand::Stop)]);
+    let command = Identity { pid: 50, start_ticks: 1 };
+    story.step(Event::CommandStarted(command));
+    assert_eq!(story.wait(29_999), []);
+    assert_eq!(story.wait(1), [Action::KillCommand]);
+    let ended = Event::CommandEnded { identity: command, ending: Some(Ending::Signal(9)), trouble: None };
+    let term = Action::Signal { identity, signal: 15, reach: Reach::Process };
+    assert_eq!(story.step(ended), [term], "it has had its time");
+}
+
+#[test]
 fn a_stop_during_a_start_ends_what_turns_up() {
     let mut story = Story::new(daemon());
     story.absent();
