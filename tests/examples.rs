@@ -601,6 +601,8 @@ fn a_directory_is_tidied_packed_and_counted() {
     assert!(!home.scratch.path("app/x.log.1").exists());
     disk.fill();
     told(&mut daemon, EventKind::Report, "disk", "files, ");
+    let over = told(&mut daemon, EventKind::Report, "disk", "over: ");
+    assert!(over.contains("put away ") && !over.contains("unknown"), "what was done stays known: {over}");
     rests(&home, &mut daemon);
     let left = |days: u32| home.scratch.path(&format!("disk/log/a/{days}.gz")).exists();
     assert!((1..7).all(left) && !left(15), "the old ones went, those of this week stay");

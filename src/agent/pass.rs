@@ -289,13 +289,15 @@ impl Agent {
         };
         let (outcome, wish) = state.judge(&case);
         let is_process = matches!(promise.work, Work::Process(_));
+        let is_state = matches!(promise.work, Work::Measure(_) | Work::Fresh(_) | Work::Crowd(_));
         let mut is_news = false;
         if let Some(limited) = self.limited.get_mut(place) {
             is_news = *limited != state.is_limited;
             *limited = state.is_limited;
         }
         let is_other = self.settle(place, outcome, scene.now);
-        if is_other && outcome == Outcome::Skipped {
+        // What was done to files stays so; what a state was is not known any more.
+        if is_other && outcome == Outcome::Skipped && is_state {
             self.told.forget(place);
         }
         if is_other && is_process {
