@@ -40,7 +40,8 @@ impl Told {
              [process.stamper]\nrun = [\"@/stamp\", \"@/stamper\"]\n\
              [process.moody]\nrun = [\"/bin/sh\", \"-c\", \"[ ! -e @/refuse ] && exec @/stamp @/moody\"]\n\
              backoff = [\"200ms\", \"1s\"]\nlimit = \"500/10m\"\n\
-             [process.broken]\nrun = [\"/bin/false\"]\nlimit = \"2/10m\"\n[disk.root]\npath = \"/\"\n"
+             [process.broken]\nrun = [\"/bin/false\"]\nlimit = \"2/10m\"\n[disk.root]\npath = \"/\"\n\
+             [measure.frost]\nrun = \"echo -7.5\"\nevery = \"1s\"\n"
         );
         let home = Home::new(name, &config);
         home.scratch.program("stamp.c", "stamp");

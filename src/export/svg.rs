@@ -202,7 +202,7 @@ impl fmt::Display for Words<'_> {
         let amount = |value| Amount::of(&self.found.metric, value);
         let points = self.stretch.points.iter();
         let least = points.clone().map(|point| point.min).fold(f32::INFINITY, f32::min);
-        let most = points.map(|point| point.max).fold(0.0, f32::max);
+        let most = points.map(|point| point.max).fold(f32::NEG_INFINITY, f32::max);
         write!(out, "newest {}, least {}, most {}", amount(last.mean), amount(least), amount(most))?;
         match self.usual.and_then(|usual| usual.over(last.at, self.stretch.step)) {
             Some(Range { low, high, .. }) => write!(out, "; usual then {} to {}", amount(low), amount(high)),
@@ -303,6 +303,12 @@ mod tests {
         }
         assert_eq!(texts[0].0, 2 * 25, "from the first hour to the last, there and back");
         assert_eq!(texts[1].0, 2 * 13, "half of that day it was not followed yet");
+    }
+
+    #[test]
+    fn what_is_below_zero_is_told_as_it_is() {
+        let text = picture("", vec![point(0, -3.0, -1.0), point(1, -2.0, -1.5)], 640);
+        assert!(text.contains("newest -1.75, least -3.00, most -1.00"), "{text}");
     }
 
     #[test]

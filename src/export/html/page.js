@@ -347,6 +347,12 @@
     return length <= 1.5 * DAY ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
       : length <= 200 * DAY ? date.toLocaleDateString([], { month: "short", day: "numeric" }) : date.toLocaleDateString([], { year: "numeric", month: "short" });
   };
+  // From 0, unless all is far from it; never so close that the steps of the history (0.1 %) are seen.
+  const frame = (low, high) => {
+    if (low < 0 && high > 0) return [low - (high - low) * .06, high + (high - low) * .06];
+    if (low < 0) return frame(-high, -low).map(value => -value).reverse();
+    return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .03), high + (high - low) * .2 + high * .03] : [0, high > 0 ? high * 1.08 : 1];
+  };
   const draw = (plot, answers) => {
     const { graph } = plot;
     const factor = graph.unit === "share" ? 100 / (status?.host.cpus || 1) : graph.unit === "pressure" ? 100 : 1;
@@ -388,11 +394,10 @@
         if (low == null) return [0, 1];
         // What is usual is shown as far as it leaves room for what was.
         if (usual.length) {
-          const room = (high - low || high * .02) * .7, least = Math.min(...usual.map(one => one[2])), most = Math.max(...usual.map(one => one[3]));
+          const room = (high - low || Math.abs(high) * .02) * .7, least = Math.min(...usual.map(one => one[2])), most = Math.max(...usual.map(one => one[3]));
           [low, high] = [Math.min(low, Math.max(least, low - room)), Math.max(high, Math.min(most, high + room))];
         }
-        // Never so close that the steps of the history (0.1 %) are seen.
-        return low > 0 && high - low < high * .3 ? [Math.max(0, low - (high - low) * .5 - high * .03), high + (high - low) * .2 + high * .03] : [low < 0 ? low * 1.08 : 0, high > 0 ? high * 1.08 : low < 0 ? 0 : 1];
+        return frame(low, high);
       } } },
       axes: [{ ...axis, size: 24, space: 64, values: (u, ticks) => ticks.map(at => moment(at, to - from)) }, { ...axis, size: 52, space: 34, ...(unit === "bytes" ? { incrs: POWERS } : {}), values: (u, ticks) => ticks.map(tick => short(tick, unit)) }],
       hooks: {
