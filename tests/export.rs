@@ -13,7 +13,10 @@ use std::time::Duration;
 use recorded::{NOW, snapshot};
 use watchd::export::openmetrics::{self, Format};
 use watchd::export::{Page, html, json};
-use watchd::model::{Now, PromiseKind};
+use watchd::model::{ClassKind, Now, PromiseKind};
+use watchd::store::ClassRow;
+use watchd::store::board::fixed;
+use zerocopy::FromZeros;
 
 fn metrics(host: &str, format: Format) -> String {
     let mut page = Page::new(Page::LIMIT);
@@ -212,4 +215,18 @@ fn a_page_that_is_too_small_is_noticed_by_every_writer() {
         html::write(&snapshot, true, NOW, &mut page);
         assert!(page.is_overflown() && page.len() <= max);
     }
+}
+
+#[test]
+fn what_is_as_it_should_be_does_not_stand_out_among_the_classes() {
+    let mut shown = snapshot("vm");
+    for name in ["disk_root_ok", "disk_srv_full"] {
+        let kind = ClassKind::Measured.byte();
+        shown.classes.push(ClassRow { name: fixed(name), kind, on: 1, since_s: 1, ..ClassRow::new_zeroed() });
+    }
+    let mut page = Page::new(Page::LIMIT);
+    html::write(&shown, false, NOW, &mut page);
+    let text = String::from_utf8(page.bytes().to_vec()).expect("the page is UTF-8");
+    let (open, folded) = text.split_once("<details>").expect("the others are folded away");
+    assert!(open.contains(">disk_srv_full<") && !open.contains(">disk_root_ok<") && folded.contains(">disk_root_ok<"));
 }

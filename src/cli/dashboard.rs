@@ -1,7 +1,7 @@
 //! What `watchd top` shows: a pure function from a copy of the board, the past and what is selected to lines of a given size.
 //!
-//! From top to bottom: the daemon, the host with the last ten minutes as sparklines, services, disks, classes, events. The
-//! services get what the others leave; each of the others gives way when there is little room.
+//! From top to bottom: the daemon, the host with the last ten minutes as sparklines, services, disks, broken promises, classes,
+//! events. The services get what the others leave; each of the others gives way when there is little room.
 
 use std::cmp::Reverse;
 
@@ -17,8 +17,10 @@ use crate::store::board::text;
 pub const SECONDS: u64 = 600;
 /// The widest a sparkline is: as many points as the finest history has in that time.
 pub const POINTS: usize = 60;
-/// Lines of disks and of events at most, and of each while there is room for little.
+/// Lines of each at most.
 const DISKS: usize = 5;
+const PROMISES: usize = 3;
+const CLASSES: usize = 2;
 const EVENTS: usize = 6;
 /// Lines that services have before others have more than one.
 const SERVICES: usize = 6;
@@ -96,6 +98,7 @@ pub fn draw(shown: &Shown<'_>) -> String {
     let mut top: Vec<String> = screen::head(view).lines().take(head).map(str::to_owned).collect();
     top.extend(host(shown));
     let disks = lines(screen::disks(view));
+    let promises = lines(screen::promises(view));
     let classes = lines(screen::classes(view));
     let events = lines(screen::events(view, EVENTS));
     let services = services(shown);
@@ -103,21 +106,22 @@ pub fn draw(shown: &Shown<'_>) -> String {
     let free = shown.height.saturating_sub(top.len());
     let wanted = services.len().min(SERVICES + 1);
     let mut rest = free.saturating_sub(wanted + 1);
-    let mut give = |block: &[String], most: usize| {
+    let mut give = |block: &[String], least: usize, most: usize| {
         let lines = block.len().min(most).min(rest.saturating_sub(1));
-        // A head without a line below it says nothing.
-        let lines = if lines < 2 && block.len() > 1 { 0 } else { lines };
+        let lines = if lines < least { 0 } else { lines };
         rest -= if lines == 0 { 0 } else { lines + 1 };
         lines
     };
-    let (disk, class) = (give(&disks, DISKS + 1), give(&classes, 1));
-    let event = give(&events, EVENTS + 1);
+    // The head of a table without a line below it says nothing.
+    let (disk, promise) = (give(&disks, 2, DISKS + 1), give(&promises, 2, PROMISES + 1));
+    let (class, event) = (give(&classes, 1, CLASSES), give(&events, 2, EVENTS + 1));
     let room = wanted + rest;
     let mut page = top;
     for block in [
         window(&services, room, shown.selected),
-        disks.into_iter().take(disk).collect(),
-        classes.into_iter().take(class).collect(),
+        first(&disks, disk),
+        first(&promises, promise),
+        first(&classes, class),
         newest(&events, event),
     ] {
         if !block.is_empty() {
@@ -133,18 +137,31 @@ fn lines(block: Option<String>) -> Vec<String> {
     block.unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// The first lines; one that is not the last ends with `…`.
+fn first(block: &[String], count: usize) -> Vec<String> {
+    let mut lines: Vec<String> = block.iter().take(count).cloned().collect();
+    if let Some(last) = lines.last_mut().filter(|_| count < block.len()) {
+        last.push_str(" …");
+    }
+    lines
+}
+
 /// The head, and the last lines below it.
 fn newest(block: &[String], count: usize) -> Vec<String> {
     let Some((head, rows)) = block.split_first().filter(|_| count > 1) else { return Vec::new() };
     std::iter::once(head).chain(rows.iter().skip(rows.len().saturating_sub(count - 1))).cloned().collect()
 }
 
-/// The head, and as many lines around the selected one as there is room for.
+/// The head, and as many lines around the selected one as there is room for; which they are, where that is not all.
 fn window(block: &[String], room: usize, selected: usize) -> Vec<String> {
     let Some((head, rows)) = block.split_first() else { return vec!["no services in the policy".to_owned()] };
     let room = room.saturating_sub(1).max(1);
     let first = (selected + 1).saturating_sub(room).min(rows.len().saturating_sub(room));
-    std::iter::once(head).chain(rows.iter().skip(first).take(room)).cloned().collect()
+    let head = match rows.len() {
+        all if all > room => format!("{head}  {}-{} of {all}", first + 1, first + room),
+        _ => head.clone(),
+    };
+    std::iter::once(head).chain(rows.iter().skip(first).take(room).cloned()).collect()
 }
 
 /// One line each: how many services are how, and what the host is doing.
@@ -210,6 +227,7 @@ mod tests {
     use crate::cli::life::Life;
     use crate::cli::screen::tests::look;
     use crate::cli::status::Look;
+    use crate::store::ClassRow;
     use crate::store::board::fixed;
 
     fn page(width: usize, height: usize, selected: usize) -> String {
@@ -234,8 +252,17 @@ mod tests {
     #[test]
     fn a_usual_terminal_shows_everything() {
         let page = page(80, 23, 0);
-        for part in ["watchd 0.1.0 on alpha", "cpu       19%", "▅", "> database", "  web", "DISK", "load_high", "1m 5s"]
-        {
+        for part in [
+            "watchd 0.1.0 on alpha",
+            "cpu       19%",
+            "▅",
+            "> database",
+            "  web",
+            "DISK",
+            "command tidy  failed",
+            "load_high",
+            "1m 5s",
+        ] {
             assert!(page.contains(part), "{part}:\n{page}");
         }
         assert!(page.find("database") < page.find("web"), "what is bad comes first:\n{page}");
@@ -281,6 +308,37 @@ mod tests {
         for selected in 0..50 {
             let shown = window(&block, 6, selected);
             assert!(shown.len() == 6 && shown.contains(&selected.to_string()), "{selected}: {shown:?}");
+            assert_eq!(
+                shown[0],
+                format!(
+                    "HEAD  {}-{} of 50",
+                    shown[1].parse::<u32>().unwrap() + 1,
+                    shown[5].parse::<u32>().unwrap() + 1
+                )
+            );
         }
+        assert_eq!(window(&block[..4], 6, 0)[0], "HEAD");
+    }
+
+    #[test]
+    fn classes_that_need_several_lines_are_not_hidden() {
+        let mut look = look(Life::Alive);
+        let row = *look.snapshot.classes.last().expect("there is one");
+        look.snapshot
+            .classes
+            .extend((0..30).map(|n| ClassRow { name: fixed(&format!("service_number_{n}_down")), ..row }));
+        let page = drawn(&look, (80, 40), 0);
+        assert!(
+            page.contains("CLASSES  load_high") && page.contains("service_number_2_down") && page.contains(" …\n"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn a_table_is_cut_where_it_does_not_fit() {
+        let block: Vec<String> = ["HEAD", "a", "b"].map(str::to_owned).into();
+        assert_eq!(first(&block, 2), ["HEAD", "a …"]);
+        assert_eq!(first(&block, 3), ["HEAD", "a", "b"]);
+        assert!(first(&block, 0).is_empty());
     }
 }

@@ -200,7 +200,7 @@ pub fn disks(view: &View<'_>) -> Option<String> {
 }
 
 /// Only what came out badly; the rest is in `--json`.
-fn promises(view: &View<'_>) -> Option<String> {
+pub fn promises(view: &View<'_>) -> Option<String> {
     const COLUMNS: &[Column] =
         &[Column("PROMISE", Side::Left, 0), Column("OUTCOME", Side::Left, 0), Column("AGO", Side::Left, 0)];
     let bad = view.snapshot.promises.iter().filter(|row| is_told(row, view.snapshot));

@@ -204,6 +204,8 @@ fn a_browser_shows_the_host_and_how_it_changes() {
         let banded = "[...document.querySelectorAll('figure')].every(f => +f.querySelector('.plot').dataset.bands === f.querySelectorAll('.key:not(.l)').length)";
         assert_eq!(browser.value(banded), true, "{size:?} {scheme}");
         assert_eq!(browser.value(LEVEL), true, "{size:?}: titles of graphs side by side stand on one line");
+        let calm = "document.querySelector('#classes ul').textContent.includes('_ok')";
+        assert_eq!(browser.value(calm), false, "what is as it should be does not stand out");
         let unknown = "[...document.querySelectorAll('figure .key')].map(key => key.textContent).filter(text => text.endsWith('–'))";
         assert_eq!(browser.value(unknown), serde_json::json!([]), "what was never measured has no line");
         browser.picture(&format!("{}-{scheme}", size.0));
