@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use super::figures;
-use super::grid::{Paint, Tone, cut};
+use super::grid::{Paint, Tone, cut, visible};
 use super::quantity::{or_dash, share, size};
 use super::screen::{self, View};
 use super::spark::{self, Series};
@@ -104,7 +104,8 @@ pub fn draw(shown: &Shown<'_>) -> String {
     let services = services(shown);
     // What everybody has for sure, then who gets the rest.
     let free = shown.height.saturating_sub(top.len());
-    let wanted = services.len().min(SERVICES + 1);
+    let tall = services.iter().map(|row| row.lines().count()).sum::<usize>().max(1);
+    let wanted = tall.min(SERVICES + 1);
     let mut rest = free.saturating_sub(wanted + 1);
     let mut give = |block: &[String], least: usize, most: usize| {
         let lines = block.len().min(most).min(rest.saturating_sub(1));
@@ -118,7 +119,7 @@ pub fn draw(shown: &Shown<'_>) -> String {
     let room = wanted + rest;
     let mut page = top;
     for block in [
-        window(&services, room, shown.selected),
+        window(&services, (room, view.width), shown.selected),
         first(&disks, disk),
         first(&promises, promise),
         first(&classes, class),
@@ -152,16 +153,32 @@ fn newest(block: &[String], count: usize) -> Vec<String> {
     std::iter::once(head).chain(rows.iter().skip(rows.len().saturating_sub(count - 1))).cloned().collect()
 }
 
-/// The head, and as many lines around the selected one as there is room for; which they are, where that is not all.
-fn window(block: &[String], room: usize, selected: usize) -> Vec<String> {
-    let Some((head, rows)) = block.split_first() else { return vec!["no services in the policy".to_owned()] };
+/// The head, and as many rows around the selected one as there is room for; which they are, where that is not all.
+fn window(rows: &[String], (room, width): (usize, usize), selected: usize) -> Vec<String> {
+    let Some((head, rows)) = rows.split_first() else { return vec!["no services in the policy".to_owned()] };
     let room = room.saturating_sub(1).max(1);
-    let first = (selected + 1).saturating_sub(room).min(rows.len().saturating_sub(room));
-    let head = match rows.len() {
-        all if all > room => format!("{head}  {}-{} of {all}", first + 1, first + room),
-        _ => head.clone(),
-    };
-    std::iter::once(head).chain(rows.iter().skip(first).take(room).cloned()).collect()
+    let height = |place: usize| rows.get(place).map_or(0, |row| row.lines().count());
+    let (mut first, mut used) = (selected, height(selected));
+    while first > 0 && used + height(first - 1) <= room {
+        first -= 1;
+        used += height(first);
+    }
+    let (mut shown, mut end): (Vec<String>, usize) = (Vec::new(), first);
+    for row in rows.iter().skip(first) {
+        if end > first && shown.len() + height(end) > room {
+            break;
+        }
+        shown.extend(row.lines().map(str::to_owned));
+        end += 1;
+    }
+    shown.truncate(room);
+    let mut head = head.trim_end().to_owned();
+    let which = format!("  {}-{end} of {}", first + 1, rows.len());
+    if end - first < rows.len() && visible(&head) + which.len() <= width {
+        head.push_str(&which);
+    }
+    shown.insert(0, head);
+    shown
 }
 
 /// One line each: how many services are how, and what the host is doing.
@@ -192,13 +209,15 @@ fn host(shown: &Shown<'_>) -> Vec<String> {
 fn services(shown: &Shown<'_>) -> Vec<String> {
     let view = &shown.view;
     let table = View { width: view.width.saturating_sub(2), names: &[], ..*view };
-    let drawn = lines(screen::services_of(&table, shown.ids));
-    let mark = |number: usize| number.checked_sub(1) == Some(shown.selected);
-    let chosen = |line: &String| match view.paint {
-        Paint::Colours => format!("\x1b[7m>\x1b[0m {line}"),
-        Paint::None => format!("> {line}"),
+    let drawn = screen::services_of(&table, shown.ids).unwrap_or_default();
+    let is_selected = |number: usize| number.checked_sub(1) == Some(shown.selected);
+    let mark = |number: usize| match view.paint {
+        _ if !is_selected(number) => "  ",
+        Paint::Colours => "\x1b[7m>\x1b[0m ",
+        Paint::None => "> ",
     };
-    let with = |(number, line): (usize, &String)| if mark(number) { chosen(line) } else { format!("  {line}") };
+    // A row may have a second line, for its reason.
+    let with = |(number, row): (usize, &String)| format!("{}{}", mark(number), row.trim_end().replace('\n', "\n  "));
     drawn.iter().enumerate().map(with).collect()
 }
 
@@ -304,20 +323,31 @@ mod tests {
 
     #[test]
     fn the_selected_service_is_always_in_sight() {
-        let block: Vec<String> = std::iter::once("HEAD".to_owned()).chain((0..50).map(|n| n.to_string())).collect();
-        for selected in 0..50 {
-            let shown = window(&block, 6, selected);
-            assert!(shown.len() == 6 && shown.contains(&selected.to_string()), "{selected}: {shown:?}");
-            assert_eq!(
-                shown[0],
-                format!(
-                    "HEAD  {}-{} of 50",
-                    shown[1].parse::<u32>().unwrap() + 1,
-                    shown[5].parse::<u32>().unwrap() + 1
-                )
-            );
+        for lines in [1, 2] {
+            let row = |n: usize| if lines == 2 { format!("row {n}\n  why") } else { format!("row {n}") };
+            let block: Vec<String> = std::iter::once("HEAD".to_owned()).chain((0..50).map(row)).collect();
+            let fit = 6 / lines;
+            for selected in 0..50_usize {
+                let shown = window(&block, (7, 80), selected);
+                assert!(shown.len() == 7 && shown.contains(&format!("row {selected}")), "{selected}: {shown:?}");
+                let first = (selected + 1).saturating_sub(fit);
+                assert_eq!(shown[0], format!("HEAD  {}-{} of 50", first + 1, first + fit));
+                assert_eq!(shown[1], format!("row {first}"));
+            }
+            assert_eq!(window(&block, (1, 80), 7).len(), 2, "a head and what fits of it");
+            assert_eq!(window(&block[..4], (7, 80), 0)[0], "HEAD");
+            assert_eq!(window(&block, (7, 12), 0)[0], "HEAD", "there is no room to say it");
         }
-        assert_eq!(window(&block[..4], 6, 0)[0], "HEAD");
+    }
+
+    #[test]
+    fn the_mark_stands_at_the_selected_service_however_narrow_it_is() {
+        let look = look(Life::Alive);
+        for (selected, name) in [(0, "> database"), (1, "> web")] {
+            let page = drawn(&look, (30, 30), selected);
+            assert!(page.contains(name) && page.matches("> ").count() == 1, "{page}");
+            assert!(page.contains("\n    exit status 1 after"), "{page}");
+        }
     }
 
     #[test]

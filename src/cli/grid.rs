@@ -77,6 +77,11 @@ const LAST_MIN: usize = 20;
 
 /// Draws a table. Every row has as many cells as there are columns; the last column is text of any length.
 pub fn table(columns: &[Column], rows: &[Vec<Cell>], width: usize, paint: Paint) -> String {
+    table_rows(columns, rows, width, paint).concat()
+}
+
+/// The same row by row, the head first; each is a line or two.
+pub fn table_rows(columns: &[Column], rows: &[Vec<Cell>], width: usize, paint: Paint) -> Vec<String> {
     let last = columns.len().saturating_sub(1);
     let widest = |place: usize| {
         let cells = rows.iter().filter_map(|row| row.get(place)).map(|Cell(_, text)| text.chars().count());
@@ -102,7 +107,7 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>], width: usize, paint: Paint)
         shown.remove(place);
     }
     let left = width.saturating_sub(used(&shown));
-    let mut page = String::new();
+    let mut drawn = Vec::new();
     let head: Vec<Cell> = columns.iter().map(|Column(head, ..)| Cell(Tone::Dim, (*head).to_owned())).collect();
     for row in std::iter::once(&head).chain(rows) {
         let mut line = String::new();
@@ -122,16 +127,17 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>], width: usize, paint: Paint)
         let Some(Cell(tone, text)) = row.get(last) else { continue };
         if left >= wanted {
             line.push_str(&paint.paint(*tone, &cut(text, left)));
-            page.push_str(line.trim_end());
+            line.truncate(line.trim_end().len());
         } else {
-            page.push_str(line.trim_end());
+            line.truncate(line.trim_end().len());
             if !std::ptr::eq(row, &raw const head) && !text.is_empty() {
-                page.push_str(&format!("\n  {}", paint.paint(*tone, &cut(text, width.saturating_sub(2)))));
+                line.push_str(&format!("\n  {}", paint.paint(*tone, &cut(text, width.saturating_sub(2)))));
             }
         }
-        page.push('\n');
+        line.push('\n');
+        drawn.push(line);
     }
-    page
+    drawn
 }
 
 /// A text that ends with `…` where it does not fit.
@@ -142,6 +148,13 @@ pub fn cut(text: &str, width: usize) -> String {
     let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
     cut.push('…');
     cut
+}
+
+/// How many columns a text takes, colours aside.
+pub fn visible(text: &str) -> usize {
+    let mut pieces = text.split('\x1b');
+    let plain = pieces.next().map_or(0, |piece| piece.chars().count());
+    plain + pieces.map(|piece| piece.split_once('m').map_or(0, |(_, rest)| rest.chars().count())).sum::<usize>()
 }
 
 /// A path that begins with `…` where it does not fit: its end tells it from others.
@@ -217,6 +230,7 @@ mod tests {
         assert_eq!(flow(&pieces, "   ", 22, Paint::None), "load 0.20   cpu 3 %\n  memory 20 %\n");
         assert_eq!(flow(&pieces, "   ", 80, Paint::None), "load 0.20   cpu 3 %   memory 20 %\n");
         assert_eq!(cut("abc", 2), "a…");
+        assert_eq!(visible("\x1b[2mNAME\x1b[0m  \x1b[1;31mü\x1b[0m"), 7);
         assert_eq!([3, 2, 1, 0].map(|width| cut_path("a/b", width)), ["a/b", "…b", "…", "…"]);
     }
 }

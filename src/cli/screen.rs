@@ -137,11 +137,11 @@ fn host(view: &View<'_>) -> String {
 fn services(view: &View<'_>) -> Option<String> {
     let ids = view.snapshot.services.iter().map(|row| text(&row.id).to_owned());
     let chosen: Vec<_> = ids.filter(|id| view.names.is_empty() || view.names.contains(id)).collect();
-    services_of(view, &chosen)
+    services_of(view, &chosen).map(|rows| rows.concat())
 }
 
-/// The table of these services, in this order.
-pub fn services_of(view: &View<'_>, ids: &[String]) -> Option<String> {
+/// The table of these services, in this order: its head, and the rows.
+pub fn services_of(view: &View<'_>, ids: &[String]) -> Option<Vec<String>> {
     const COLUMNS: &[Column] = &[
         Column("SERVICE", Side::Left, 0),
         Column("STATE", Side::Left, 0),
@@ -153,7 +153,7 @@ pub fn services_of(view: &View<'_>, ids: &[String]) -> Option<String> {
         Column("WHY", Side::Left, 0),
     ];
     let rows: Vec<_> = ids.iter().filter_map(|id| Some(service(view, view.snapshot.service(id)?))).collect();
-    (!rows.is_empty()).then(|| grid::table(COLUMNS, &rows, view.width, view.paint))
+    (!rows.is_empty()).then(|| grid::table_rows(COLUMNS, &rows, view.width, view.paint))
 }
 
 fn service(view: &View<'_>, row: &ServiceRow) -> Vec<Cell> {
