@@ -174,3 +174,34 @@ fn giant(root: &Path, (processes, mounts, processors): (usize, usize, usize)) {
     put("proc/1/mountinfo", &table);
     put("proc/self/mountinfo", &table);
 }
+
+#[test]
+fn what_may_not_be_written_here_is_not_read_only_on_the_host() {
+    if !has_namespaces() {
+        return skip("a view of its own takes root and unshare");
+    }
+    let home = Home::new("shut-in", "[watchd]\ncycle = \"100ms\"\n[disk.root]\npath = \"/\"\n");
+    home.scratch.dir_of("ro", None);
+    // What systemd's ProtectSystem=strict does, but for our own place; and what is read-only for all.
+    let (dir, ro) = (home.scratch.text(""), home.scratch.text("ro"));
+    let script = format!("mount --rbind {dir} {dir}; mount -o remount,bind,ro /");
+    let mounted = Command::new("sh")
+        .args(["-c", &format!("mount -t tmpfs -o ro,size=2m watchd-test {ro}")])
+        .status()
+        .expect("every host has mount");
+    assert!(mounted.success());
+    let seen = {
+        let mut daemon = in_namespace(&home, &script);
+        daemon.wait_for("a few cycles", |snapshot| (snapshot.header.cycles > 3).then_some(()));
+        home.ask(&["status", "--json"]).1
+    };
+    assert!(Command::new("umount").arg(&ro).status().is_ok_and(|status| status.success()));
+    let disks: serde_json::Value = serde_json::from_str(&seen).expect("it is JSON");
+    let is_read_only = |path: &str| {
+        let disks = disks["disks"].as_array().expect("there are some");
+        disks.iter().find(|disk| disk["mountpoint"] == path).unwrap_or_else(|| panic!("{path}: {seen}"))["read_only"]
+            .clone()
+    };
+    assert_eq!(is_read_only("/"), false, "{seen}");
+    assert_eq!(is_read_only(&ro), true, "{seen}");
+}

@@ -15,7 +15,7 @@ pub use space::{Space, ask};
 use std::time::Duration;
 
 use crate::metric::metrics;
-use crate::{Fault, Host, Look, Now, ObjectId, Pace, Probe, Sink, Source, Value};
+use crate::{Fault, Fields, Host, Look, Now, ObjectId, Pace, Probe, Sink, Source, Value};
 use kinds::Kind;
 use mounts::Mounts;
 
@@ -48,6 +48,12 @@ pub enum Answer {
     Hung,
 }
 
+impl Answer {
+    fn is_read_only(self) -> bool {
+        matches!(self, Self::Space(space) if space.read_only != 0)
+    }
+}
+
 /// What is remembered of a mount that is shown; in the order of [`Mounts::shown`].
 #[derive(Clone, Copy)]
 struct State {
@@ -58,9 +64,14 @@ struct State {
 }
 
 pub struct Filesystem {
-    /// Our own view of the mounts, and that of the first process for a root that is not ours.
+    /// Our own view of the mounts, and that of the first process: for a root that is not ours, and where we were given a view in which
+    /// nothing can be written.
     own: Source,
     init: Source,
+    /// The table is that of the first process, and not our own.
+    is_inits: bool,
+    /// What may not be written in our view may well be in that of the host.
+    is_shut_in: bool,
     pace: Pace,
     mounts: Mounts,
     states: Vec<State>,
@@ -76,6 +87,8 @@ impl Default for Filesystem {
         Self {
             own: Source::new(mounts::PATH),
             init: Source::new("proc/1/mountinfo"),
+            is_inits: false,
+            is_shut_in: false,
             pace: Pace::default(),
             mounts: Mounts::default(),
             states: Vec::new(),
@@ -119,11 +132,17 @@ impl Filesystem {
         std::mem::swap(&mut self.states, &mut self.old_states);
         self.mounts.clear();
         self.states.clear();
+        let is_native = look.host.is_native();
+        self.is_shut_in = is_native && self.has_own_view(look);
+        self.is_inits = !is_native || self.is_shut_in;
         let mounts = &mut self.mounts;
         let mut take = |number: u32, line: &[u8]| mounts.take(number, line);
-        let source = if look.host.is_native() { &mut self.own } else { &mut self.init };
+        let source = if self.is_inits { &mut self.init } else { &mut self.own };
         match source.each_line(look, &mut take) {
-            Err(fault) if fault.is_absence() && !look.host.is_native() => self.own.each_line(look, &mut take)?,
+            Err(fault) if fault.is_absence() && !is_native => {
+                self.is_inits = false;
+                self.own.each_line(look, &mut take)?;
+            }
             result => result?,
         }
         self.mounts.choose();
@@ -145,8 +164,25 @@ impl Filesystem {
         Ok(())
     }
 
-    fn is_table_old(&self, host: &Host) -> bool {
-        let source = if host.is_native() || !self.init.is_open() { &self.own } else { &self.init };
+    /// Whether we see other mounts than the first process, as a unit does that systemd has shut in. Each mount has a number of its own, in
+    /// all views.
+    fn has_own_view(&mut self, look: &mut Look<'_>) -> bool {
+        let id = |line: &[u8]| Fields::new(line).number();
+        let mut own = None;
+        let read = self.own.each_line(look, &mut |_, line| {
+            own = own.or_else(|| id(line));
+            Ok(())
+        });
+        let mut is_other = own.is_some() && read.is_ok();
+        let read = self.init.each_line(look, &mut |_, line| {
+            is_other &= id(line) != own;
+            Ok(())
+        });
+        is_other && read.is_ok()
+    }
+
+    fn is_table_old(&self) -> bool {
+        let source = if self.is_inits { &self.init } else { &self.own };
         !source.is_open() || source.has_news()
     }
 
@@ -172,7 +208,8 @@ impl Filesystem {
             }
             let parts = [self.mounts.point(mount), self.mounts.device(mount), self.mounts.fstype(mount)];
             if let Some(object) = out.object(&parts) {
-                give_answer(state.answer, mount.read_only, object, out);
+                let says_so = state.answer.is_some_and(Answer::is_read_only) && !self.is_shut_in;
+                give_answer(state.answer, mount.read_only || says_so, object, out);
             }
         }
     }
@@ -180,7 +217,7 @@ impl Filesystem {
 
 impl Probe for Filesystem {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
-        let is_new = self.is_table_old(look.host);
+        let is_new = self.is_table_old();
         if is_new && let Err(fault) = self.read_table(look) {
             let ask = self.ask;
             *self = Self { next_key: self.next_key, ask, ..Self::default() };
@@ -200,7 +237,7 @@ impl Probe for Filesystem {
     }
 }
 
-fn give_answer(answer: Option<Answer>, mount_read_only: bool, object: ObjectId, out: &mut Sink<'_>) {
+fn give_answer(answer: Option<Answer>, read_only: bool, object: ObjectId, out: &mut Sink<'_>) {
     let space = match answer {
         Some(Answer::Space(space)) => Some(space),
         _ => None,
@@ -211,7 +248,6 @@ fn give_answer(answer: Option<Answer>, mount_read_only: bool, object: ObjectId, 
     out.put(object, AVAIL, space.map_or(Value::Unknown, |space| space.avail_value()));
     out.put(object, FILES, int(|space| space.files));
     out.put(object, FILES_FREE, int(|space| space.files_free));
-    let read_only = mount_read_only || space.is_some_and(|space| space.read_only != 0);
     out.put(object, READ_ONLY, Value::Int(u64::from(read_only)));
     out.put(object, DEVICE_ERROR, Value::from(answer.map(|answer| u64::from(answer == Answer::Failed))));
     out.put(object, HUNG, Value::from(answer.map(|answer| u64::from(answer == Answer::Hung))));
