@@ -15,7 +15,7 @@ pub use space::{Space, ask};
 use std::time::Duration;
 
 use crate::metric::metrics;
-use crate::{Fault, Fields, Host, Look, Now, ObjectId, Pace, Probe, Sink, Source, Value};
+use crate::{Fault, Host, Look, Now, ObjectId, Pace, Probe, Sink, Source, Value};
 use kinds::Kind;
 use mounts::Mounts;
 
@@ -54,6 +54,9 @@ impl Answer {
     }
 }
 
+/// A table that cannot be read.
+static NONE: Mounts = Mounts::new();
+
 /// What is remembered of a mount that is shown; in the order of [`Mounts::shown`].
 #[derive(Clone, Copy)]
 struct State {
@@ -64,15 +67,12 @@ struct State {
 }
 
 pub struct Filesystem {
-    /// Our own view of the mounts, and that of the first process: for a root that is not ours, and where we were given a view in which
-    /// nothing can be written.
+    /// Our own view of the mounts, and that of the first process: for a root that is not ours, and for what may not be written in our view.
     own: Source,
     init: Source,
-    /// The table is that of the first process, and not our own.
-    is_inits: bool,
-    /// What may not be written in our view may well be in that of the host.
-    is_shut_in: bool,
     pace: Pace,
+    /// When the table is read again though it seems the same.
+    again: Pace,
     mounts: Mounts,
     states: Vec<State>,
     /// The table before, to find what stayed.
@@ -87,9 +87,8 @@ impl Default for Filesystem {
         Self {
             own: Source::new(mounts::PATH),
             init: Source::new("proc/1/mountinfo"),
-            is_inits: false,
-            is_shut_in: false,
             pace: Pace::default(),
+            again: Pace::at_most_every(Duration::from_secs(60)),
             mounts: Mounts::default(),
             states: Vec::new(),
             old_mounts: Mounts::default(),
@@ -132,20 +131,20 @@ impl Filesystem {
         std::mem::swap(&mut self.states, &mut self.old_states);
         self.mounts.clear();
         self.states.clear();
-        let is_native = look.host.is_native();
-        self.is_shut_in = is_native && self.has_own_view(look);
-        self.is_inits = !is_native || self.is_shut_in;
         let mounts = &mut self.mounts;
         let mut take = |number: u32, line: &[u8]| mounts.take(number, line);
-        let source = if self.is_inits { &mut self.init } else { &mut self.own };
+        let source = if look.host.is_native() { &mut self.own } else { &mut self.init };
         match source.each_line(look, &mut take) {
-            Err(fault) if fault.is_absence() && !is_native => {
-                self.is_inits = false;
-                self.own.each_line(look, &mut take)?;
-            }
+            Err(fault) if fault.is_absence() && !look.host.is_native() => self.own.each_line(look, &mut take)?,
             result => result?,
         }
         self.mounts.choose();
+        self.again.took(look.now, Duration::ZERO);
+        if look.host.is_native() && self.mounts.is_narrowed() {
+            let mut theirs = Mounts::default();
+            let known = self.init.each_line(look, &mut |number, line| theirs.take(number, line));
+            self.mounts.widen(if known.is_ok() { &theirs } else { &NONE });
+        }
         for mount in self.mounts.shown() {
             let mut old = self.old_mounts.shown().zip(&self.old_states);
             let stayed = old.find(|(other, _)| {
@@ -164,26 +163,11 @@ impl Filesystem {
         Ok(())
     }
 
-    /// Whether we see other mounts than the first process, as a unit does that systemd has shut in. Each mount has a number of its own, in
-    /// all views.
-    fn has_own_view(&mut self, look: &mut Look<'_>) -> bool {
-        let id = |line: &[u8]| Fields::new(line).number();
-        let mut own = None;
-        let read = self.own.each_line(look, &mut |_, line| {
-            own = own.or_else(|| id(line));
-            Ok(())
-        });
-        let mut is_other = own.is_some() && read.is_ok();
-        let read = self.init.each_line(look, &mut |_, line| {
-            is_other &= id(line) != own;
-            Ok(())
-        });
-        is_other && read.is_ok()
-    }
-
-    fn is_table_old(&self) -> bool {
-        let source = if self.is_inits { &self.init } else { &self.own };
-        !source.is_open() || source.has_news()
+    fn is_table_old(&self, host: &Host, now: Now) -> bool {
+        let source = if host.is_native() || !self.init.is_open() { &self.own } else { &self.init };
+        // A file system that can be written no more after an error says so to those who may write.
+        let is_blind = self.mounts.is_narrowed() && self.again.is_due(now);
+        is_blind || !source.is_open() || source.has_news()
     }
 
     fn ask_local(&mut self, host: &Host) {
@@ -208,7 +192,7 @@ impl Filesystem {
             }
             let parts = [self.mounts.point(mount), self.mounts.device(mount), self.mounts.fstype(mount)];
             if let Some(object) = out.object(&parts) {
-                let says_so = state.answer.is_some_and(Answer::is_read_only) && !self.is_shut_in;
+                let says_so = state.answer.is_some_and(Answer::is_read_only) && !mount.is_narrowed;
                 give_answer(state.answer, mount.read_only || says_so, object, out);
             }
         }
@@ -217,7 +201,7 @@ impl Filesystem {
 
 impl Probe for Filesystem {
     fn read(&mut self, look: &mut Look<'_>, out: &mut Sink<'_>) -> Result<(), Fault> {
-        let is_new = self.is_table_old();
+        let is_new = self.is_table_old(look.host, look.now);
         if is_new && let Err(fault) = self.read_table(look) {
             let ask = self.ask;
             *self = Self { next_key: self.next_key, ask, ..Self::default() };

@@ -2,8 +2,6 @@
 //!
 //! Munin's names and Prometheus' have every file system that their own tools have; there the reader chooses.
 
-use std::path::Path;
-
 use watchd_probes::{MetricId, ObjectId, ProbeId, filesystem};
 
 use super::json::used_share;
@@ -42,21 +40,28 @@ const SMALL: u64 = 1 << 20;
 /// Whether a file system is one that people look after. Memory is when it is used, that in the kernel's own directories (`/dev/shm`)
 /// when it fills up; what nobody can write to is when it may be because of errors. One that does not answer, or refuses to, always is.
 pub fn is_notable(object: ObjectId, readings: Readings<'_>) -> bool {
-    if is(filesystem::HUNG, object, readings) || is(filesystem::DEVICE_ERROR, object, readings) {
-        return true;
-    }
-    let space = Space::of(object, readings);
+    let flag = |flag| is(flag, object, readings);
+    let is_ill = flag(filesystem::HUNG) || flag(filesystem::DEVICE_ERROR);
+    is_ill || is_worth_it(object, (Space::of(object, readings), flag(filesystem::READ_ONLY)), readings)
+}
+
+/// The same of one that answers, where its space and whether it is read-only are known.
+pub fn is_worth_it(object: ObjectId, (space, read_only): (Space, bool), readings: Readings<'_>) -> bool {
     let Some(size) = space.size.filter(|size| *size > 0) else { return false };
     let part = |place| readings.view.part(object, place);
     let used = space.used_pct.unwrap_or(0.0);
-    let point = Path::new(std::str::from_utf8(part(0)).unwrap_or_default());
-    if ["/dev", "/proc", "/sys"].iter().any(|dir| point.starts_with(dir)) {
+    if [&b"/dev"[..], b"/proc", b"/sys"].iter().any(|dir| lies_in(part(0), dir)) {
         return used > 50.0;
     }
-    if is(filesystem::READ_ONLY, object, readings) {
+    if read_only {
         return size >= SMALL && !IMAGES.contains(&part(2));
     }
     used >= 1.0 || !matches!(part(2), b"tmpfs" | b"devtmpfs" | b"ramfs")
+}
+
+/// Whether a path is this directory, or leads into it.
+fn lies_in(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 /// Those, in the order of the mount table.

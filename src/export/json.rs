@@ -338,6 +338,9 @@ impl<'a> Disk<'a> {
     fn new(object: ObjectId, readings: Readings<'a>, full_in_s: Option<Option<f64>>) -> Self {
         let view = readings.view;
         let space = Space::of(object, readings);
+        let read_only = view.get(filesystem::READ_ONLY, object).int().map(|flag| flag == 1);
+        let is = |flag| disk::is(flag, object, readings);
+        let (hung, refused) = (is(filesystem::HUNG), is(filesystem::DEVICE_ERROR));
         Self {
             mountpoint: Text(view.part(object, 0)),
             device: Text(view.part(object, 1)),
@@ -346,10 +349,10 @@ impl<'a> Disk<'a> {
             avail: space.avail,
             used_pct: space.used_pct.map(rounded),
             inodes_used_pct: space.inodes_used_pct.map(rounded),
-            read_only: view.get(filesystem::READ_ONLY, object).int().map(|flag| flag == 1),
-            hung: disk::is(filesystem::HUNG, object, readings),
-            refused: disk::is(filesystem::DEVICE_ERROR, object, readings),
-            notable: disk::is_notable(object, readings),
+            read_only,
+            hung,
+            refused,
+            notable: hung || refused || disk::is_worth_it(object, (space, read_only == Some(true)), readings),
             full_in_s,
         }
     }

@@ -21,6 +21,9 @@ pub(crate) struct Mount {
     pub minor: u64,
     pub kind: Kind,
     pub read_only: bool,
+    /// Only this mount may not be written, the file system may; after [`Mounts::widen`]: and only in our view, as systemd gives it to
+    /// units that it shuts in.
+    pub is_narrowed: bool,
     root_len: usize,
     point: Range<usize>,
     device: Range<usize>,
@@ -36,6 +39,10 @@ pub(crate) struct Mounts {
 }
 
 impl Mounts {
+    pub const fn new() -> Self {
+        Self { list: Vec::new(), text: Vec::new() }
+    }
+
     pub fn clear(&mut self) {
         self.list.clear();
         self.text.clear();
@@ -69,6 +76,7 @@ impl Mounts {
             minor,
             kind: Kind::of(fstype),
             read_only: is_read_only(options) || is_read_only(super_options),
+            is_narrowed: is_read_only(options) && !is_read_only(super_options),
             root_len: root.len(),
             point: self.keep(point),
             device: self.keep(source),
@@ -112,6 +120,23 @@ impl Mounts {
                 mount.kind = Kind::Foreign;
             }
             place += 1;
+        }
+    }
+
+    /// Whether a mount that is shown may not be written though its file system may.
+    pub fn is_narrowed(&self) -> bool {
+        self.shown().any(|mount| mount.is_narrowed)
+    }
+
+    /// Tells what may be written nowhere from what may not be written in our view alone, by the host's own table.
+    pub fn widen(&mut self, host: &Self) {
+        let Self { list, text } = self;
+        for mount in list.iter_mut().filter(|mount| mount.is_narrowed) {
+            let point = text.get(mount.point.clone()).unwrap_or_default();
+            let is_same =
+                |other: &&Mount| (other.major, other.minor) == (mount.major, mount.minor) && host.point(other) == point;
+            mount.is_narrowed = host.list.iter().rfind(is_same).is_some_and(|other| !other.read_only);
+            mount.read_only &= !mount.is_narrowed;
         }
     }
 
@@ -221,6 +246,22 @@ mod tests {
         let mounts = table(b"26 1 0:9 / /x ro - tmpfs  rw\n").expect("well-formed");
         let mount = mounts.shown().next().expect("one mount");
         assert_eq!((mounts.device(mount), mounts.fstype(mount), mount.read_only), (&b""[..], &b"tmpfs"[..], true));
+    }
+
+    #[test]
+    fn what_may_not_be_written_in_our_view_alone_is_not_read_only() {
+        let own = "44 1 8:1 / / ro - ext4 /dev/a rw\n45 44 8:2 / /ro ro - ext4 /dev/b ro\n\
+            46 44 8:3 / /bound ro - ext4 /dev/c rw\n47 44 8:4 / /ours ro - ext4 /dev/d rw\n";
+        let host = "27 1 8:1 / / rw - ext4 /dev/a rw\n28 27 8:2 / /ro ro - ext4 /dev/b ro\n\
+            29 27 8:3 / /bound ro - ext4 /dev/c rw\n";
+        for (host, expect) in [(host, [false, true, true, true]), ("", [true; 4])] {
+            let (mut own, host) =
+                (table(own.as_bytes()).expect("well-formed"), table(host.as_bytes()).expect("well-formed"));
+            assert!(own.is_narrowed());
+            own.widen(&host);
+            assert_eq!(own.shown().map(|mount| mount.read_only).collect::<Vec<_>>(), expect);
+            assert_eq!(own.is_narrowed(), !expect[0]);
+        }
     }
 
     #[test]
