@@ -230,7 +230,7 @@ fn a_daemon_that_its_pidfile_hides_is_not_started_a_second_time() {
             three_cycles(&mut daemon);
             assert_eq!((starts(&home, "fork"), copies()), (round, hidden.clone()), "{wrong}");
             let (code, said) = home.ask(&["status", "fork"]);
-            assert!(code == 1 && said.contains("unknown"), "{code} {said}");
+            assert!(code == 4 && said.contains("unknown"), "{code} {said}");
             if round == 2 {
                 break;
             }
